@@ -1,0 +1,63 @@
+# Everything a developer does here. `make help` lists it.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
+
+.DEFAULT_GOAL := help
+.PHONY: help run demo test lint types layers contracts check generate format migrate lock clean
+
+help: ## List these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+$(INSTALLED): requirements-dev.lock pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+run: $(INSTALLED) ## Start PostgreSQL, migrate, seed and serve on port 50051, until Ctrl-C
+	@$(BIN)/training-service migrate
+	@$(BIN)/training-service seed
+	@TRAINING_LOG_FORMAT=$${TRAINING_LOG_FORMAT:-console} $(BIN)/training-service serve
+
+demo: $(INSTALLED) ## Fill a running service with two athletes' logs and show them
+	@$(BIN)/training-service demo
+
+test: $(INSTALLED) ## Run all tests on a real PostgreSQL, with coverage
+	$(BIN)/pytest
+
+lint: $(INSTALLED) ## Check style and common mistakes
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: $(INSTALLED) ## Check types, strictly
+	$(BIN)/mypy
+
+layers: $(INSTALLED) ## Check that the layers keep to themselves
+	$(BIN)/lint-imports
+
+contracts: $(INSTALLED) ## Check the contracts: style, compatibility, generated code up to date
+	$(BIN)/python protos/check.py
+
+check: lint types layers contracts test ## Run every check
+
+generate: $(INSTALLED) ## Regenerate everything under generated/ from protos/
+	$(BIN)/python protos/generate.py
+
+format: $(INSTALLED) ## Format Python and contracts
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+	$(BIN)/buf format -w protos
+
+migrate: $(INSTALLED) ## Bring the database schema to the newest revision
+	$(BIN)/training-service migrate
+
+lock: $(INSTALLED) ## Renew the locked versions of all dependencies
+	$(COMPILE) --upgrade pyproject.toml -o requirements.lock
+	$(COMPILE) --upgrade pyproject.toml --extra embedded --extra dev -c requirements.lock -o requirements-dev.lock
+
+clean: ## Remove the virtual environment, caches and the development database
+	rm -rf $(VENV) .data .build .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage*

@@ -1,0 +1,1 @@
+"""Revisions of the schema, run by Alembic; see CONTRIBUTING.md for how to write one."""

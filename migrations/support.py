@@ -1,0 +1,53 @@
+"""What revisions share: how a table of athletes' data is protected."""
+
+from alembic import op
+
+APP_ROLE = "training_app"
+
+
+def begin() -> None:
+    """Begins a revision; each starts with this.
+
+    On a distributed database, reference tables may then be altered together with distributed ones;
+    elsewhere the settings mean nothing.
+    """
+    op.execute("SET LOCAL citus.enable_local_reference_table_foreign_keys = off")
+    op.execute("SET LOCAL citus.multi_shard_modify_mode = 'sequential'")
+
+
+def create_role(name: str) -> None:
+    """Creates a role that rights are granted to, unless the cluster has it already."""
+    op.execute(f"""
+        DO $$
+        BEGIN
+            CREATE ROLE {name} NOLOGIN;
+        EXCEPTION WHEN duplicate_object OR unique_violation THEN
+            NULL;
+        END $$
+    """)
+    # Lets the owner of the schema serve under this role too, as on a developer's machine.
+    op.execute(f"""
+        DO $$
+        BEGIN
+            IF NOT pg_has_role('{name}', 'MEMBER') THEN
+                GRANT {name} TO CURRENT_USER;
+            END IF;
+        END $$
+    """)
+
+
+def protect(table: str) -> None:
+    """Lets a transaction see and write only the rows of the athlete it names.
+
+    Without a name there is no such athlete, and no row.
+    """
+    op.execute(f"ALTER TABLE training.{table} ENABLE ROW LEVEL SECURITY")
+    op.execute(f"""
+        CREATE POLICY athlete ON training.{table}
+        USING (external_user_id = NULLIF(current_setting('app.external_user_id', true), '')::uuid)
+    """)
+
+
+def grant(privileges: str, table: str) -> None:
+    """Grants rights on a table to the service; what is not granted is refused."""
+    op.execute(f"GRANT {privileges} ON training.{table} TO {APP_ROLE}")

@@ -1,0 +1,1 @@
+"""The Training Service: what calisthenics athletes plan, do and become able to do."""

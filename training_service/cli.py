@@ -1,0 +1,172 @@
+"""The `training-service` command."""
+
+import asyncio
+import json
+import shlex
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import Progress
+
+from training_service.catalogue import load_catalogue
+from training_service.domain.exercise import exercise_id
+from training_service.embedded import database_url
+from training_service.logs import configure_logs
+from training_service.settings import Settings, SettingsError, load_settings
+from training_service.storage.bootstrap import seed_catalogue
+from training_service.storage.migrations import head_revision
+from training_service.storage.migrations import migrate as migrate_to
+from training_service.workers import Supervisor, run_here
+
+SAMPLE_ATHLETE = "5f0c1c52-5a3e-4b39-9d3b-6f2f3f0a7a11"
+
+app = typer.Typer(
+    help=__doc__,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    epilog="Settings are environment variables with the prefix TRAINING_; see docs/settings.md.",
+)
+console = Console(stderr=True)
+
+
+@contextmanager
+def _settings(**overrides: object) -> Iterator[Settings]:
+    """Yields the settings; a wrong one ends the command with its name."""
+    try:
+        settings = load_settings(**overrides)
+        configure_logs(settings)
+        yield settings
+    except SettingsError as error:
+        console.print(f"[red]{error}[/red]", highlight=False)
+        raise typer.Exit(2) from None
+
+
+def _migration_settings(settings: Settings) -> Settings:
+    """Returns the settings under which the schema's owner works: its own login, no lesser role."""
+    url = settings.migration_database_url or settings.database_url
+    return settings.model_copy(update={"database_url": url, "database_role": ""})
+
+
+@app.command()
+def serve(
+    listen: Annotated[
+        str | None, typer.Option(help="Address to serve on; TRAINING_LISTEN_ADDRESS.")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes that share the port; TRAINING_WORKERS.")
+    ] = None,
+) -> None:
+    """Serve gRPC until SIGTERM or Ctrl-C.
+
+    The schema must be at the revision this version needs (see migrate); until it is, and whenever
+    the database does not answer, health reports NOT_SERVING. Without TRAINING_DATABASE_URL the
+    embedded PostgreSQL runs as long as the server does.
+    """
+    with (
+        _settings(listen_address=listen, workers=workers) as settings,
+        database_url(settings) as url,
+    ):
+        if settings.workers == 1:
+            run_here(settings, url, _print_ready)
+        else:
+            Supervisor(settings, url).run(_print_ready)
+
+
+@app.command()
+def migrate(
+    revision: Annotated[
+        str, typer.Argument(help='"head", "base", or the id of a revision to go up or down to.')
+    ] = "head",
+) -> None:
+    """Bring the database schema to a revision.
+
+    Runs as the login of TRAINING_MIGRATION_DATABASE_URL, which owns the schema. Safe to run from
+    several places at once, and again.
+    """
+    with _settings() as settings, database_url(_migration_settings(settings)) as url:
+        migrate_to(url, revision)
+        shown = head_revision() if revision == "head" else revision
+        console.print(f"schema at revision {shown}")
+
+
+@app.command()
+def seed() -> None:
+    """Add the exercise catalogue to the database.
+
+    Adds what is missing and leaves everything else as it is, so it is safe to run again.
+    """
+    with _settings() as settings:
+        owner = _migration_settings(settings)
+        exercises = load_catalogue()
+        with database_url(owner) as url, Progress(console=console, transient=True) as progress:
+            task = progress.add_task("exercises", total=len(exercises))
+            added = asyncio.run(
+                seed_catalogue(
+                    owner, url, exercises, datetime.now(UTC), lambda: progress.advance(task)
+                )
+            )
+        console.print(f"catalogue: {added} of {len(exercises)} exercises added")
+
+
+@app.command()
+def demo(
+    target: Annotated[
+        str, typer.Option(help="Address of a running service that takes metadata authentication.")
+    ] = "127.0.0.1:50051",
+    days: Annotated[int, typer.Option(min=28, max=3650, help="How far back the logs go.")] = 365,
+    seed: Annotated[int, typer.Option(help="Seed of the generator: the same, the same logs.")] = 1,
+) -> None:
+    """Fill a running service with two athletes' logs and show what it returns.
+
+    Each athlete builds a template and logs sessions as a client would, through the generated
+    stubs. Both are new on each run, so that a run never meets an earlier one's data.
+    """
+    from training_service.demo import run_demo
+
+    run_demo(target, days, seed, Console())
+
+
+def _print_ready(port: int) -> None:
+    """Prints where the service is, and commands to try it with."""
+    print(f"\nTraining Service ready on localhost:{port}\n", flush=True)
+    for line in sample_commands(port):
+        print(f"  {line}", flush=True)
+    print("\nCtrl-C stops it.\n", flush=True)
+
+
+def sample_commands(port: int) -> list[str]:
+    """Returns shell commands that list the services, log a session and list sessions."""
+    grpcurl = Path(sys.prefix, "bin", "grpcurl")
+    program = str(grpcurl) if grpcurl.exists() else "grpcurl"
+    if grpcurl.is_relative_to(Path.cwd()):
+        program = str(grpcurl.relative_to(Path.cwd()))
+    started = datetime.now(UTC) - timedelta(hours=1)
+    session = {
+        "start_time": started.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "time_zone": "Europe/Berlin",
+        "duration_seconds": 2400,
+        "session_rpe": 7,
+        "exercises": [
+            {
+                "exercise_id": str(exercise_id("pull-up")),
+                "sets": [{"actual_reps": 8}, {"actual_reps": 7}],
+            }
+        ],
+    }
+    call = [program, "-plaintext", "-H", f"x-external-user-id: {SAMPLE_ATHLETE}"]
+    service = f"localhost:{port}", "calisthenics.training.v1.SessionService"
+    return [
+        shlex.join([program, "-plaintext", f"localhost:{port}", "list"]),
+        shlex.join(
+            [*call, "-d", json.dumps({"session": session}), service[0], f"{service[1]}/LogSession"]
+        ),
+        shlex.join(
+            [*call, "-d", '{"view": "SESSION_VIEW_FULL"}', service[0], f"{service[1]}/ListSessions"]
+        ),
+    ]

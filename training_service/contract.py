@@ -1,0 +1,138 @@
+"""What the contract declares: services, access levels, rules and reasons, from its descriptors."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from calisthenics.training.v1 import (
+    access_pb2,
+    error_pb2,
+    exercise_pb2,
+    session_pb2,
+    workout_pb2,
+)
+from google.protobuf.any_pb2 import Any
+from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import Message
+from google.rpc import error_details_pb2, status_pb2
+from protovalidate import Validator, Violation
+
+from training_service.errors import FieldViolation, Reason, TrainingError
+
+PACKAGE = "calisthenics.training.v1"
+ERROR_DOMAIN = "training.calisthenics"
+MAX_VIOLATIONS = 100
+"""Most field violations named in one answer."""
+
+_FILES = (exercise_pb2, workout_pb2, session_pb2)
+
+SERVICES: tuple[ServiceDescriptor, ...] = tuple(
+    service for file in _FILES for service in file.DESCRIPTOR.services_by_name.values()
+)
+
+AccessLevel = access_pb2.AccessLevel
+
+STATUS_CODES = MappingProxyType(
+    {
+        Reason(value.name): value.GetOptions().Extensions[error_pb2.status]
+        for value in error_pb2.ErrorReason.DESCRIPTOR.values
+        if value.number
+    }
+)
+"""The google.rpc.Code of each reason."""
+
+
+class ContractError(Exception):
+    """The contract lacks something that the service can't start without."""
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """One RPC: its path on the wire and who may call it."""
+
+    path: str
+    access: "access_pb2.AccessLevel.ValueType"
+
+
+def methods() -> Iterator[MethodDescriptor]:
+    """Yields the descriptor of every RPC."""
+    for service in SERVICES:
+        yield from service.methods
+
+
+def access_levels() -> dict[str, Method]:
+    """Returns every RPC by its path.
+
+    Raises ContractError for an RPC that does not declare who may call it.
+    """
+    found = {}
+    for method in methods():
+        access = method.GetOptions().Extensions[access_pb2.access]
+        if access == AccessLevel.ACCESS_LEVEL_UNSPECIFIED:
+            raise ContractError(f"{method.full_name} declares no access level")
+        path = f"/{method.containing_service.full_name}/{method.name}"
+        found[path] = Method(path, access)
+    return found
+
+
+_validator = Validator()
+
+
+def check(message: Message, path: str = "") -> None:
+    """Refuses a message that breaks a rule of the contract.
+
+    `path` leads from the request to the message, for the field paths of the answer.
+    """
+    found = _validator.collect_violations(message)
+    if found:
+        violations = [_violation(v, path) for v in found[:MAX_VIOLATIONS]]
+        first = violations[0]
+        raise TrainingError(
+            Reason.INVALID_FIELD,
+            f"{first.field}: {first.description}" if first.field else first.description,
+            violations=violations,
+        )
+
+
+def _violation(violation: Violation, prefix: str) -> FieldViolation:
+    path = prefix
+    field = violation.proto.field
+    for element in field.elements if field else ():
+        path = f"{path}.{element.field_name}" if path else element.field_name
+        if element.subscript is not None:
+            path += f"[{element.subscript.value}]"
+    message = violation.proto.message or f"breaks the rule {violation.proto.rule_id}"
+    return FieldViolation(path, message)
+
+
+def to_status(error: TrainingError, request_id: str = "") -> status_pb2.Status:
+    """Returns a refusal as google.rpc.Status with its details."""
+    details: list[Message] = [
+        error_details_pb2.ErrorInfo(
+            reason=error.reason, domain=ERROR_DOMAIN, metadata=error.metadata
+        )
+    ]
+    if error.violations:
+        details.append(
+            error_details_pb2.BadRequest(
+                field_violations=[
+                    error_details_pb2.BadRequest.FieldViolation(
+                        field=v.field, description=v.description
+                    )
+                    for v in error.violations
+                ]
+            )
+        )
+    if error.retry_after_seconds is not None:
+        delay = Duration()
+        delay.FromMilliseconds(int(error.retry_after_seconds * 1000))
+        details.append(error_details_pb2.RetryInfo(retry_delay=delay))
+    if request_id:
+        details.append(error_details_pb2.RequestInfo(request_id=request_id))
+    status = status_pb2.Status(code=STATUS_CODES[error.reason], message=error.message)
+    for detail in details:
+        packed = Any()
+        packed.Pack(detail)
+        status.details.append(packed)
+    return status

@@ -1,0 +1,134 @@
+"""What an exercise is, and the rules of the progression graph."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from uuid import NAMESPACE_DNS, UUID, uuid5
+
+from training_service.errors import Reason, TrainingError
+
+EXERCISE_NAMESPACE = uuid5(NAMESPACE_DNS, "exercises.training.calisthenics")
+
+
+def exercise_id(slug: str) -> UUID:
+    """Returns the id an exercise gets from its slug: the same in every installation."""
+    return uuid5(EXERCISE_NAMESPACE, slug)
+
+
+class MovementKind(StrEnum):
+    """Whether an exercise is counted in repetitions or in seconds."""
+
+    DYNAMIC = "DYNAMIC"
+    ISOMETRIC = "ISOMETRIC"
+
+
+class ContractionEmphasis(StrEnum):
+    """The part of the movement that does the work."""
+
+    BALANCED = "BALANCED"
+    CONCENTRIC = "CONCENTRIC"
+    ECCENTRIC = "ECCENTRIC"
+    ISOMETRIC = "ISOMETRIC"
+
+
+class ExerciseState(StrEnum):
+    """Whether an exercise may enter new workouts."""
+
+    ACTIVE = "ACTIVE"
+    DEPRECATED = "DEPRECATED"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exercise:
+    """One exercise of the catalogue.
+
+    Categories, muscles and equipment are the names of the contract's enums without their prefix.
+    `bodyweight_fraction` is the share of body mass moved, 0 to 1; `difficulty` is 1 to 20.
+    """
+
+    id: UUID
+    slug: str
+    display_name: str
+    category: str
+    difficulty: int
+    movement_kind: MovementKind
+    contraction_emphasis: ContractionEmphasis
+    unilateral: bool
+    bodyweight_fraction: float
+    primary_muscles: tuple[str, ...]
+    secondary_muscles: tuple[str, ...] = ()
+    equipment: tuple[str, ...] = ()
+    aliases: tuple[str, ...] = ()
+    family: str = ""
+    description: str = ""
+    cues: tuple[str, ...] = ()
+    image_id: str = ""
+    easier_ids: tuple[UUID, ...] = ()
+    harder_ids: tuple[UUID, ...] = ()
+    state: ExerciseState = ExerciseState.ACTIVE
+    replaced_by_id: UUID | None = None
+    version: int = 1
+    created_at: datetime | None = field(default=None, compare=False)
+    updated_at: datetime | None = field(default=None, compare=False)
+    in_use: bool = False
+
+
+DEFINING_FIELDS = ("slug", "category", "movement_kind", "unilateral", "bodyweight_fraction")
+"""What gives logged sets their meaning: frozen once a workout or session refers to the exercise."""
+
+
+def check_definition_kept(before: Exercise, after: Exercise) -> None:
+    """Refuses a change of what defines an exercise that is in use."""
+    changed = [n for n in DEFINING_FIELDS if getattr(before, n) != getattr(after, n)]
+    if before.in_use and changed:
+        raise TrainingError(
+            Reason.EXERCISE_IN_USE,
+            f"{before.slug} is in use: {', '.join(changed)} can't change",
+            metadata={"exercise_id": str(before.id), "fields": ",".join(changed)},
+        )
+
+
+Edge = tuple[UUID, UUID]
+"""An edge of the progression graph: (easier, harder)."""
+
+
+def check_progression(edges: Iterable[Edge], difficulty: Mapping[UUID, int]) -> None:
+    """Refuses a graph in which an edge goes down in difficulty or edges close a cycle."""
+    harder: dict[UUID, list[UUID]] = defaultdict(list)
+    for source, target in edges:
+        if difficulty[target] < difficulty[source]:
+            raise TrainingError(
+                Reason.PROGRESSION_DIFFICULTY_DROP,
+                "a progression must not lead to an easier exercise",
+                metadata={"easier_exercise_id": str(source), "harder_exercise_id": str(target)},
+            )
+        harder[source].append(target)
+    cycle = _find_cycle(harder)
+    if cycle:
+        raise TrainingError(
+            Reason.PROGRESSION_CYCLE,
+            "a progression must not lead back to where it began",
+            metadata={"exercise_ids": ",".join(map(str, cycle))},
+        )
+
+
+def _find_cycle(harder: Mapping[UUID, Sequence[UUID]]) -> list[UUID]:
+    """Returns the exercises of one cycle, or none. Depth-first, without recursion."""
+    done: set[UUID] = set()
+    for start in harder:
+        path: list[UUID] = []
+        stack = [(start, False)]
+        while stack:
+            node, leaving = stack.pop()
+            if leaving:
+                path.pop()
+                done.add(node)
+            elif node in path:
+                return path[path.index(node) :]
+            elif node not in done:
+                path.append(node)
+                stack.append((node, True))
+                stack.extend((n, False) for n in harder.get(node, ()))
+    return []

@@ -1,0 +1,52 @@
+"""Page tokens: opaque to callers, valid for one listing with one set of filters."""
+
+import base64
+import binascii
+import json
+
+from training_service.errors import Reason, TrainingError
+
+DEFAULT_PAGE_SIZE = 50
+MAX_PAGE_SIZE = 1000
+
+KeyPart = str | int
+
+
+def page_limit(page_size: int) -> int:
+    """Returns how many items a page holds: 0 is the default, too many is the most (AIP-158)."""
+    return min(page_size or DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE)
+
+
+def encode_page_token(listing: str, key: tuple[KeyPart, ...]) -> str:
+    """Returns the token for the page after the item with this sort key.
+
+    `listing` is a digest of the request's filters.
+    """
+    text = json.dumps([listing, *key], separators=(",", ":"))
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+def decode_page_token(
+    listing: str, token: str, shape: tuple[type, ...]
+) -> tuple[KeyPart, ...] | None:
+    """Returns the sort key in a token, or None for an empty token.
+
+    `shape` gives the type of each part. Raises INVALID_PAGE_TOKEN for a token that was not made
+    by `encode_page_token` for this listing.
+    """
+    if not token:
+        return None
+    try:
+        padded = token + "=" * (-len(token) % 4)
+        found, *key = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
+    except (binascii.Error, ValueError, TypeError, RecursionError):
+        raise _invalid() from None
+    if found != listing or tuple(type(part) for part in key) != shape:
+        raise _invalid()
+    return tuple(key)
+
+
+def _invalid() -> TrainingError:
+    return TrainingError(
+        Reason.INVALID_PAGE_TOKEN, "the page token does not belong to a listing with these filters"
+    )

@@ -1,0 +1,95 @@
+"""What a logged session is, and the rules it must keep."""
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from enum import StrEnum
+from functools import cache
+from importlib import resources
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from training_service.domain.exercise import MovementKind
+from training_service.errors import invalid_field
+
+LOCAL_DATE_MARGIN = timedelta(days=1)
+"""No local date begins or ends further than this from the same date in UTC."""
+
+
+class RetractionKind(StrEnum):
+    """How a session came to count no more."""
+
+    SUPERSEDED = "SUPERSEDED"
+    VOIDED = "VOIDED"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewSession:
+    """A session about to be stored.
+
+    `record` is the message that was acknowledged, serialized; the rest is what the database must
+    constrain and search. `exercises` holds, in order, each exercise with its number of sets.
+    """
+
+    id: UUID
+    started_at: datetime
+    time_zone: str
+    local_date: date
+    duration_seconds: int | None
+    session_rpe: float | None
+    body_mass_kg: float | None
+    completion: str
+    group_external_id: str
+    workout_id: UUID | None
+    workout_revision: int | None
+    request_id: UUID | None
+    request_digest: bytes
+    exercises: tuple[tuple[UUID, int], ...]
+    created_at: datetime
+    record: bytes
+    supersedes_id: UUID | None = None
+    original_id: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SessionFilter:
+    """Which sessions a listing asks for; None is no limit. Ranges are half-open."""
+
+    from_time: datetime | None = None
+    to_time: datetime | None = None
+    from_date: date | None = None
+    to_date: date | None = None
+    workout_id: UUID | None = None
+    exercise_id: UUID | None = None
+    oldest_first: bool = False
+    show_retracted: bool = False
+
+
+@cache
+def time_zone_names() -> frozenset[str]:
+    """Returns the names of the IANA time zone database that this service comes with."""
+    return frozenset(resources.files("tzdata").joinpath("zones").read_text().split())
+
+
+def local_date(started_at: datetime, time_zone: str, path: str) -> date:
+    """Returns the calendar date of an instant in a time zone; `path` is the field of the zone."""
+    if time_zone not in time_zone_names():
+        raise invalid_field(path, "must be a name of the IANA time zone database")
+    return started_at.astimezone(ZoneInfo(time_zone)).date()
+
+
+def earliest_start(day: date) -> datetime:
+    """Returns an instant before any that falls on this local date, in any time zone."""
+    return datetime(day.year, day.month, day.day, tzinfo=UTC) - LOCAL_DATE_MARGIN
+
+
+def latest_start(day: date) -> datetime:
+    """Returns an instant after any that falls before this local date, in any time zone."""
+    return datetime(day.year, day.month, day.day, tzinfo=UTC) + LOCAL_DATE_MARGIN
+
+
+def check_volume(kind: MovementKind, *, has_reps: bool, has_hold: bool, path: str) -> None:
+    """Refuses repetitions of an isometric exercise and hold time of a dynamic one."""
+    if has_reps and kind is MovementKind.ISOMETRIC:
+        raise invalid_field(path, "an isometric exercise is counted in seconds")
+    if has_hold and kind is MovementKind.DYNAMIC:
+        raise invalid_field(path, "a dynamic exercise is counted in repetitions")

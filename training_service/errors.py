@@ -1,0 +1,98 @@
+"""The reasons a call can be refused for, as the inner layers raise them.
+
+Each reason stands in `protos/calisthenics/training/v1/error.proto` with its meaning and its gRPC
+status; `interceptors/errors.py` is the one place that turns them into an answer.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum, auto
+
+
+class Reason(StrEnum):
+    """Names of `ErrorReason` in the contract."""
+
+    @staticmethod
+    def _generate_next_value_(name: str, *_: object) -> str:
+        return name
+
+    UNAUTHENTICATED = auto()
+    PERMISSION_DENIED = auto()
+    INVALID_FIELD = auto()
+    MALFORMED_REQUEST = auto()
+    INVALID_PAGE_TOKEN = auto()
+    INVALID_UPDATE_MASK = auto()
+    REQUEST_ID_REUSED = auto()
+    ETAG_MISMATCH = auto()
+    CONFLICT = auto()
+    REQUEST_TOO_LARGE = auto()
+    ATHLETE_NOT_FOUND = auto()
+    EXERCISE_NOT_FOUND = auto()
+    EXERCISE_ALREADY_EXISTS = auto()
+    EXERCISE_IN_USE = auto()
+    EXERCISE_DEPRECATED = auto()
+    PROGRESSION_CYCLE = auto()
+    PROGRESSION_DIFFICULTY_DROP = auto()
+    UNKNOWN_EXERCISE = auto()
+    WORKOUT_NOT_FOUND = auto()
+    WORKOUT_REVISION_NOT_FOUND = auto()
+    WORKOUT_DELETED = auto()
+    WORKOUT_NOT_DELETED = auto()
+    UNKNOWN_WORKOUT = auto()
+    SESSION_NOT_FOUND = auto()
+    SESSION_NOT_CURRENT = auto()
+    BATCH_REFUSED = auto()
+    DEADLINE_EXCEEDED = auto()
+    CANCELLED = auto()
+    DATABASE_UNAVAILABLE = auto()
+    INTERNAL = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class FieldViolation:
+    """What is wrong with one field of a request."""
+
+    field: str
+    """Path in proto naming from the request message, such as `session.exercises[0].sets[2].rpe`."""
+    description: str
+
+
+class TrainingError(Exception):
+    """A refusal that the caller is meant to understand."""
+
+    def __init__(
+        self,
+        reason: Reason,
+        message: str,
+        *,
+        violations: Sequence[FieldViolation] = (),
+        metadata: Mapping[str, str] | None = None,
+        retry_after_seconds: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.message = message
+        self.violations = tuple(violations)
+        self.metadata = dict(metadata or {})
+        self.retry_after_seconds = retry_after_seconds
+
+
+def invalid_field(field: str, description: str) -> TrainingError:
+    """Returns the refusal of a request for one bad field."""
+    return bad_reference(Reason.INVALID_FIELD, field, description)
+
+
+def bad_reference(reason: Reason, field: str, description: str) -> TrainingError:
+    """Returns a refusal, for the given reason, that points at one field."""
+    return TrainingError(
+        reason, f"{field}: {description}", violations=[FieldViolation(field, description)]
+    )
+
+
+def database_unavailable() -> TrainingError:
+    """Returns the refusal for a database that does not answer."""
+    return TrainingError(
+        Reason.DATABASE_UNAVAILABLE,
+        "the database is not available; try again",
+        retry_after_seconds=1.0,
+    )

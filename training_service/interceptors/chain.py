@@ -1,0 +1,85 @@
+"""The interceptors, in order.
+
+1. telemetry   first, so that it sees how the call ended, whatever stopped it
+2. refusals    outermost of those that may refuse: the one place that turns errors into an answer
+3. deadline    bounds all the work that follows
+4. identity    before the body is looked at: a stranger's bytes cost nothing
+5. parsing     here and not in gRPC, which would answer INTERNAL to bytes that are no message
+6. validation  last, so that servicers see only requests that keep the contract's rules
+
+Each method's handler is wrapped once, on its first call.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeAlias
+
+import grpc
+from google.protobuf.message import DecodeError, Message
+
+from training_service import contract
+from training_service.errors import Reason, TrainingError
+from training_service.interceptors.call import Call, Context
+from training_service.interceptors.deadline import deadline
+from training_service.interceptors.errors import refusals
+from training_service.interceptors.identity import Authenticator, establish_caller
+from training_service.interceptors.telemetry import telemetry
+from training_service.settings import Settings
+
+Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
+Continuation = Callable[[grpc.HandlerCallDetails], Awaitable["Handler | None"]]
+
+
+class InterceptorChain(grpc.aio.ServerInterceptor):
+    """Wraps every RPC of the contract. Health, reflection and channelz pass by."""
+
+    def __init__(self, settings: Settings, authenticator: Authenticator) -> None:
+        self._settings = settings
+        self._authenticator = authenticator
+        self._methods = contract.access_levels()
+        self._handlers: dict[str, Handler] = {}
+
+    async def intercept_service(
+        self, continuation: Continuation, handler_call_details: grpc.HandlerCallDetails
+    ) -> Any:
+        """Returns the wrapped handler of a method, or gRPC's own for one that is not ours."""
+        path = handler_call_details.method
+        if path in self._handlers:
+            return self._handlers[path]
+        handler = await continuation(handler_call_details)
+        if handler is None or path not in self._methods:
+            return handler
+        wrapped = self._wrap(self._methods[path], handler)
+        self._handlers[path] = wrapped
+        return wrapped
+
+    def _wrap(self, method: contract.Method, handler: Any) -> "Handler":
+        async def unary(body: bytes, context: Context) -> Message:
+            call = Call(method, context)
+            async with (
+                telemetry(call),
+                refusals(call),
+                deadline(call, self._settings.default_deadline_seconds),
+            ):
+                await establish_caller(call, self._authenticator)
+                request = self._parse(body, handler.request_deserializer)
+                contract.check(request)
+                response: Message = await handler.unary_unary(request, context)
+                return response
+            raise AssertionError("a refused call does not come here")
+
+        return grpc.unary_unary_rpc_method_handler(
+            unary, request_deserializer=None, response_serializer=handler.response_serializer
+        )
+
+    def _parse(self, body: bytes, deserialize: Callable[[bytes], Message]) -> Message:
+        limit = self._settings.max_receive_bytes
+        if len(body) > limit:
+            raise TrainingError(
+                Reason.REQUEST_TOO_LARGE, f"the request has {len(body)} bytes; at most {limit} fit"
+            )
+        try:
+            return deserialize(body)
+        except DecodeError:
+            raise TrainingError(
+                Reason.MALFORMED_REQUEST, "the body is not a message of the request's type"
+            ) from None

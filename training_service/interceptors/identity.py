@@ -1,0 +1,191 @@
+"""Who calls: from metadata that a trusted peer has verified, or from a token verified here."""
+
+import asyncio
+import json
+import time
+import urllib.request
+from pathlib import Path
+from typing import Any, Protocol
+from uuid import UUID
+
+import jwt
+import structlog
+
+from training_service.caller import Caller, Role, set_current_caller
+from training_service.contract import AccessLevel
+from training_service.errors import Reason, TrainingError
+from training_service.interceptors.call import Call
+from training_service.settings import Settings
+
+logger = structlog.get_logger(__name__)
+
+USER_KEY = "x-external-user-id"
+ROLES_KEY = "x-caller-roles"
+SCOPE_PREFIX = "training:"
+"""What a role is called in the `scope` claim of a token: "training:admin"."""
+
+KEYS_MAX_AGE_SECONDS = 300.0
+KEYS_MIN_AGE_SECONDS = 10.0
+"""Tokens with an unknown key id make the keys be read again, but not more often than this."""
+KEYS_TIMEOUT_SECONDS = 5.0
+
+
+class Authenticator(Protocol):
+    """Finds out who calls."""
+
+    async def authenticate(self, call: Call) -> Caller | None:
+        """Returns the caller, None when nothing says who it is.
+
+        Raises UNAUTHENTICATED when what says so is not acceptable.
+        """
+
+
+async def establish_caller(call: Call, authenticator: Authenticator) -> None:
+    """Records the caller for the servicer, after checking that the RPC is open to them."""
+    caller = await authenticator.authenticate(call)
+    access = call.method.access
+    if caller is None:
+        if access != AccessLevel.ACCESS_LEVEL_PUBLIC_CATALOGUE:
+            raise _unauthenticated("the call does not say who makes it")
+        return
+    if access == AccessLevel.ACCESS_LEVEL_ADMIN and Role.ADMIN not in caller.roles:
+        raise TrainingError(Reason.PERMISSION_DENIED, "this call is for administrators")
+    if access == AccessLevel.ACCESS_LEVEL_SERVICE and Role.SERVICE not in caller.roles:
+        raise TrainingError(Reason.PERMISSION_DENIED, "this call is for services")
+    set_current_caller(caller)
+
+
+def make_authenticator(settings: Settings) -> Authenticator:
+    """Returns the authenticator that the settings ask for."""
+    if settings.authentication == "jwt":
+        return JwtAuthenticator(settings)
+    return MetadataAuthenticator()
+
+
+def _unauthenticated(message: str) -> TrainingError:
+    return TrainingError(Reason.UNAUTHENTICATED, message)
+
+
+def _external_user_id(call: Call) -> UUID | None:
+    """Returns the athlete id in the metadata, None if there is none."""
+    values = call.metadata(USER_KEY)
+    if not values:
+        return None
+    if len(values) > 1:
+        raise _unauthenticated(f"{USER_KEY} is given more than once")
+    return _canonical_uuid(values[0], USER_KEY)
+
+
+def _canonical_uuid(value: object, name: str) -> UUID:
+    """Returns a UUID in its usual 36 characters; other spellings could slip past a gateway."""
+    try:
+        found = UUID(str(value))
+    except ValueError:
+        raise _unauthenticated(f"{name} is not a UUID") from None
+    if str(found) != str(value).lower():
+        raise _unauthenticated(f"{name} is not a UUID")
+    return found
+
+
+def _roles(names: list[str]) -> frozenset[Role]:
+    """Returns the roles among the names; a name that is not one grants nothing."""
+    return frozenset(role for role in Role if role.value in names)
+
+
+class MetadataAuthenticator:
+    """Believes the peer: a gateway or sibling that verified the token, itself known by mTLS."""
+
+    async def authenticate(self, call: Call) -> Caller | None:
+        """See Authenticator."""
+        user = _external_user_id(call)
+        if user is None:
+            return None
+        names = [name.strip() for v in call.metadata(ROLES_KEY) for name in v.split(",")]
+        return Caller(user, _roles(names))
+
+
+class JwtAuthenticator:
+    """Verifies the bearer token: signature, algorithm, issuer, audience, expiry; claim `userId`."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._keys = KeySet(settings.jwt_jwks)
+
+    async def authenticate(self, call: Call) -> Caller | None:
+        """See Authenticator."""
+        named = _external_user_id(call)
+        headers = call.metadata("authorization")
+        if not headers and named is None:
+            return None
+        if len(headers) != 1:
+            raise _unauthenticated("exactly one authorization is needed")
+        scheme, _, token = headers[0].partition(" ")
+        if scheme.lower() != "bearer":
+            raise _unauthenticated("the authorization must be a bearer token")
+        claims = await self._verify(token.strip())
+        user = _canonical_uuid(claims["userId"], "claim userId")
+        if named is not None and named != user:
+            raise _unauthenticated(f"{USER_KEY} is not the user of the token")
+        scopes = str(claims.get("scope", "")).split()
+        return Caller(
+            user,
+            _roles([s.removeprefix(SCOPE_PREFIX) for s in scopes if s.startswith(SCOPE_PREFIX)]),
+        )
+
+    async def _verify(self, token: str) -> dict[str, Any]:
+        try:
+            key = await self._keys.find(jwt.get_unverified_header(token).get("kid"))
+            claims: dict[str, Any] = jwt.decode(
+                token,
+                key,
+                algorithms=list(self._settings.jwt_algorithms),
+                issuer=self._settings.jwt_issuer,
+                audience=self._settings.jwt_audience,
+                leeway=self._settings.jwt_leeway_seconds,
+                options={"require": ["exp", "iss", "aud", "userId"]},
+            )
+        except jwt.PyJWTError as error:
+            logger.info("token refused", why=type(error).__name__)
+            raise _unauthenticated("the token was not accepted") from None
+        return claims
+
+
+class KeySet:
+    """The issuer's public keys, from a file or URL, read again from time to time."""
+
+    def __init__(self, location: str) -> None:
+        self._location = location
+        self._keys: dict[str | None, jwt.PyJWK] = {}
+        self._read_at = -KEYS_MAX_AGE_SECONDS
+        self._turn = asyncio.Lock()
+
+    async def find(self, key_id: str | None) -> jwt.PyJWK:
+        """Returns the key with this id. Raises InvalidTokenError when there is none."""
+        age_seconds = time.monotonic() - self._read_at
+        if age_seconds > (KEYS_MAX_AGE_SECONDS if key_id in self._keys else KEYS_MIN_AGE_SECONDS):
+            await self._refresh()
+        if key_id not in self._keys:
+            raise jwt.InvalidTokenError("unknown key")
+        return self._keys[key_id]
+
+    async def _refresh(self) -> None:
+        async with self._turn:
+            if time.monotonic() - self._read_at < KEYS_MIN_AGE_SECONDS:
+                return
+            self._read_at = time.monotonic()
+            try:
+                keys = jwt.PyJWKSet.from_json(await asyncio.to_thread(self._read))
+            except (OSError, json.JSONDecodeError, jwt.PyJWTError) as error:
+                # The keys read before stay good: the issuer being away stops no one.
+                logger.warning("keys not read", location=self._location, why=str(error))
+                return
+            self._keys = {key.key_id: key for key in keys.keys}
+
+    def _read(self) -> str:
+        if "://" not in self._location:
+            return Path(self._location).read_text()
+        if not self._location.startswith(("https://", "http://")):
+            raise OSError("keys are read from a file, http or https")
+        with urllib.request.urlopen(self._location, timeout=KEYS_TIMEOUT_SECONDS) as response:  # noqa: S310
+            text: str = response.read().decode()
+            return text

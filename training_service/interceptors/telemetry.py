@@ -1,0 +1,38 @@
+"""One log record for each call: which, how it ended, how long it took; never what it carried."""
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import grpc
+import structlog
+
+from training_service.interceptors.call import Call
+
+logger = structlog.get_logger(__name__)
+
+_CODES = {code.value[0]: code.name for code in grpc.StatusCode}
+
+
+@asynccontextmanager
+async def telemetry(call: Call) -> AsyncIterator[None]:
+    """Records the end of a call, and returns its request id to the caller."""
+    began = time.perf_counter()
+    call.context.set_trailing_metadata((("x-request-id", call.request_id),))
+    status = "OK"
+    try:
+        yield
+    except grpc.aio.AbortError:
+        status = _CODES.get(call.context.code(), "UNKNOWN")
+        raise
+    except BaseException:
+        status = "CANCELLED"
+        raise
+    finally:
+        logger.info(
+            "rpc",
+            method=call.method.path,
+            status=status,
+            duration_ms=round((time.perf_counter() - began) * 1000, 2),
+            request_id=call.request_id,
+        )

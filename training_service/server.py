@@ -1,0 +1,207 @@
+"""One server process: gRPC on a port, health from the database, and a quiet end."""
+
+import asyncio
+import signal
+from collections.abc import Callable
+
+import grpc
+import structlog
+from calisthenics.training.v1.exercise_pb2_grpc import add_ExerciseServiceServicer_to_server
+from calisthenics.training.v1.session_pb2_grpc import add_SessionServiceServicer_to_server
+from calisthenics.training.v1.workout_pb2_grpc import add_WorkoutServiceServicer_to_server
+from grpc_channelz.v1 import channelz
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from training_service import contract
+from training_service.errors import TrainingError
+from training_service.interceptors.chain import InterceptorChain
+from training_service.interceptors.identity import make_authenticator
+from training_service.servicers.exercise import ExerciseServicer
+from training_service.servicers.session import SessionServicer
+from training_service.servicers.workout import WorkoutServicer
+from training_service.settings import Settings, SettingsError
+from training_service.storage.database import Database
+from training_service.storage.exercise import Catalogue, ExerciseRepository
+from training_service.storage.health import database_revision, excess_privileges
+from training_service.storage.migrations import head_revision, is_earlier_revision
+from training_service.storage.session import SessionRepository
+from training_service.storage.workout import WorkoutRepository
+
+logger = structlog.get_logger(__name__)
+
+MAX_METADATA_BYTES = 16 * 1024
+KEEPALIVE_SECONDS = 60
+"""A connection that does not answer a ping of this interval is closed: half-open ones go away."""
+LEAST_PING_SECONDS = 10
+"""Clients that ping more often than this are told to stop."""
+ENVELOPE_BYTES = 1024 * 1024
+"""How far a request may go beyond the limit and still get a worded answer rather than gRPC's."""
+
+SERVING = health_pb2.HealthCheckResponse.SERVING
+NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+
+
+class TrainingServer:
+    """The service in this process. `start`, then `stop`."""
+
+    def __init__(self, settings: Settings, url: str) -> None:
+        self._settings = settings
+        self._database = Database(settings, url)
+        self._health = health.aio.HealthServicer()
+        self._expected_revision = head_revision()
+        self._monitor: asyncio.Task[None] | None = None
+        self._serving = asyncio.Event()
+        self._server = grpc.aio.server(
+            interceptors=[InterceptorChain(settings, make_authenticator(settings))],
+            options=_options(settings),
+        )
+        self._register()
+
+    def _register(self) -> None:
+        exercises = ExerciseRepository(self._database)
+        catalogue = Catalogue(self._database)
+        workouts = WorkoutServicer(WorkoutRepository(self._database), catalogue)
+        sessions = SessionServicer(SessionRepository(self._database), catalogue)
+        add_ExerciseServiceServicer_to_server(ExerciseServicer(exercises), self._server)
+        add_WorkoutServiceServicer_to_server(workouts, self._server)
+        add_SessionServiceServicer_to_server(sessions, self._server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        if self._settings.reflection:
+            names = [*self._service_names(), health.SERVICE_NAME, reflection.SERVICE_NAME]
+            reflection.enable_server_reflection(names, self._server)
+            channelz.add_channelz_servicer(self._server)
+
+    @staticmethod
+    def _service_names() -> list[str]:
+        return [service.full_name for service in contract.SERVICES]
+
+    async def start(self) -> int:
+        """Begins to listen, NOT_SERVING until the database is well; returns the port."""
+        await self._set_health(NOT_SERVING)
+        await self._database.open()
+        port = self._listen()
+        await self._server.start()
+        self._monitor = asyncio.create_task(self._watch_database())
+        return port
+
+    def _listen(self) -> int:
+        address = self._settings.listen_address
+        try:
+            credentials = _credentials(self._settings)
+            if credentials is None:
+                return self._server.add_insecure_port(address)
+            return self._server.add_secure_port(address, credentials)
+        except RuntimeError:
+            raise SettingsError(f"TRAINING_LISTEN_ADDRESS: can't listen on {address}") from None
+
+    async def wait_until_serving(self) -> None:
+        """Returns when the service first reports SERVING.
+
+        Raises SettingsError when it never will, for the rights of its database role.
+        """
+        assert self._monitor is not None, "not started"
+        serving = asyncio.create_task(self._serving.wait())
+        await asyncio.wait([serving, self._monitor], return_when=asyncio.FIRST_COMPLETED)
+        if not serving.done():
+            serving.cancel()
+            self._monitor.result()
+
+    async def stop(self) -> None:
+        """Reports NOT_SERVING, refuses new calls, and lets those under way finish in time."""
+        if self._monitor:
+            self._monitor.cancel()
+        await self._health.enter_graceful_shutdown()
+        await asyncio.sleep(self._settings.drain_delay_seconds)
+        await self._server.stop(self._settings.grace_seconds)
+        await self._database.close()
+
+    async def _set_health(self, status: "health_pb2.HealthCheckResponse.ServingStatus") -> None:
+        for service in ("", *self._service_names()):
+            await self._health.set(service, status)
+
+    async def _watch_database(self) -> None:
+        """Keeps health in step with the database."""
+        was_well = None
+        privileges_checked = False
+        while True:
+            trouble = await self._database_trouble()
+            if trouble is None and not privileges_checked:
+                await self._check_privileges()
+                privileges_checked = True
+            well = trouble is None
+            if well != was_well:
+                await self._set_health(SERVING if well else NOT_SERVING)
+                logger.info("health", serving=well, why=trouble)
+                was_well = well
+            if well:
+                self._serving.set()
+            await asyncio.sleep(self._settings.health_interval_seconds)
+
+    async def _database_trouble(self) -> str | None:
+        """Returns why the database can't be served from, None if it can."""
+        try:
+            revision = await database_revision(self._database)
+        except TrainingError as error:
+            return error.message
+        except Exception:
+            logger.exception("health check failed")
+            return "the health check failed"
+        if revision is None or is_earlier_revision(revision):
+            return f"the schema is at revision {revision}, {self._expected_revision} is needed"
+        return None
+
+    async def _check_privileges(self) -> None:
+        excess = await excess_privileges(self._database)
+        if excess:
+            raise SettingsError(f"TRAINING_DATABASE_ROLE: {excess}")
+
+
+def _options(settings: Settings) -> list[tuple[str, int]]:
+    return [
+        # Several workers share the port; a lone one must notice that it is taken.
+        ("grpc.so_reuseport", int(settings.workers > 1)),
+        ("grpc.max_receive_message_length", settings.max_receive_bytes + ENVELOPE_BYTES),
+        ("grpc.max_send_message_length", -1),
+        ("grpc.max_metadata_size", MAX_METADATA_BYTES),
+        ("grpc.max_concurrent_streams", settings.max_concurrent_streams),
+        ("grpc.keepalive_time_ms", KEEPALIVE_SECONDS * 1000),
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.http2.min_ping_interval_without_data_ms", LEAST_PING_SECONDS * 1000),
+        ("grpc.enable_channelz", int(settings.reflection)),
+    ]
+
+
+def _credentials(settings: Settings) -> grpc.ServerCredentials | None:
+    if settings.tls_certificate_file is None or settings.tls_private_key_file is None:
+        return None
+    key = settings.tls_private_key_file.read_bytes()
+    certificate = settings.tls_certificate_file.read_bytes()
+    authority = settings.tls_client_ca_file
+    return grpc.ssl_server_credentials(
+        [(key, certificate)],
+        root_certificates=authority.read_bytes() if authority else None,
+        require_client_auth=authority is not None,
+    )
+
+
+async def run(settings: Settings, url: str, on_ready: Callable[[int], None]) -> None:
+    """Serves until SIGTERM or SIGINT; calls `on_ready` with the port when first SERVING."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    server = TrainingServer(settings, url)
+    port = await server.start()
+    ready = asyncio.create_task(server.wait_until_serving())
+    stopping = asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait([ready, stopping], return_when=asyncio.FIRST_COMPLETED)
+        if ready.done():
+            ready.result()
+            on_ready(port)
+        await stopping
+        logger.info("draining")
+    finally:
+        ready.cancel()
+        await server.stop()

@@ -1,0 +1,302 @@
+"""ExerciseService."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+from uuid import UUID
+
+from calisthenics.training.v1 import exercise_pb2 as pb
+from calisthenics.training.v1.exercise_pb2_grpc import ExerciseServiceServicer
+
+from training_service import contract
+from training_service.domain import paging
+from training_service.domain.exercise import (
+    ContractionEmphasis,
+    Exercise,
+    ExerciseState,
+    MovementKind,
+    check_definition_kept,
+    check_progression,
+    exercise_id,
+)
+from training_service.errors import Reason, TrainingError, bad_reference
+from training_service.servicers.convert import to_timestamp, utc_now, write_request
+from training_service.servicers.enums import EnumNames
+from training_service.servicers.masks import check_etag, masked_fields, merged
+from training_service.servicers.paging import listing_digest
+from training_service.storage.exercise import (
+    CatalogueChange,
+    ExerciseFilter,
+    ExerciseKey,
+    ExerciseRepository,
+    edges_of,
+)
+
+CATEGORY = EnumNames(pb.ExerciseCategory)
+MOVEMENT_KIND = EnumNames(pb.MovementKind)
+CONTRACTION = EnumNames(pb.ContractionEmphasis)
+EQUIPMENT = EnumNames(pb.Equipment)
+MUSCLE = EnumNames(pb.Muscle)
+STATE = EnumNames(pb.ExerciseState)
+
+CHANGEABLE = [
+    "slug",
+    "display_name",
+    "aliases",
+    "category",
+    "family",
+    "difficulty",
+    "movement_kind",
+    "contraction_emphasis",
+    "unilateral",
+    "equipment",
+    "primary_muscles",
+    "secondary_muscles",
+    "bodyweight_fraction",
+    "easier_exercise_ids",
+    "harder_exercise_ids",
+    "description",
+    "cues",
+    "image_id",
+]
+
+
+class ExerciseServicer(ExerciseServiceServicer):
+    """The catalogue."""
+
+    def __init__(self, exercises: ExerciseRepository) -> None:
+        self._exercises = exercises
+
+    async def GetExercise(self, request: pb.GetExerciseRequest, context: Any) -> pb.Exercise:
+        found = await self._exercises.find([request.exercise])
+        if not found:
+            raise bad_reference(Reason.EXERCISE_NOT_FOUND, "exercise", "there is no such exercise")
+        return to_message(found[0])
+
+    async def BatchGetExercises(
+        self, request: pb.BatchGetExercisesRequest, context: Any
+    ) -> pb.BatchGetExercisesResponse:
+        found = await self._exercises.find(request.exercises)
+        by_name = {name: e for e in found for name in (str(e.id), e.slug)}
+        response = pb.BatchGetExercisesResponse()
+        for index, name in enumerate(request.exercises):
+            exercise = by_name.get(name.lower())
+            if exercise is None:
+                raise bad_reference(
+                    Reason.EXERCISE_NOT_FOUND, f"exercises[{index}]", "there is no such exercise"
+                )
+            response.exercises.append(to_message(exercise))
+        return response
+
+    async def ListExercises(
+        self, request: pb.ListExercisesRequest, context: Any
+    ) -> pb.ListExercisesResponse:
+        listing = listing_digest(request)
+        key = paging.decode_page_token(listing, request.page_token, (int, int, str))
+        limit = paging.page_limit(request.page_size)
+        page = await self._exercises.list_page(_filter(request), _after(key), limit + 1)
+        response = pb.ListExercisesResponse(exercises=[to_message(e) for e, _ in page[:limit]])
+        if len(page) > limit:
+            response.next_page_token = paging.encode_page_token(listing, page[limit - 1][1])
+        return response
+
+    async def CreateExercise(self, request: pb.CreateExerciseRequest, context: Any) -> pb.Exercise:
+        write = write_request(request, utc_now())
+        async with self._exercises.change() as change:
+            replayed = await change.replay(write)
+            if replayed is not None:
+                return pb.Exercise.FromString(replayed)
+            new = replace(
+                from_message(request.exercise),
+                created_at=write.received_at,
+                updated_at=write.received_at,
+            )
+            await _check_neighbours(change, new, "exercise")
+            await change.insert(new)
+            response = to_message(new)
+            await change.record(write, response.SerializeToString())
+        return response
+
+    async def UpdateExercise(self, request: pb.UpdateExerciseRequest, context: Any) -> pb.Exercise:
+        fields = masked_fields(request.update_mask, CHANGEABLE)
+        write = write_request(request, utc_now())
+        async with self._exercises.change() as change:
+            replayed = await change.replay(write)
+            if replayed is not None:
+                return pb.Exercise.FromString(replayed)
+            before = await _lock(change, request.exercise_id)
+            check_etag(request.exercise.etag, _etag(before))
+            message = merged(to_message(before), request.exercise, fields)
+            contract.check(message, "exercise")
+            after = replace(
+                from_message(message),
+                id=before.id,
+                state=before.state,
+                replaced_by_id=before.replaced_by_id,
+                version=before.version + 1,
+                created_at=before.created_at,
+                updated_at=write.received_at,
+                in_use=before.in_use,
+            )
+            check_definition_kept(before, after)
+            await _check_neighbours(change, after, "exercise")
+            await change.update(after)
+            response = to_message(after)
+            await change.record(write, response.SerializeToString())
+        return response
+
+    async def DeprecateExercise(
+        self, request: pb.DeprecateExerciseRequest, context: Any
+    ) -> pb.Exercise:
+        write = write_request(request, utc_now())
+        async with self._exercises.change() as change:
+            replayed = await change.replay(write)
+            if replayed is not None:
+                return pb.Exercise.FromString(replayed)
+            before = await _lock(change, request.exercise_id)
+            check_etag(request.etag, _etag(before))
+            replacement = await _replacement(change, request.replaced_by_exercise_id, before)
+            after = replace(
+                before,
+                state=ExerciseState.DEPRECATED,
+                replaced_by_id=replacement,
+                version=before.version + 1,
+                updated_at=write.received_at,
+            )
+            if (before.state, before.replaced_by_id) == (after.state, after.replaced_by_id):
+                after = before
+            else:
+                await change.update(after)
+            response = to_message(after)
+            await change.record(write, response.SerializeToString())
+        return response
+
+
+def _filter(request: pb.ListExercisesRequest) -> ExerciseFilter:
+    equipment = {EQUIPMENT.name(e) for e in request.equipment_at_hand} - {"NONE"}
+    states = [STATE.name(s) for s in request.states] or [ExerciseState.ACTIVE.value]
+    return ExerciseFilter(
+        categories=tuple(map(CATEGORY.name, request.categories)) or None,
+        muscles=tuple(map(MUSCLE.name, request.muscles)) or None,
+        equipment_at_hand=tuple(sorted(equipment)) if request.equipment_at_hand else None,
+        min_difficulty=request.min_difficulty if request.HasField("min_difficulty") else None,
+        max_difficulty=request.max_difficulty if request.HasField("max_difficulty") else None,
+        movement_kind=MOVEMENT_KIND.name(request.movement_kind) if request.movement_kind else None,
+        states=tuple(states),
+        family=request.family or None,
+        query=request.query.strip().lower() or None,
+    )
+
+
+def _after(key: tuple[Any, ...] | None) -> ExerciseKey | None:
+    """Returns a sort key from a page token, kept within what the database can compare with."""
+    if key is None:
+        return None
+    score, difficulty, slug = key
+    if not (-(2**31) < score < 2**31 and -(2**15) < difficulty < 2**15) or "\0" in slug:
+        raise TrainingError(Reason.INVALID_PAGE_TOKEN, "the page token was tampered with")
+    return score, difficulty, slug
+
+
+async def _lock(change: CatalogueChange, id: str) -> Exercise:
+    await change.lock(UUID(id))
+    found = await change.find([id])
+    if not found:
+        raise bad_reference(Reason.EXERCISE_NOT_FOUND, "exercise_id", "there is no such exercise")
+    return found[UUID(id)]
+
+
+async def _replacement(change: CatalogueChange, id: str, replaced: Exercise) -> UUID | None:
+    if not id:
+        return None
+    path = "replaced_by_exercise_id"
+    found = (await change.find([id])).get(UUID(id))
+    if found is None or found.id == replaced.id:
+        raise bad_reference(Reason.UNKNOWN_EXERCISE, path, "there is no such other exercise")
+    if found.state is ExerciseState.DEPRECATED:
+        raise bad_reference(Reason.EXERCISE_DEPRECATED, path, "is deprecated itself")
+    return found.id
+
+
+async def _check_neighbours(change: CatalogueChange, exercise: Exercise, path: str) -> None:
+    """Refuses unknown neighbours, and edges that would spoil the progression graph."""
+    edges, difficulty = await change.graph()
+    difficulty[exercise.id] = exercise.difficulty
+    _check_known(exercise.easier_ids, difficulty, f"{path}.easier_exercise_ids")
+    _check_known(exercise.harder_ids, difficulty, f"{path}.harder_exercise_ids")
+    kept = [edge for edge in edges if exercise.id not in edge]
+    check_progression([*kept, *edges_of(exercise)], difficulty)
+
+
+def _check_known(ids: tuple[UUID, ...], known: Mapping[UUID, int], path: str) -> None:
+    for index, id in enumerate(ids):
+        if id not in known:
+            raise bad_reference(
+                Reason.UNKNOWN_EXERCISE, f"{path}[{index}]", "there is no such exercise"
+            )
+
+
+def _etag(exercise: Exercise) -> str:
+    return str(exercise.version)
+
+
+def from_message(message: pb.Exercise) -> Exercise:
+    """Returns a new exercise; fields that only the service sets are ignored."""
+    kind = MovementKind(MOVEMENT_KIND.name(message.movement_kind))
+    if message.contraction_emphasis:
+        contraction = ContractionEmphasis(CONTRACTION.name(message.contraction_emphasis))
+    elif kind is MovementKind.ISOMETRIC:
+        contraction = ContractionEmphasis.ISOMETRIC
+    else:
+        contraction = ContractionEmphasis.BALANCED
+    return Exercise(
+        id=exercise_id(message.slug),
+        slug=message.slug,
+        display_name=message.display_name,
+        aliases=tuple(message.aliases),
+        category=CATEGORY.name(message.category),
+        family=message.family,
+        difficulty=message.difficulty,
+        movement_kind=kind,
+        contraction_emphasis=contraction,
+        unilateral=message.unilateral,
+        equipment=tuple(map(EQUIPMENT.name, message.equipment)),
+        primary_muscles=tuple(map(MUSCLE.name, message.primary_muscles)),
+        secondary_muscles=tuple(map(MUSCLE.name, message.secondary_muscles)),
+        bodyweight_fraction=message.bodyweight_fraction,
+        easier_ids=tuple(map(UUID, message.easier_exercise_ids)),
+        harder_ids=tuple(map(UUID, message.harder_exercise_ids)),
+        description=message.description,
+        cues=tuple(message.cues),
+        image_id=message.image_id,
+    )
+
+
+def to_message(exercise: Exercise) -> pb.Exercise:
+    """Returns an exercise as it is answered."""
+    return pb.Exercise(
+        id=str(exercise.id),
+        slug=exercise.slug,
+        display_name=exercise.display_name,
+        aliases=exercise.aliases,
+        category=CATEGORY.number(exercise.category),
+        family=exercise.family,
+        difficulty=exercise.difficulty,
+        movement_kind=MOVEMENT_KIND.number(exercise.movement_kind),
+        contraction_emphasis=CONTRACTION.number(exercise.contraction_emphasis),
+        unilateral=exercise.unilateral,
+        equipment=map(EQUIPMENT.number, exercise.equipment),
+        primary_muscles=map(MUSCLE.number, exercise.primary_muscles),
+        secondary_muscles=map(MUSCLE.number, exercise.secondary_muscles),
+        bodyweight_fraction=exercise.bodyweight_fraction,
+        easier_exercise_ids=map(str, exercise.easier_ids),
+        harder_exercise_ids=map(str, exercise.harder_ids),
+        description=exercise.description,
+        cues=exercise.cues,
+        image_id=exercise.image_id,
+        state=STATE.number(exercise.state),
+        replaced_by_exercise_id=str(exercise.replaced_by_id or ""),
+        etag=_etag(exercise),
+        create_time=to_timestamp(exercise.created_at) if exercise.created_at else None,
+        update_time=to_timestamp(exercise.updated_at) if exercise.updated_at else None,
+    )

@@ -1,0 +1,416 @@
+"""SessionService."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import uuid6
+from calisthenics.training.v1 import session_pb2 as pb
+from calisthenics.training.v1.session_pb2_grpc import SessionServiceServicer
+
+from training_service import contract
+from training_service.caller import Scope, athlete_scope
+from training_service.domain import paging
+from training_service.domain.ordering import in_given_order
+from training_service.domain.session import (
+    NewSession,
+    RetractionKind,
+    SessionFilter,
+    check_volume,
+    local_date,
+)
+from training_service.errors import Reason, TrainingError, bad_reference, invalid_field
+from training_service.servicers.convert import (
+    digest,
+    from_date,
+    optional_uuid,
+    to_date,
+    to_datetime,
+    to_timestamp,
+    utc_now,
+    write_request,
+)
+from training_service.servicers.enums import EnumNames
+from training_service.servicers.paging import listing_digest
+from training_service.servicers.references import check_exercises_known
+from training_service.storage.exercise import Catalogue, ExerciseFacts
+from training_service.storage.session import (
+    SessionKey,
+    SessionRepository,
+    SessionSummary,
+    StoredSession,
+)
+
+MAX_PAGE_BYTES = 3_000_000
+"""Most bytes of records on a page: gRPC clients refuse messages above 4 MB by default."""
+
+COMPLETION = EnumNames(pb.SessionCompletion)
+STATES = {
+    None: pb.SESSION_STATE_CURRENT,
+    RetractionKind.SUPERSEDED.value: pb.SESSION_STATE_SUPERSEDED,
+    RetractionKind.VOIDED.value: pb.SESSION_STATE_VOIDED,
+}
+OUTPUT_ONLY = (
+    "id",
+    "external_user_id",
+    "local_date",
+    "create_time",
+    "supersedes_session_id",
+    "state",
+    "superseded_by_session_id",
+    "retract_time",
+    "retract_reason",
+)
+
+Revisions = Mapping[UUID, set[int]]
+
+
+class SessionServicer(SessionServiceServicer):
+    """Session logs."""
+
+    def __init__(self, sessions: SessionRepository, catalogue: Catalogue) -> None:
+        self._sessions = sessions
+        self._catalogue = catalogue
+
+    async def LogSession(self, request: pb.LogSessionRequest, context: Any) -> pb.Session:
+        scope = athlete_scope(request.external_user_id)
+        draft = _Draft(scope, request.session, request.request_id, utc_now())
+        new = await self._complete(draft)
+        return pb.Session.FromString(await self._sessions.log(scope, new))
+
+    async def AmendSession(self, request: pb.AmendSessionRequest, context: Any) -> pb.Session:
+        scope = athlete_scope(request.external_user_id)
+        superseded = await self._get(scope, request.session_id)
+        draft = _Draft(scope, request.session, request.request_id, utc_now(), superseded)
+        draft.digest = digest("amend", request.session_id, request.reason, request.session)
+        new = await self._complete(draft)
+        return pb.Session.FromString(await self._sessions.amend(scope, new, request.reason))
+
+    async def BatchLogSessions(
+        self, request: pb.BatchLogSessionsRequest, context: Any
+    ) -> pb.BatchLogSessionsResponse:
+        scope = athlete_scope(request.external_user_id)
+        now = utc_now()
+        results: list[bytes | TrainingError] = []
+        drafts: dict[int, _Draft] = {}
+        for index, entry in enumerate(request.requests):
+            try:
+                _check_entry(entry, scope)
+                drafts[index] = _Draft(scope, entry.session, entry.request_id, now)
+            except TrainingError as refusal:
+                results.append(refusal)
+            else:
+                results.append(b"")
+        batch = await self._complete_batch(scope, drafts, results)
+        if request.atomic and any(isinstance(r, TrainingError) for r in results):
+            return _batch_response(_all_refused(results))
+        stored = await self._sessions.log_batch(scope, list(batch.values()), atomic=request.atomic)
+        for index, outcome in zip(batch, stored, strict=True):
+            results[index] = outcome
+        if request.atomic and any(isinstance(r, TrainingError) for r in results):
+            results = _all_refused(results)
+        return _batch_response(results)
+
+    async def GetSession(self, request: pb.GetSessionRequest, context: Any) -> pb.Session:
+        scope = athlete_scope(request.external_user_id)
+        return to_message(await self._get(scope, request.session_id))
+
+    async def ListSessions(
+        self, request: pb.ListSessionsRequest, context: Any
+    ) -> pb.ListSessionsResponse:
+        scope = athlete_scope(request.external_user_id)
+        filters = _filter(request)
+        listing = listing_digest(request)
+        after = _after(paging.decode_page_token(listing, request.page_token, (int, str)))
+        limit = paging.page_limit(request.page_size)
+        response = pb.ListSessionsResponse()
+        if request.view == pb.SESSION_VIEW_FULL:
+            rows: Sequence[StoredSession | SessionSummary]
+            stored = await self._sessions.list_full(scope, filters, after, limit + 1)
+            rows = stored
+            shown = _within_page_bytes(stored[:limit])
+            response.sessions.extend(map(to_message, shown))
+        else:
+            summaries = await self._sessions.list_summaries(scope, filters, after, limit + 1)
+            rows = summaries
+            shown_summaries = summaries[:limit]
+            response.sessions.extend(_summary(scope, s) for s in shown_summaries)
+        if len(response.sessions) < len(rows):
+            last = rows[len(response.sessions) - 1]
+            response.next_page_token = paging.encode_page_token(listing, _key(last))
+        return response
+
+    async def VoidSession(self, request: pb.VoidSessionRequest, context: Any) -> pb.Session:
+        scope = athlete_scope(request.external_user_id)
+        write = write_request(request, utc_now())
+        session_id = UUID(request.session_id)
+        stored = await self._sessions.void(scope, session_id, request.reason, write)
+        return to_message(_found(stored))
+
+    async def ListSessionVersions(
+        self, request: pb.ListSessionVersionsRequest, context: Any
+    ) -> pb.ListSessionVersionsResponse:
+        scope = athlete_scope(request.external_user_id)
+        named = await self._get(scope, request.session_id)
+        versions = await self._sessions.list_versions(scope, named.original_id or named.id)
+        return pb.ListSessionVersionsResponse(sessions=map(to_message, versions))
+
+    async def _get(self, scope: Scope, session_id: str) -> StoredSession:
+        return _found(await self._sessions.get(scope, UUID(session_id)))
+
+    async def _complete(self, draft: "_Draft") -> NewSession:
+        """Resolves what a session refers to, or refuses it."""
+        revisions: Revisions = {}
+        if draft.workout_id and not draft.message.workout_revision:
+            revisions = await self._sessions.workout_revisions(draft.scope, [draft.workout_id])
+        draft.resolve_workout(revisions)
+        facts = await self._catalogue.facts(draft.exercise_ids)
+        new = draft.finish(facts)
+        await self._catalogue.freeze(facts, draft.now)
+        return new
+
+    async def _complete_batch(
+        self, scope: Scope, drafts: Mapping[int, "_Draft"], results: list[bytes | TrainingError]
+    ) -> dict[int, NewSession]:
+        """Resolves what the sessions of a batch refer to; puts refusals among the results."""
+        workout_ids = {draft.workout_id for draft in drafts.values() if draft.workout_id}
+        revisions: Revisions = {}
+        if workout_ids:
+            revisions = await self._sessions.workout_revisions(scope, workout_ids)
+        ids = {id for draft in drafts.values() for id in draft.exercise_ids}
+        facts = await self._catalogue.facts(ids)
+        batch: dict[int, NewSession] = {}
+        for index, draft in drafts.items():
+            try:
+                draft.resolve_workout(revisions, all_known=True)
+                batch[index] = draft.finish(facts)
+            except TrainingError as refusal:
+                results[index] = refusal
+        used = {id for new in batch.values() for id, _ in new.exercises}
+        await self._catalogue.freeze({id: facts[id] for id in used}, utc_now())
+        return batch
+
+
+class _Draft:
+    """A session on its way to being stored."""
+
+    def __init__(
+        self,
+        scope: Scope,
+        given: pb.Session,
+        request_id: str,
+        now: datetime,
+        supersedes: StoredSession | None = None,
+    ) -> None:
+        self.scope = scope
+        self.now = now
+        self.request_id = optional_uuid(request_id)
+        self.digest = digest("log", given)
+        self.supersedes = supersedes
+        self.message = pb.Session()
+        self.message.CopyFrom(given)
+        for name in OUTPUT_ONLY:
+            self.message.ClearField(name)
+        self.workout_id = optional_uuid(given.workout_id)
+        self.started_at = to_datetime(given.start_time, "session.start_time")
+        self.local_date = local_date(self.started_at, given.time_zone, "session.time_zone")
+        ordered = in_given_order(
+            given.exercises, [e.order for e in given.exercises], "session.exercises"
+        )
+        self.message.ClearField("exercises")
+        self.message.exercises.extend(ordered)
+        self.exercise_ids = [UUID(e.exercise_id) for e in ordered]
+
+    def resolve_workout(self, revisions: Revisions, *, all_known: bool = False) -> None:
+        """Settles which revision of the workout was followed.
+
+        `revisions` are those that exist, for the workout of a session that names no revision, and
+        with `all_known` for any workout. Otherwise a revision that is named is taken at its word:
+        the database refuses it if it does not exist.
+        """
+        message = self.message
+        if self.workout_id is None:
+            message.workout_revision = 0
+            return
+        known = revisions.get(self.workout_id, set())
+        if not message.workout_revision:
+            if not known:
+                raise _unknown_workout("session.workout_id")
+            message.workout_revision = max(known)
+        elif all_known and message.workout_revision not in known:
+            raise _unknown_workout("session.workout_revision" if known else "session.workout_id")
+
+    def finish(self, facts: Mapping[UUID, ExerciseFacts]) -> NewSession:
+        """Returns the session as it is stored; refuses unknown exercises and volumes that don't
+        fit them."""
+        check_exercises_known(self.exercise_ids, facts, "session.exercises")
+        message = self.message
+        for index, (id, exercise) in enumerate(
+            zip(self.exercise_ids, message.exercises, strict=True)
+        ):
+            exercise.order = index + 1
+            _check_sets(facts[id], exercise.sets, f"session.exercises[{index}].sets")
+        message.id = str(uuid6.uuid7())
+        message.external_user_id = str(self.scope.external_user_id)
+        message.local_date.CopyFrom(to_date(self.local_date))
+        message.create_time.FromDatetime(self.now)
+        message.state = pb.SESSION_STATE_CURRENT
+        message.completion = message.completion or pb.SESSION_COMPLETION_COMPLETED
+        original_id = None
+        if self.supersedes:
+            message.supersedes_session_id = str(self.supersedes.id)
+            original_id = self.supersedes.original_id or self.supersedes.id
+        return NewSession(
+            id=UUID(message.id),
+            started_at=self.started_at,
+            time_zone=message.time_zone,
+            local_date=self.local_date,
+            duration_seconds=_optional(message, "duration_seconds"),
+            session_rpe=_optional(message, "session_rpe"),
+            body_mass_kg=_optional(message, "body_mass_kg"),
+            completion=COMPLETION.name(message.completion),
+            group_external_id=message.group_external_id,
+            workout_id=self.workout_id,
+            workout_revision=message.workout_revision or None,
+            request_id=self.request_id,
+            request_digest=self.digest,
+            exercises=tuple(
+                (id, len(e.sets))
+                for id, e in zip(self.exercise_ids, message.exercises, strict=True)
+            ),
+            created_at=self.now,
+            record=message.SerializeToString(),
+            supersedes_id=self.supersedes.id if self.supersedes else None,
+            original_id=original_id,
+        )
+
+
+def _optional(message: pb.Session, name: str) -> Any:
+    return getattr(message, name) if message.HasField(name) else None  # type: ignore[arg-type]
+
+
+def _check_sets(facts: ExerciseFacts, sets: Iterable[pb.PerformedSet], path: str) -> None:
+    for index, performed in enumerate(sets):
+        check_volume(
+            facts.movement_kind,
+            has_reps=performed.HasField("actual_reps"),
+            has_hold=performed.HasField("actual_hold_seconds"),
+            path=f"{path}[{index}]",
+        )
+
+
+def _check_entry(entry: pb.LogSessionRequest, scope: Scope) -> None:
+    """Refuses an entry of a batch that breaks the contract or is for another athlete."""
+    contract.check(entry)
+    if entry.external_user_id and UUID(entry.external_user_id) != scope.external_user_id:
+        raise invalid_field("external_user_id", "must be empty or that of the batch")
+
+
+def _all_refused(results: Sequence[bytes | TrainingError]) -> list[bytes | TrainingError]:
+    """Returns the results of an all-or-nothing batch of which one was refused."""
+    other = TrainingError(Reason.BATCH_REFUSED, "another session of the batch was refused")
+    return [r if isinstance(r, TrainingError) else other for r in results]
+
+
+def _batch_response(results: Iterable[bytes | TrainingError]) -> pb.BatchLogSessionsResponse:
+    response = pb.BatchLogSessionsResponse()
+    for result in results:
+        if isinstance(result, TrainingError):
+            response.results.add(status=contract.to_status(result))
+        else:
+            response.results.add().session.MergeFromString(result)
+    return response
+
+
+def _unknown_workout(path: str) -> TrainingError:
+    return bad_reference(Reason.UNKNOWN_WORKOUT, path, "there is no such workout or revision")
+
+
+def _found(stored: StoredSession | None) -> StoredSession:
+    if stored is None:
+        raise bad_reference(Reason.SESSION_NOT_FOUND, "session_id", "there is no such session")
+    return stored
+
+
+def _filter(request: pb.ListSessionsRequest) -> SessionFilter:
+    def instant(name: str) -> datetime | None:
+        return to_datetime(getattr(request, name), name) if request.HasField(name) else None  # type: ignore[arg-type]
+
+    return SessionFilter(
+        from_time=instant("from_time"),
+        to_time=instant("to_time"),
+        from_date=from_date(request.from_date, "from_date")
+        if request.HasField("from_date")
+        else None,
+        to_date=from_date(request.to_date, "to_date") if request.HasField("to_date") else None,
+        workout_id=optional_uuid(request.workout_id),
+        exercise_id=optional_uuid(request.exercise_id),
+        oldest_first=request.oldest_first,
+        show_retracted=request.show_retracted,
+    )
+
+
+def _key(row: StoredSession | SessionSummary) -> tuple[int, str]:
+    return to_timestamp(row.started_at).ToMicroseconds(), str(row.id)
+
+
+def _after(key: tuple[int | str, ...] | None) -> SessionKey | None:
+    if key is None:
+        return None
+    try:
+        instant = pb.Session().start_time
+        instant.FromMicroseconds(int(key[0]))
+        return to_datetime(instant, "page_token"), UUID(str(key[1]))
+    except (ValueError, OverflowError, TrainingError):
+        raise TrainingError(Reason.INVALID_PAGE_TOKEN, "the page token was tampered with") from None
+
+
+def _within_page_bytes(rows: Sequence[StoredSession]) -> Sequence[StoredSession]:
+    """Returns as many of the rows, one at least, as fit on a page."""
+    total = 0
+    for count, row in enumerate(rows):
+        total += len(row.record)
+        if count and total > MAX_PAGE_BYTES:
+            return rows[:count]
+    return rows
+
+
+def to_message(stored: StoredSession) -> pb.Session:
+    """Returns a session as it was acknowledged, with what became of it since."""
+    message = pb.Session.FromString(stored.record)
+    _set_retraction(message, stored)
+    return message
+
+
+def _set_retraction(message: pb.Session, row: StoredSession | SessionSummary) -> None:
+    if row.retraction is None:
+        return
+    message.state = STATES[row.retraction]
+    message.superseded_by_session_id = str(row.superseded_by_id or "")
+    message.retract_reason = row.retract_reason or ""
+    if row.retracted_at:
+        message.retract_time.FromDatetime(row.retracted_at)
+
+
+def _summary(scope: Scope, row: SessionSummary) -> pb.Session:
+    """Returns a session without its sets and notes."""
+    message = pb.Session(
+        id=str(row.id),
+        external_user_id=str(scope.external_user_id),
+        start_time=to_timestamp(row.started_at),
+        time_zone=row.time_zone,
+        local_date=to_date(row.local_date),
+        duration_seconds=row.duration_seconds,
+        session_rpe=row.session_rpe,
+        body_mass_kg=row.body_mass_kg,
+        completion=COMPLETION.number(row.completion),
+        group_external_id=row.group_external_id,
+        workout_id=str(row.workout_id or ""),
+        workout_revision=row.workout_revision or 0,
+        supersedes_session_id=str(row.supersedes_id or ""),
+        create_time=to_timestamp(row.created_at),
+        state=pb.SESSION_STATE_CURRENT,
+    )
+    _set_retraction(message, row)
+    return message

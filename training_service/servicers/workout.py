@@ -1,0 +1,401 @@
+"""WorkoutService."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+import uuid6
+from calisthenics.training.v1 import session_pb2, set_pb2
+from calisthenics.training.v1 import workout_pb2 as pb
+from calisthenics.training.v1.workout_pb2_grpc import WorkoutServiceServicer
+
+from training_service import contract
+from training_service.caller import Scope, athlete_scope
+from training_service.domain import paging
+from training_service.domain.ordering import in_given_order
+from training_service.domain.session import check_volume
+from training_service.domain.workout import NewRevision, WorkoutFilter
+from training_service.errors import FieldViolation, Reason, TrainingError, bad_reference
+from training_service.servicers.convert import (
+    optional_uuid,
+    to_timestamp,
+    utc_now,
+    write_request,
+)
+from training_service.servicers.masks import check_etag, masked_fields, merged
+from training_service.servicers.paging import listing_digest
+from training_service.servicers.references import check_exercises_known
+from training_service.storage.exercise import Catalogue, ExerciseFacts
+from training_service.storage.idempotency import WriteRequest
+from training_service.storage.workout import (
+    LATEST_REVISION,
+    StoredRevision,
+    StoredWorkout,
+    WorkoutChange,
+    WorkoutRepository,
+)
+
+CHANGEABLE = ["display_name", "description", "exercises"]
+PATH = "workout.exercises"
+
+
+class WorkoutServicer(WorkoutServiceServicer):
+    """Workout templates and their revisions."""
+
+    def __init__(self, workouts: WorkoutRepository, catalogue: Catalogue) -> None:
+        self._workouts = workouts
+        self._catalogue = catalogue
+
+    async def CreateWorkout(self, request: pb.CreateWorkoutRequest, context: Any) -> pb.Workout:
+        scope = athlete_scope(request.external_user_id)
+        write = write_request(request, utc_now())
+        facts = await self._facts(request.workout, write)
+        async with self._workouts.change(scope) as change:
+            replayed = await change.replay(write)
+            if replayed is not None:
+                return pb.Workout.FromString(replayed)
+            ordered = _ordered(request.workout)
+            _check_exercises(ordered, facts, allowed=set())
+            source = merged(pb.Workout(), request.workout, CHANGEABLE)
+            source.id = str(uuid6.uuid7())
+            source.revision = 1
+            source.create_time.FromDatetime(write.received_at)
+            new = _new_revision(scope, source, ordered, write)
+            await change.insert(new)
+            response = _with_head(new.record, version=1)
+            await change.record(write, response.SerializeToString())
+        return response
+
+    async def GetWorkout(self, request: pb.GetWorkoutRequest, context: Any) -> pb.Workout:
+        scope = athlete_scope(request.external_user_id)
+        return to_message(await self._get(scope, UUID(request.workout_id)))
+
+    async def ListWorkouts(
+        self, request: pb.ListWorkoutsRequest, context: Any
+    ) -> pb.ListWorkoutsResponse:
+        scope = athlete_scope(request.external_user_id)
+        filters = WorkoutFilter(
+            show_deleted=request.show_deleted,
+            exercise_id=optional_uuid(request.exercise_id),
+            query=request.query,
+        )
+        listing = listing_digest(request)
+        key = paging.decode_page_token(listing, request.page_token, (str,))
+        limit = paging.page_limit(request.page_size)
+        before_id = _uuid_of_token(str(key[0])) if key else None
+        page = await self._workouts.list_page(scope, filters, before_id, limit + 1)
+        response = pb.ListWorkoutsResponse(workouts=[to_message(w) for w in page[:limit]])
+        if len(page) > limit:
+            last = str(page[limit - 1].id)
+            response.next_page_token = paging.encode_page_token(listing, (last,))
+        return response
+
+    async def UpdateWorkout(self, request: pb.UpdateWorkoutRequest, context: Any) -> pb.Workout:
+        scope = athlete_scope(request.external_user_id)
+        fields = masked_fields(request.update_mask, CHANGEABLE)
+        write = write_request(request, utc_now())
+        facts = await self._facts(request.workout, write)
+        async with self._workouts.change(scope) as change:
+            replayed = await change.replay(write)
+            if replayed is not None:
+                return pb.Workout.FromString(replayed)
+            head = await _lock(change, request.workout_id, request.workout.etag)
+            _check_not_deleted(head)
+            message = merged(pb.Workout.FromString(head.record), request.workout, fields)
+            contract.check(message, "workout")
+            ordered = _ordered(message)
+            if "exercises" in fields:
+                kept = await change.exercise_ids(head.id)
+                _check_exercises(ordered, facts, allowed=kept)
+            message.revision = head.revision + 1
+            new = _new_revision(scope, message, ordered, write)
+            return await _store_revision(change, head, new, write)
+
+    async def RollbackWorkout(self, request: pb.RollbackWorkoutRequest, context: Any) -> pb.Workout:
+        scope = athlete_scope(request.external_user_id)
+        write = write_request(request, utc_now())
+        async with self._workouts.change(scope) as change:
+            replayed = await change.replay(write)
+            if replayed is not None:
+                return pb.Workout.FromString(replayed)
+            head = await _lock(change, request.workout_id, request.etag)
+            _check_not_deleted(head)
+            earlier = _found(await change.get_revision(head.id, request.revision))
+            message = pb.Workout.FromString(earlier.record)
+            message.revision = head.revision + 1
+            new = _new_revision(scope, message, list(message.exercises), write)
+            return await _store_revision(change, head, new, write)
+
+    async def DeleteWorkout(self, request: pb.DeleteWorkoutRequest, context: Any) -> pb.Workout:
+        return await self._set_deleted(request, deleted=True)
+
+    async def UndeleteWorkout(self, request: pb.UndeleteWorkoutRequest, context: Any) -> pb.Workout:
+        return await self._set_deleted(request, deleted=False)
+
+    async def ListWorkoutRevisions(
+        self, request: pb.ListWorkoutRevisionsRequest, context: Any
+    ) -> pb.ListWorkoutRevisionsResponse:
+        scope = athlete_scope(request.external_user_id)
+        listing = listing_digest(request)
+        key = paging.decode_page_token(listing, request.page_token, (int,))
+        limit = paging.page_limit(request.page_size)
+        before = min(int(key[0]), LATEST_REVISION) if key else LATEST_REVISION
+        workout_id = UUID(request.workout_id)
+        page = await self._workouts.list_revisions(scope, workout_id, before, limit + 1)
+        if not page:
+            await self._get(scope, workout_id)
+        response = pb.ListWorkoutRevisionsResponse(
+            revisions=[pb.Workout.FromString(r.record) for r in page[:limit]]
+        )
+        if len(page) > limit:
+            last = page[limit - 1].revision
+            response.next_page_token = paging.encode_page_token(listing, (last,))
+        return response
+
+    async def GetWorkoutRevision(
+        self, request: pb.GetWorkoutRevisionRequest, context: Any
+    ) -> pb.Workout:
+        scope = athlete_scope(request.external_user_id)
+        stored = await self._revision(scope, UUID(request.workout_id), request.revision)
+        return pb.Workout.FromString(stored.record)
+
+    async def InstantiateWorkout(
+        self, request: pb.InstantiateWorkoutRequest, context: Any
+    ) -> session_pb2.Session:
+        scope = athlete_scope(request.external_user_id)
+        head = await self._get(scope, UUID(request.workout_id))
+        _check_not_deleted(head)
+        record = head.record
+        if request.revision:
+            record = (await self._revision(scope, head.id, request.revision)).record
+        return draft_session(pb.Workout.FromString(record))
+
+    async def _get(self, scope: Scope, workout_id: UUID) -> StoredWorkout:
+        stored = await self._workouts.get(scope, workout_id)
+        if stored is None:
+            raise _workout_not_found()
+        return stored
+
+    async def _revision(self, scope: Scope, workout_id: UUID, revision: int) -> StoredRevision:
+        stored = await self._workouts.get_revision(scope, workout_id, revision)
+        if stored is None:
+            await self._get(scope, workout_id)
+        return _found(stored)
+
+    async def _set_deleted(
+        self, request: pb.DeleteWorkoutRequest | pb.UndeleteWorkoutRequest, *, deleted: bool
+    ) -> pb.Workout:
+        scope = athlete_scope(request.external_user_id)
+        write = write_request(request, utc_now())
+        async with self._workouts.change(scope) as change:
+            replayed = await change.replay(write)
+            if replayed is not None:
+                return pb.Workout.FromString(replayed)
+            head = await _lock(change, request.workout_id, request.etag)
+            message = pb.Workout.FromString(head.record)
+            current = _as_stored(message, head)
+            if deleted:
+                _check_not_deleted(head)
+                await change.delete(head, current, write.received_at)
+            else:
+                _check_deleted(head)
+                await change.undelete(head, current, write.received_at)
+            response = _with_head(head.record, version=head.version + 1)
+            if deleted:
+                response.delete_time.FromDatetime(write.received_at)
+            await change.record(write, response.SerializeToString())
+        return response
+
+    async def _facts(self, workout: pb.Workout, write: WriteRequest) -> dict[UUID, ExerciseFacts]:
+        """Returns the facts of the exercises a request names, and freezes their definitions.
+
+        Comes before the transaction: one call must not hold two connections. Raises nothing for
+        exercises that don't exist, since a request that came before is answered as it was then.
+        """
+        ids = [id for e in workout.exercises if (id := _uuid_or_none(e.exercise_id))]
+        if not ids:
+            return {}
+        facts = await self._catalogue.facts(ids, max_age_seconds=0)
+        await self._catalogue.freeze(facts, write.received_at)
+        return facts
+
+
+def _uuid_or_none(text: str) -> UUID | None:
+    """Returns the UUID in a field that has not been checked yet."""
+    try:
+        return UUID(text)
+    except ValueError:
+        return None
+
+
+def _check_exercises(
+    ordered: Sequence[pb.WorkoutExercise],
+    facts: Mapping[UUID, ExerciseFacts],
+    *,
+    allowed: set[UUID],
+) -> None:
+    """Refuses unknown exercises, deprecated ones that are not allowed, and a volume that does not
+    fit the exercise."""
+    ids = [UUID(e.exercise_id) for e in ordered]
+    check_exercises_known(ids, facts, PATH)
+    for index, (id, exercise) in enumerate(zip(ids, ordered, strict=True)):
+        path = f"{PATH}[{index}]"
+        if not facts[id].active and id not in allowed:
+            raise bad_reference(Reason.EXERCISE_DEPRECATED, f"{path}.exercise_id", "is deprecated")
+        volume = exercise.WhichOneof("volume")
+        check_volume(
+            facts[id].movement_kind,
+            has_reps=volume == "reps",
+            has_hold=volume == "hold",
+            path=f"{path}.{volume}",
+        )
+
+
+def _workout_not_found() -> TrainingError:
+    violation = FieldViolation("workout_id", "there is no such workout")
+    return TrainingError(
+        Reason.WORKOUT_NOT_FOUND, "there is no such workout", violations=[violation]
+    )
+
+
+def _found(revision: StoredRevision | None) -> StoredRevision:
+    if revision is None:
+        raise bad_reference(
+            Reason.WORKOUT_REVISION_NOT_FOUND, "revision", "the workout has no such revision"
+        )
+    return revision
+
+
+async def _lock(change: WorkoutChange, workout_id: str, etag: str) -> StoredWorkout:
+    head = await change.lock(UUID(workout_id))
+    if head is None:
+        raise _workout_not_found()
+    check_etag(etag, str(head.version))
+    return head
+
+
+def _check_not_deleted(head: StoredWorkout) -> None:
+    if head.deleted_at is not None:
+        raise TrainingError(Reason.WORKOUT_DELETED, "the workout is deleted")
+
+
+def _check_deleted(head: StoredWorkout) -> None:
+    if head.deleted_at is None:
+        raise TrainingError(Reason.WORKOUT_NOT_DELETED, "the workout is not deleted")
+
+
+def _uuid_of_token(text: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError:
+        raise TrainingError(Reason.INVALID_PAGE_TOKEN, "the page token was tampered with") from None
+
+
+def _ordered(workout: pb.Workout) -> list[pb.WorkoutExercise]:
+    exercises = workout.exercises
+    return in_given_order(exercises, [e.order for e in exercises], PATH)
+
+
+def _new_revision(
+    scope: Scope,
+    source: pb.Workout,
+    ordered: Sequence[pb.WorkoutExercise],
+    write: WriteRequest,
+) -> NewRevision:
+    """Returns a revision with the content of `source`, which bears its number and the id."""
+    message = pb.Workout(
+        id=source.id,
+        external_user_id=str(scope.external_user_id),
+        display_name=source.display_name,
+        description=source.description,
+        exercises=ordered,
+        revision=source.revision,
+        create_time=source.create_time,
+        revision_create_time=to_timestamp(write.received_at),
+    )
+    for order, exercise in enumerate(message.exercises, start=1):
+        exercise.order = order
+    return NewRevision(
+        workout_id=UUID(source.id),
+        revision=source.revision,
+        display_name=source.display_name,
+        exercises=tuple((UUID(e.exercise_id), e.sets) for e in ordered),
+        created_at=write.received_at,
+        record=message.SerializeToString(),
+    )
+
+
+def _as_stored(message: pb.Workout, head: StoredWorkout) -> NewRevision:
+    """Returns the current revision as what its rows are made of."""
+    return NewRevision(
+        workout_id=head.id,
+        revision=head.revision,
+        display_name=message.display_name,
+        exercises=tuple((UUID(e.exercise_id), e.sets) for e in message.exercises),
+        created_at=head.created_at,
+        record=head.record,
+    )
+
+
+async def _store_revision(
+    change: WorkoutChange, head: StoredWorkout, new: NewRevision, write: WriteRequest
+) -> pb.Workout:
+    await change.add_revision(head, new)
+    response = _with_head(new.record, version=head.version + 1)
+    await change.record(write, response.SerializeToString())
+    return response
+
+
+def _with_head(record: bytes, *, version: int) -> pb.Workout:
+    """Returns a revision as the current one."""
+    message = pb.Workout.FromString(record)
+    message.etag = str(version)
+    return message
+
+
+def to_message(stored: StoredWorkout) -> pb.Workout:
+    """Returns a workout as it is answered."""
+    message = _with_head(stored.record, version=stored.version)
+    if stored.deleted_at is not None:
+        message.delete_time.FromDatetime(stored.deleted_at)
+    return message
+
+
+def draft_session(workout: pb.Workout) -> session_pb2.Session:
+    """Returns a session with a set for each prescribed one; with `per_side`, left then right."""
+    draft = session_pb2.Session(
+        workout_id=workout.id,
+        workout_revision=workout.revision,
+        external_user_id=workout.external_user_id,
+    )
+    for prescribed in workout.exercises:
+        exercise = draft.exercises.add(
+            exercise_id=prescribed.exercise_id,
+            order=prescribed.order,
+            superset_group=prescribed.superset_group,
+        )
+        sides = (
+            (set_pb2.SIDE_LEFT, set_pb2.SIDE_RIGHT)
+            if prescribed.per_side
+            else (set_pb2.SIDE_UNSPECIFIED,)
+        )
+        for _ in range(prescribed.sets):
+            for side in sides:
+                exercise.sets.add(kind=prescribed.kind, side=side, target=_target(prescribed))
+    return draft
+
+
+def _target(prescribed: pb.WorkoutExercise) -> set_pb2.SetTarget:
+    target = set_pb2.SetTarget(tempo=prescribed.tempo)
+    volume = prescribed.WhichOneof("volume")
+    if volume == "reps":
+        target.reps.CopyFrom(prescribed.reps)
+    elif volume == "hold":
+        target.hold.CopyFrom(prescribed.hold)
+    if prescribed.HasField("load_kg"):
+        target.load_kg = prescribed.load_kg
+    if prescribed.HasField("target_rpe"):
+        target.rpe = prescribed.target_rpe
+    if prescribed.HasField("rest_seconds"):
+        target.rest_seconds = prescribed.rest_seconds
+    return target

@@ -1,0 +1,180 @@
+"""Settings, each an environment variable with the prefix TRAINING_."""
+
+import difflib
+import os
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, ValidationError, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+PREFIX = "TRAINING_"
+LOOPBACK = ("127.", "localhost:", "[::1]:", "unix:")
+
+
+class SettingsError(Exception):
+    """A setting is wrong; the message names it."""
+
+
+class Settings(BaseSettings):
+    """How the service runs. The defaults suit a developer's machine."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True)
+
+    database_url: str = Field(
+        "",
+        description="PostgreSQL URL of the service's login. Empty: the embedded PostgreSQL.",
+    )
+    migration_database_url: str = Field(
+        "",
+        description="PostgreSQL URL of the owner of the schema, for migrate and seed. "
+        "Empty: the same as database_url.",
+    )
+    database_role: str = Field(
+        "training_app",
+        pattern=r"^[a-z_][a-z0-9_]*$|^$",
+        description="Role each connection takes on, with no more rights than the service needs. "
+        "Empty: the login is itself such a role (needed behind a transaction pooler).",
+    )
+    data_directory: Path = Field(
+        Path(".data"), description="Folder for the embedded PostgreSQL's data."
+    )
+    pool_min_size: int = Field(2, ge=1, le=200, description="Connections kept open by a worker.")
+    pool_max_size: int = Field(10, ge=1, le=200, description="Most connections of a worker.")
+    pool_timeout_seconds: float = Field(
+        3.0, gt=0, le=60, description="Longest wait for a free connection before UNAVAILABLE."
+    )
+    statement_timeout_seconds: float = Field(
+        20.0, gt=0, le=3600, description="Longest time for one statement, set on every connection."
+    )
+
+    listen_address: str = Field(
+        "127.0.0.1:50051", pattern=r"^.+:\d+$", description="Where gRPC is served."
+    )
+    workers: int = Field(1, ge=1, le=64, description="Processes that share the port.")
+    grace_seconds: float = Field(
+        10.0, ge=0, le=300, description="Time for calls under way to finish after SIGTERM."
+    )
+    drain_delay_seconds: float = Field(
+        0.0,
+        ge=0,
+        le=300,
+        description="Time between reporting NOT_SERVING and refusing new calls, so that load "
+        "balancers notice first.",
+    )
+    default_deadline_seconds: float = Field(
+        30.0, gt=0, le=3600, description="Deadline of a call that brings none, and the longest."
+    )
+    health_interval_seconds: float = Field(
+        2.0, gt=0, le=60, description="How often the database is asked whether it is well."
+    )
+    max_receive_bytes: int = Field(
+        8 * 1024 * 1024, ge=65536, le=256 * 1024 * 1024, description="Largest request."
+    )
+    max_concurrent_streams: int = Field(
+        1000, ge=1, le=100000, description="Most calls at a time on one HTTP/2 connection."
+    )
+    reflection: bool = Field(True, description="Whether gRPC reflection and channelz are served.")
+
+    tls_certificate_file: Path | None = Field(None, description="PEM certificate chain.")
+    tls_private_key_file: Path | None = Field(None, description="PEM private key.")
+    tls_client_ca_file: Path | None = Field(
+        None, description="PEM certificates of the CAs that peers must be certified by (mTLS)."
+    )
+
+    authentication: Literal["metadata", "jwt"] = Field(
+        "metadata",
+        description="metadata: trust x-external-user-id and x-caller-roles from the peer, which "
+        "has verified the token. jwt: verify the bearer token here.",
+    )
+    trust_any_peer: bool = Field(
+        False,
+        description="Allow metadata authentication on a reachable address without mTLS. Only where "
+        "the network itself keeps strangers out.",
+    )
+    jwt_jwks: str = Field("", description="URL or path of the JSON Web Key Set.")
+    jwt_issuer: str = Field("", description="Issuer a token must have.")
+    jwt_audience: str = Field("", description="Audience a token must have.")
+    jwt_algorithms: Annotated[tuple[str, ...], NoDecode] = Field(
+        ("RS256", "ES256"), description="Signature algorithms accepted, separated by commas."
+    )
+    jwt_leeway_seconds: float = Field(30.0, ge=0, le=300, description="Clock skew tolerated.")
+
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        "INFO", description="Least severe log records written."
+    )
+    log_format: Literal["json", "console"] = Field("json", description="Form of log records.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _split_lists(cls, values: dict[str, object]) -> dict[str, object]:
+        algorithms = values.get("jwt_algorithms")
+        if isinstance(algorithms, str):
+            values["jwt_algorithms"] = tuple(a.strip() for a in algorithms.split(",") if a.strip())
+        return values
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.pool_min_size > self.pool_max_size:
+            raise ValueError("TRAINING_POOL_MIN_SIZE must not be above TRAINING_POOL_MAX_SIZE")
+        if (self.tls_certificate_file is None) != (self.tls_private_key_file is None):
+            raise ValueError(
+                "TRAINING_TLS_CERTIFICATE_FILE and TRAINING_TLS_PRIVATE_KEY_FILE go together"
+            )
+        if self.tls_client_ca_file and not self.tls_certificate_file:
+            raise ValueError("TRAINING_TLS_CLIENT_CA_FILE needs TRAINING_TLS_CERTIFICATE_FILE")
+        self._check_authentication()
+        return self
+
+    def _check_authentication(self) -> None:
+        if self.authentication == "jwt":
+            missing = [
+                n for n in ("jwt_jwks", "jwt_issuer", "jwt_audience") if not getattr(self, n)
+            ]
+            if missing:
+                names = ", ".join(PREFIX + n.upper() for n in missing)
+                raise ValueError(f"TRAINING_AUTHENTICATION=jwt needs {names}")
+            if any(a.lower() == "none" or a.startswith("HS") for a in self.jwt_algorithms):
+                raise ValueError("TRAINING_JWT_ALGORITHMS must be asymmetric")
+            return
+        if not (
+            self.listen_address.startswith(LOOPBACK)
+            or self.tls_client_ca_file
+            or self.trust_any_peer
+        ):
+            raise ValueError(
+                "TRAINING_AUTHENTICATION=metadata on a reachable TRAINING_LISTEN_ADDRESS needs "
+                "TRAINING_TLS_CLIENT_CA_FILE, or TRAINING_TRUST_ANY_PEER=true"
+            )
+
+
+def load_settings(**overrides: object) -> Settings:
+    """Reads the settings from the environment; overrides come from the command line.
+
+    Raises SettingsError for a value that does not fit and for a TRAINING_ variable that is not a
+    setting, naming it.
+    """
+    _refuse_unknown_names()
+    given = {name: value for name, value in overrides.items() if value is not None}
+    try:
+        return Settings(**given)  # type: ignore[arg-type]
+    except ValidationError as error:
+        raise SettingsError(
+            "\n".join(_describe(e["loc"], e["msg"]) for e in error.errors())
+        ) from None
+
+
+def _describe(location: tuple[int | str, ...], message: str) -> str:
+    message = message.removeprefix("Value error, ")
+    return f"{PREFIX}{str(location[0]).upper()}: {message}" if location else message
+
+
+def _refuse_unknown_names() -> None:
+    known = {PREFIX + name.upper() for name in Settings.model_fields}
+    for name in os.environ:
+        # The test suite's own variables are not settings of the service.
+        if not name.startswith(PREFIX) or name in known or name.startswith("TRAINING_TEST_"):
+            continue
+        guess = difflib.get_close_matches(name, known, n=1)
+        hint = f"; did you mean {guess[0]}?" if guess else ""
+        raise SettingsError(f"{name}: there is no such setting{hint}")

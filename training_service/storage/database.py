@@ -1,0 +1,193 @@
+"""The one way to the database: a pool of connections and pipelined transactions on them.
+
+A unit of work for an athlete is one transaction whose first act is to name the athlete; row-level
+security then shows it no other rows. Statements are queued on a pipeline, so that a transaction
+whose statements don't depend on one another's results takes a single round trip.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+import structlog
+from psycopg import AsyncConnection, errors
+from psycopg.pq import TransactionStatus
+from psycopg.rows import args_row
+from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout, TooManyRequests
+
+from training_service.caller import Scope
+from training_service.errors import Reason, TrainingError, database_unavailable
+from training_service.settings import Settings
+from training_service.storage.statements import Row, Statement
+
+logger = structlog.get_logger(__name__)
+
+ROLLBACK_TIMEOUT_SECONDS = 2.0
+
+Parameters = Mapping[str, Any]
+
+
+class Transaction:
+    """Statements of one open transaction, on a pipeline."""
+
+    def __init__(self, connection: AsyncConnection[Any], scope: Scope | None) -> None:
+        self._connection = connection
+        self._own = {"external_user_id": scope.external_user_id} if scope else {}
+
+    async def execute(self, statement: Statement[Any], parameters: Parameters) -> None:
+        """Queues a statement whose result is of no interest. A failure shows at the next fetch or
+        at the end of the transaction."""
+        await self._connection.execute(
+            statement.sql,
+            {**self._own, **statement.constants, **parameters},
+            prepare=True,
+            binary=True,
+        )
+
+    async def fetch(self, statement: Statement[Row], parameters: Parameters) -> list[Row]:
+        """Runs a statement, with all that is queued before it, and returns its rows."""
+        cursor = self._connection.cursor(row_factory=args_row(statement.row))
+        await cursor.execute(
+            statement.sql,
+            {**self._own, **statement.constants, **parameters},
+            prepare=True,
+            binary=True,
+        )
+        return await cursor.fetchall()
+
+    async def fetch_first(self, statement: Statement[Row], parameters: Parameters) -> Row | None:
+        """Runs a statement and returns its first row, if it has one."""
+        rows = await self.fetch(statement, parameters)
+        return rows[0] if rows else None
+
+
+class Database:
+    """The pool of one process. Errors of the connection surface as TrainingError; violations of
+    a constraint reach the repository as psycopg raised them."""
+
+    def __init__(self, settings: Settings, url: str) -> None:
+        self._role = settings.database_role
+        options = f"-c statement_timeout={int(settings.statement_timeout_seconds * 1000)}"
+        self._pool = AsyncConnectionPool[AsyncConnection[Any]](
+            url,
+            min_size=settings.pool_min_size,
+            max_size=settings.pool_max_size,
+            timeout=settings.pool_timeout_seconds,
+            open=False,
+            configure=self._configure,
+            check=None,
+            # A database that is away is tried again soon after it returns, not minutes later.
+            reconnect_timeout=5.0,
+            kwargs={"autocommit": True, "options": options, "application_name": "training-service"},
+        )
+
+    async def open(self) -> None:
+        """Starts to connect; returns at once, whether or not the database answers."""
+        await self._pool.open()
+
+    async def close(self) -> None:
+        """Closes all connections."""
+        await self._pool.close()
+
+    async def _configure(self, connection: AsyncConnection[Any]) -> None:
+        if self._role:
+            await connection.execute(f'SET ROLE "{self._role}"')
+
+    async def read(
+        self, scope: Scope, statement: Statement[Row], parameters: Parameters
+    ) -> list[Row]:
+        """Runs one query for an athlete: a read-only transaction in a single round trip."""
+        async with self._connection() as connection:
+            async with connection.pipeline():
+                await self._begin(connection, scope, "BEGIN READ ONLY")
+                cursor = connection.cursor(row_factory=args_row(statement.row))
+                await cursor.execute(
+                    statement.sql,
+                    {
+                        "external_user_id": scope.external_user_id,
+                        **statement.constants,
+                        **parameters,
+                    },
+                    prepare=True,
+                    binary=True,
+                )
+                await connection.execute("COMMIT", prepare=True)
+            return await cursor.fetchall()
+
+    async def read_shared(self, statement: Statement[Row], parameters: Parameters) -> list[Row]:
+        """Runs one query on shared reference data."""
+        async with self._connection() as connection:
+            cursor = connection.cursor(row_factory=args_row(statement.row))
+            await cursor.execute(
+                statement.sql, {**statement.constants, **parameters}, prepare=True, binary=True
+            )
+            return await cursor.fetchall()
+
+    @contextlib.asynccontextmanager
+    async def transaction(self, scope: Scope | None) -> AsyncIterator[Transaction]:
+        """Opens a transaction, for one athlete or, without a scope, on shared reference data.
+
+        Commits when the block ends, rolls back when it raises.
+        """
+        async with self._connection() as connection, connection.pipeline():
+            await self._begin(connection, scope, "BEGIN")
+            yield Transaction(connection, scope)
+            await connection.execute("COMMIT", prepare=True)
+
+    @staticmethod
+    async def _begin(connection: AsyncConnection[Any], scope: Scope | None, begin: str) -> None:
+        await connection.execute(begin, prepare=True)
+        if scope:
+            # SET takes no parameters; a UUID has no character that could end the literal.
+            athlete = f"SET LOCAL app.external_user_id = '{scope.external_user_id}'"
+            await connection.execute(athlete, prepare=False)
+
+    @contextlib.asynccontextmanager
+    async def _connection(self) -> AsyncIterator[AsyncConnection[Any]]:
+        try:
+            async with self._pool.connection() as connection:
+                try:
+                    yield connection
+                except BaseException:
+                    await _abandon_transaction(connection)
+                    raise
+        except (PoolTimeout, PoolClosed, TooManyRequests):
+            raise database_unavailable() from None
+        except errors.Error as error:
+            refusal = _refusal(error)
+            if refusal is None:
+                raise
+            raise refusal from error
+
+
+async def _abandon_transaction(connection: AsyncConnection[Any]) -> None:
+    """Rolls back what is open, so that the pool gets a clean connection; closes it if it can't."""
+    if connection.closed or connection.info.transaction_status is TransactionStatus.IDLE:
+        return
+    try:
+        async with asyncio.timeout(ROLLBACK_TIMEOUT_SECONDS):
+            await connection.rollback()
+    except (TimeoutError, errors.Error):
+        await connection.close()
+
+
+def _refusal(error: errors.Error) -> TrainingError | None:
+    """Returns what a database error means to the caller; None if it means a fault of ours.
+
+    Decided by SQLSTATE class alone: names of constraints don't survive on a distributed database.
+    """
+    if isinstance(error, errors.QueryCanceled):
+        return TrainingError(Reason.DEADLINE_EXCEEDED, "the query took too long")
+    if isinstance(
+        error, errors.DeadlockDetected | errors.SerializationFailure | errors.LockNotAvailable
+    ):
+        return TrainingError(
+            Reason.CONFLICT, "collided with a concurrent change", retry_after_seconds=0.1
+        )
+    if isinstance(
+        error, errors.OperationalError | errors.InterfaceError | errors.ReadOnlySqlTransaction
+    ):
+        logger.warning("database unavailable", why=type(error).__name__)
+        return database_unavailable()
+    return None

@@ -1,0 +1,51 @@
+"""Whether the database is there, at which revision, and the role as weak as it should be."""
+
+from typing import NamedTuple
+
+from training_service.storage.database import Database
+from training_service.storage.statements import Statement
+from training_service.storage.tables import SCHEMA
+
+
+class Privileges(NamedTuple):
+    """What the role of a connection could do beyond what the service needs."""
+
+    role: str
+    is_superuser: bool
+    bypasses_row_security: bool
+    owned_tables: int
+
+
+_REVISION = Statement(f"SELECT version_num FROM {SCHEMA}.alembic_version", str)
+_HAS_REVISION = Statement(f"SELECT to_regclass('{SCHEMA}.alembic_version') IS NOT NULL", bool)
+_PRIVILEGES = Statement(
+    f"""
+    SELECT r.rolname::text, r.rolsuper, r.rolbypassrls,
+           (SELECT count(*) FROM pg_class c
+            WHERE c.relnamespace = '{SCHEMA}'::regnamespace AND pg_has_role(c.relowner, 'USAGE'))
+    FROM pg_roles r WHERE r.rolname = current_user
+    """,
+    Privileges,
+)
+
+
+async def database_revision(database: Database) -> str | None:
+    """Returns the revision of the schema, None before the first migration.
+
+    Raises TrainingError when the database does not answer.
+    """
+    [has_revision] = await database.read_shared(_HAS_REVISION, {})
+    if not has_revision:
+        return None
+    revisions = await database.read_shared(_REVISION, {})
+    return revisions[0] if revisions else None
+
+
+async def excess_privileges(database: Database) -> str | None:
+    """Returns what is wrong with the role the service runs its statements as, None if nothing."""
+    [found] = await database.read_shared(_PRIVILEGES, {})
+    if found.is_superuser or found.bypasses_row_security:
+        return f"role {found.role} is not subject to row-level security"
+    if found.owned_tables:
+        return f"role {found.role} owns tables of the service"
+    return None

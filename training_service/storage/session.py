@@ -1,0 +1,451 @@
+"""Logged sessions: appended, never changed."""
+
+from collections.abc import Collection, Sequence
+from datetime import date, datetime
+from functools import cache
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from psycopg import errors
+from sqlalchemy import (
+    Integer,
+    and_,
+    any_,
+    bindparam,
+    exists,
+    insert,
+    null,
+    or_,
+    select,
+    tuple_,
+)
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.types import Uuid
+
+from training_service.caller import Scope
+from training_service.domain.session import (
+    NewSession,
+    RetractionKind,
+    SessionFilter,
+    earliest_start,
+    latest_start,
+)
+from training_service.errors import Reason, TrainingError
+from training_service.storage.database import Database, Transaction
+from training_service.storage.idempotency import WriteRequest, request_reused, write_log
+from training_service.storage.statements import (
+    Statement,
+    exercise_rows,
+    insert_batches,
+    own,
+    parameter,
+    prepare,
+    prepare_command,
+)
+from training_service.storage.tables import (
+    session_exercises,
+    session_retractions,
+    sessions,
+    workout_revisions,
+)
+
+BATCH_ATTEMPTS = 3
+"""How often a batch is tried when other writers store some of its sessions meanwhile."""
+
+
+class StoredSession(NamedTuple):
+    """A session as acknowledged, and what became of it since. The retraction's fields are None
+    while the session is current."""
+
+    id: UUID
+    started_at: datetime
+    original_id: UUID | None
+    retraction: str | None
+    superseded_by_id: UUID | None
+    retract_reason: str | None
+    retracted_at: datetime | None
+    record: bytes
+
+
+class SessionSummary(NamedTuple):
+    """The columns of a session, and what became of it; for listings without sets."""
+
+    id: UUID
+    started_at: datetime
+    retraction: str | None
+    superseded_by_id: UUID | None
+    retract_reason: str | None
+    retracted_at: datetime | None
+    time_zone: str
+    local_date: date
+    duration_seconds: int | None
+    session_rpe: float | None
+    body_mass_kg: float | None
+    completion: str
+    group_external_id: str
+    workout_id: UUID | None
+    workout_revision: int | None
+    supersedes_id: UUID | None
+    created_at: datetime
+
+
+SessionKey = tuple[datetime, UUID]
+"""Sort key of a listing: start and id."""
+
+_RETRACTION = (
+    session_retractions.c.kind,
+    session_retractions.c.superseded_by_id,
+    session_retractions.c.reason,
+    session_retractions.c.created_at,
+)
+_WITH_RETRACTION = sessions.outerjoin(
+    session_retractions,
+    and_(
+        session_retractions.c.external_user_id == sessions.c.external_user_id,
+        session_retractions.c.session_id == sessions.c.id,
+    ),
+)
+_IS_RETRACTED = exists().where(
+    own(session_retractions), session_retractions.c.session_id == sessions.c.id
+)
+_NO_RETRACTION = tuple(null().label(c.name) for c in _RETRACTION)
+
+_FULL = (sessions.c.id, sessions.c.started_at, sessions.c.original_id)
+_SUMMARY_BEFORE = (sessions.c.id, sessions.c.started_at)
+_SUMMARY_AFTER = (
+    sessions.c.time_zone,
+    sessions.c.local_date,
+    sessions.c.duration_seconds,
+    sessions.c.session_rpe,
+    sessions.c.body_mass_kg,
+    sessions.c.completion,
+    sessions.c.group_external_id,
+    sessions.c.workout_id,
+    sessions.c.workout_revision,
+    sessions.c.supersedes_id,
+    sessions.c.created_at,
+)
+
+_IS_SESSION = sessions.c.id == parameter("session_id", sessions.c.id)
+_STORED = (
+    select(*_FULL, *_RETRACTION, sessions.c.record)
+    .select_from(_WITH_RETRACTION)
+    .where(own(sessions))
+)
+_GET = prepare(_STORED.where(_IS_SESSION), StoredSession)
+_LIST_VERSIONS = prepare(
+    _STORED.where(
+        or_(
+            sessions.c.id == parameter("original_id", sessions.c.id),
+            sessions.c.original_id == parameter("original_id", sessions.c.id),
+        )
+    ).order_by(sessions.c.id),
+    StoredSession,
+)
+
+
+class _Answer(NamedTuple):
+    request_id: UUID
+    request_digest: bytes
+    record: bytes
+
+
+_ANSWERS = prepare(
+    select(sessions.c.request_id, sessions.c.request_digest, sessions.c.record).where(
+        own(sessions), sessions.c.request_id == any_(bindparam("request_ids", type_=ARRAY(Uuid)))
+    ),
+    _Answer,
+)
+_WORKOUT_REVISIONS = prepare(
+    select(workout_revisions.c.workout_id, workout_revisions.c.revision).where(
+        own(workout_revisions),
+        workout_revisions.c.workout_id == any_(bindparam("workout_ids", type_=ARRAY(Uuid))),
+    ),
+    lambda workout_id, revision: (workout_id, revision),
+)
+_INSERT_RETRACTION = prepare_command(
+    insert(session_retractions).values(
+        {c.name: parameter(c.name, c) for c in session_retractions.c}
+    )
+)
+
+_FILTERS: dict[str, Any] = {
+    "from_time": sessions.c.started_at >= parameter("from_time", sessions.c.started_at),
+    "to_time": sessions.c.started_at < parameter("to_time", sessions.c.started_at),
+    # The bounds on started_at follow from those on the date: they let the index on it be used.
+    "from_date": and_(
+        sessions.c.local_date >= parameter("from_date", sessions.c.local_date),
+        sessions.c.started_at >= parameter("from_date_start", sessions.c.started_at),
+    ),
+    "to_date": and_(
+        sessions.c.local_date < parameter("to_date", sessions.c.local_date),
+        sessions.c.started_at < parameter("to_date_start", sessions.c.started_at),
+    ),
+    "workout_id": sessions.c.workout_id == parameter("workout_id", sessions.c.workout_id),
+    "exercise_id": exists().where(
+        own(session_exercises),
+        session_exercises.c.session_id == sessions.c.id,
+        session_exercises.c.exercise_id
+        == parameter("exercise_id", session_exercises.c.exercise_id),
+    ),
+}
+
+
+@cache
+def _list(
+    filters: frozenset[str],
+    *,
+    full: bool,
+    oldest_first: bool,
+    show_retracted: bool,
+    continued: bool,
+) -> Statement[Any]:
+    """Returns a listing: one statement for each combination of filters in use."""
+    retraction = _RETRACTION if show_retracted else _NO_RETRACTION
+    if full:
+        statement = select(*_FULL, *retraction, sessions.c.record)
+    else:
+        statement = select(*_SUMMARY_BEFORE, *retraction, *_SUMMARY_AFTER)
+    if show_retracted:
+        statement = statement.select_from(_WITH_RETRACTION)
+    else:
+        statement = statement.where(~_IS_RETRACTED)
+    statement = statement.where(own(sessions), *(_FILTERS[name] for name in sorted(filters)))
+    if continued:
+        key = tuple_(sessions.c.started_at, sessions.c.id)
+        after = tuple_(
+            parameter("after_start", sessions.c.started_at), parameter("after_id", sessions.c.id)
+        )
+        statement = statement.where(key > after if oldest_first else key < after)
+    order = [sessions.c.started_at, sessions.c.id]
+    statement = statement.order_by(*(order if oldest_first else [c.desc() for c in order]))
+    row = StoredSession if full else SessionSummary
+    return prepare(statement.limit(bindparam("limit", type_=Integer)), row)
+
+
+class SessionRepository:
+    """Reads and appends the sessions of one athlete at a time."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def get(self, scope: Scope, session_id: UUID) -> StoredSession | None:
+        """Returns a session, whatever became of it."""
+        rows = await self._database.read(scope, _GET, {"session_id": session_id})
+        return rows[0] if rows else None
+
+    async def list_versions(self, scope: Scope, original_id: UUID) -> list[StoredSession]:
+        """Returns the session with this id and all that amend it, first to last."""
+        return await self._database.read(scope, _LIST_VERSIONS, {"original_id": original_id})
+
+    async def list_full(
+        self, scope: Scope, filters: SessionFilter, after: SessionKey | None, limit: int
+    ) -> list[StoredSession]:
+        """Returns up to `limit` sessions after a sort key, whole."""
+        return await self._list(scope, filters, after, limit, full=True)
+
+    async def list_summaries(
+        self, scope: Scope, filters: SessionFilter, after: SessionKey | None, limit: int
+    ) -> list[SessionSummary]:
+        """Returns up to `limit` sessions after a sort key, without their sets and notes."""
+        return await self._list(scope, filters, after, limit, full=False)
+
+    async def _list(
+        self,
+        scope: Scope,
+        filters: SessionFilter,
+        after: SessionKey | None,
+        limit: int,
+        *,
+        full: bool,
+    ) -> list[Any]:
+        values = {name: getattr(filters, name) for name in _FILTERS}
+        parameters = {name: value for name, value in values.items() if value is not None}
+        statement = _list(
+            frozenset(parameters),
+            full=full,
+            oldest_first=filters.oldest_first,
+            show_retracted=filters.show_retracted,
+            continued=after is not None,
+        )
+        if filters.from_date:
+            parameters["from_date_start"] = earliest_start(filters.from_date)
+        if filters.to_date:
+            parameters["to_date_start"] = latest_start(filters.to_date)
+        if after:
+            parameters["after_start"], parameters["after_id"] = after
+        return await self._database.read(scope, statement, {**parameters, "limit": limit})
+
+    async def workout_revisions(
+        self, scope: Scope, workout_ids: Collection[UUID]
+    ) -> dict[UUID, set[int]]:
+        """Returns the revisions of those of the workouts that exist, deleted ones included."""
+        found: dict[UUID, set[int]] = {}
+        rows = await self._database.read(
+            scope, _WORKOUT_REVISIONS, {"workout_ids": list(workout_ids)}
+        )
+        for workout_id, revision in rows:
+            found.setdefault(workout_id, set()).add(revision)
+        return found
+
+    async def log(self, scope: Scope, new: NewSession) -> bytes:
+        """Appends a session in a single round trip and returns its record; for a request_id that
+        was stored before, the record stored then.
+
+        Raises REQUEST_ID_REUSED, and UNKNOWN_WORKOUT for a workout revision that does not exist.
+        """
+        try:
+            async with self._database.transaction(scope) as transaction:
+                await _insert(transaction, scope, [new])
+        except errors.UniqueViolation:
+            return await self._answer(scope, new)
+        except errors.ForeignKeyViolation:
+            raise _unknown_workout(new) from None
+        return new.record
+
+    async def amend(self, scope: Scope, new: NewSession, reason: str) -> bytes:
+        """Appends a session that supersedes another; see `log`.
+
+        Raises SESSION_NOT_CURRENT when the other was superseded or voided before.
+        """
+        try:
+            async with self._database.transaction(scope) as transaction:
+                await _insert(transaction, scope, [new])
+                retraction = _retraction(new.supersedes_id, new.id, reason, new.created_at)
+                await transaction.execute(_INSERT_RETRACTION, retraction)
+        except errors.UniqueViolation:
+            return await self._answer(scope, new)
+        except errors.ForeignKeyViolation:
+            raise _unknown_workout(new) from None
+        return new.record
+
+    async def _answer(self, scope: Scope, new: NewSession) -> bytes:
+        """Returns what was answered when this request came before."""
+        found = await self._database.read(scope, _ANSWERS, {"request_ids": [new.request_id]})
+        if not found:
+            raise not_current(new.supersedes_id)
+        return _same_request(found[0], new)
+
+    async def log_batch(
+        self, scope: Scope, batch: Sequence[NewSession], *, atomic: bool
+    ) -> list[bytes | TrainingError]:
+        """Appends sessions in one transaction; returns the record, or the refusal, of each.
+
+        With `atomic`, nothing is stored when one is refused.
+        """
+        for _ in range(BATCH_ATTEMPTS):
+            try:
+                return await self._try_batch(scope, batch, atomic=atomic)
+            except errors.UniqueViolation:
+                continue
+        raise TrainingError(
+            Reason.CONFLICT, "sessions of this batch are being stored by another call"
+        )
+
+    async def _try_batch(
+        self, scope: Scope, batch: Sequence[NewSession], *, atomic: bool
+    ) -> list[bytes | TrainingError]:
+        async with self._database.transaction(scope) as transaction:
+            request_ids = [new.request_id for new in batch if new.request_id]
+            answers = await transaction.fetch(_ANSWERS, {"request_ids": request_ids})
+            known = {answer.request_id: answer for answer in answers}
+            results: list[bytes | TrainingError] = []
+            fresh: list[NewSession] = []
+            for new in batch:
+                if new.request_id not in known:
+                    fresh.append(new)
+                    results.append(new.record)
+                    if new.request_id:
+                        known[new.request_id] = _Answer(
+                            new.request_id, new.request_digest, new.record
+                        )
+                    continue
+                try:
+                    results.append(_same_request(known[new.request_id], new))
+                except TrainingError as refusal:
+                    results.append(refusal)
+            if not (atomic and any(isinstance(r, TrainingError) for r in results)):
+                await _insert(transaction, scope, fresh)
+        return results
+
+    async def void(
+        self, scope: Scope, session_id: UUID, reason: str, request: WriteRequest
+    ) -> StoredSession | None:
+        """Takes a session back and returns it; None if there is no such session.
+
+        Raises SESSION_NOT_CURRENT when it was superseded or voided before, and REQUEST_ID_REUSED.
+        """
+        try:
+            async with self._database.transaction(scope) as transaction:
+                replayed = await write_log.replay(transaction, request)
+                stored = await transaction.fetch_first(_GET, {"session_id": session_id})
+                if stored is None or replayed is not None:
+                    return stored
+                retraction = _retraction(session_id, None, reason, request.received_at)
+                await transaction.execute(_INSERT_RETRACTION, retraction)
+                await write_log.record(transaction, request, b"")
+        except errors.UniqueViolation:
+            raise not_current(session_id) from None
+        return stored._replace(
+            retraction=RetractionKind.VOIDED,
+            retract_reason=reason,
+            retracted_at=request.received_at,
+        )
+
+
+def not_current(session_id: UUID | None) -> TrainingError:
+    """Returns the refusal to supersede or void a session that no longer counts."""
+    return TrainingError(
+        Reason.SESSION_NOT_CURRENT,
+        "the session was superseded or voided before",
+        metadata={"session_id": str(session_id)},
+    )
+
+
+def _same_request(answer: _Answer, new: NewSession) -> bytes:
+    if answer.request_digest != new.request_digest:
+        raise request_reused(new.request_id)
+    return answer.record
+
+
+def _unknown_workout(new: NewSession) -> TrainingError:
+    return TrainingError(
+        Reason.UNKNOWN_WORKOUT,
+        "there is no such workout revision",
+        metadata={
+            "workout_id": str(new.workout_id),
+            "workout_revision": str(new.workout_revision),
+        },
+    )
+
+
+def _retraction(
+    session_id: UUID | None, superseded_by_id: UUID | None, reason: str, now: datetime
+) -> dict[str, Any]:
+    kind = RetractionKind.SUPERSEDED if superseded_by_id else RetractionKind.VOIDED
+    return {
+        "session_id": session_id,
+        "kind": kind,
+        "superseded_by_id": superseded_by_id,
+        "reason": reason,
+        "created_at": now,
+    }
+
+
+async def _insert(transaction: Transaction, scope: Scope, batch: Sequence[NewSession]) -> None:
+    """Queues the rows of sessions; as many statements for one exercise as for a hundred."""
+    athlete = scope.external_user_id
+    rows = [_session_row(athlete, new) for new in batch]
+    children = [
+        row
+        for new in batch
+        for row in exercise_rows(athlete, {"session_id": new.id}, new.exercises)
+    ]
+    for table, table_rows in ((sessions, rows), (session_exercises, children)):
+        for statement, parameters in insert_batches(table, table_rows):
+            await transaction.execute(statement, parameters)
+
+
+def _session_row(external_user_id: UUID, new: NewSession) -> dict[str, Any]:
+    values = {c.name: getattr(new, c.name) for c in sessions.c if c.name != "external_user_id"}
+    return {"external_user_id": external_user_id, **values}

@@ -1,0 +1,89 @@
+"""Statements: said in SQLAlchemy, compiled once, run by psycopg as text with parameters."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any, Generic, TypeVar
+from uuid import UUID
+
+from sqlalchemy import ClauseElement, ColumnElement, Table, bindparam, insert
+from sqlalchemy.dialects.postgresql import psycopg as postgresql
+
+Row = TypeVar("Row")
+
+_DIALECT = postgresql.dialect(paramstyle="pyformat")  # type: ignore[no-untyped-call]
+
+ROWS_PER_INSERT = 100
+"""Most rows of one INSERT statement, so that few variants of it are ever prepared."""
+
+
+@dataclass(frozen=True, slots=True)
+class Statement(Generic[Row]):
+    """SQL text with named parameters, and what makes a result out of a row's values."""
+
+    sql: str
+    row: Callable[..., Row]
+    constants: Mapping[str, Any] = field(default_factory=dict)
+    """Parameters whose values the statement itself brings."""
+
+
+def prepare(statement: ClauseElement, row: Callable[..., Row]) -> Statement[Row]:
+    """Compiles a query. Call it at import, or behind a cache: never for each request."""
+    compiled = statement.compile(dialect=_DIALECT)
+    constants = {name: value for name, value in compiled.params.items() if value is not None}
+    return Statement(str(compiled), row, constants)
+
+
+def prepare_command(statement: ClauseElement) -> Statement[None]:
+    """Compiles a statement whose rows, if any, are of no interest."""
+    return prepare(statement, lambda *_: None)
+
+
+def own(table: Table) -> ColumnElement[bool]:
+    """Returns the condition that a row belongs to the athlete of the unit of work."""
+    column = table.c.external_user_id
+    return column == bindparam("external_user_id", type_=column.type)
+
+
+def parameter(name: str, column: ColumnElement[Any]) -> ColumnElement[Any]:
+    """Returns a parameter of the column's type."""
+    return bindparam(name, type_=column.type)
+
+
+@cache
+def insert_rows(table: Table, count: int) -> Statement[Any]:
+    """Returns the INSERT of `count` rows; row n's parameters end in `_n`."""
+    rows = [
+        {c.name: bindparam(f"{c.name}_{n}", type_=c.type) for c in table.c} for n in range(count)
+    ]
+    return prepare_command(insert(table).values(rows))
+
+
+def insert_batches(
+    table: Table, rows: Sequence[dict[str, Any]]
+) -> list[tuple[Statement[Any], dict[str, Any]]]:
+    """Returns the statements, with parameters, that insert all the rows."""
+    batches = []
+    for start in range(0, len(rows), ROWS_PER_INSERT):
+        batch = rows[start : start + ROWS_PER_INSERT]
+        values = {
+            f"{name}_{n}": value for n, row in enumerate(batch) for name, value in row.items()
+        }
+        batches.append((insert_rows(table, len(batch)), values))
+    return batches
+
+
+def exercise_rows(
+    external_user_id: UUID, parent: dict[str, UUID], exercises: Sequence[tuple[UUID, int]]
+) -> list[dict[str, Any]]:
+    """Returns the rows that list the exercises of one workout or session, in order."""
+    return [
+        {
+            "external_user_id": external_user_id,
+            **parent,
+            "position": position,
+            "exercise_id": exercise_id,
+            "set_count": set_count,
+        }
+        for position, (exercise_id, set_count) in enumerate(exercises, start=1)
+    ]

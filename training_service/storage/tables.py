@@ -1,0 +1,296 @@
+"""The schema, as SQLAlchemy tables.
+
+Shared reference data (the exercise catalogue) stands in tables of its own. Every table of an
+athlete's data begins its primary key, its indexes and its foreign keys with `external_user_id`:
+that is what row-level security compares, and what the data can be spread over machines by.
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Date,
+    DateTime,
+    Double,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    SmallInteger,
+    Table,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY
+
+SCHEMA = "training"
+
+metadata = MetaData(schema=SCHEMA)
+
+TIMESTAMP = DateTime(timezone=True)
+TEXTS = ARRAY(Text)
+
+
+catalogue_state = Table(
+    "catalogue_state",
+    metadata,
+    Column("id", SmallInteger, autoincrement=False),
+    Column("version", BigInteger, nullable=False),
+    PrimaryKeyConstraint("id", name="catalogue_state_pkey"),
+    CheckConstraint("id = 1", name="catalogue_state_one_row"),
+    comment="One row: a number that rises with each change of the catalogue. Its row lock makes "
+    "changes take turns.",
+)
+
+exercises = Table(
+    "exercises",
+    metadata,
+    Column("id", Uuid),
+    Column("slug", Text, nullable=False),
+    Column("display_name", Text, nullable=False),
+    Column("aliases", TEXTS, nullable=False),
+    Column("category", Text, nullable=False),
+    Column("family", Text, nullable=False),
+    Column("difficulty", SmallInteger, nullable=False),
+    Column("movement_kind", Text, nullable=False),
+    Column("contraction_emphasis", Text, nullable=False),
+    Column("unilateral", Boolean, nullable=False),
+    Column("equipment", TEXTS, nullable=False),
+    Column("primary_muscles", TEXTS, nullable=False),
+    Column("secondary_muscles", TEXTS, nullable=False),
+    Column("bodyweight_fraction", Double, nullable=False),
+    Column("description", Text, nullable=False),
+    Column("cues", TEXTS, nullable=False),
+    Column("image_id", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("replaced_by_id", Uuid),
+    Column("search_text", Text, nullable=False, comment="Lower-case names that a search matches."),
+    Column("version", Integer, nullable=False, comment="Rises with each change; the etag."),
+    Column("in_use_since", TIMESTAMP, comment="When a workout or session first referred to it."),
+    Column("created_at", TIMESTAMP, nullable=False),
+    Column("updated_at", TIMESTAMP, nullable=False),
+    PrimaryKeyConstraint("id", name="exercises_pkey"),
+    UniqueConstraint("slug", name="exercises_slug_key"),
+    ForeignKeyConstraint(
+        ["replaced_by_id"], ["training.exercises.id"], name="exercises_replaced_by_fkey"
+    ),
+    CheckConstraint("difficulty BETWEEN 1 AND 20", name="exercises_difficulty_range"),
+    CheckConstraint("movement_kind IN ('DYNAMIC', 'ISOMETRIC')", name="exercises_movement_kind"),
+    CheckConstraint("bodyweight_fraction BETWEEN 0 AND 1", name="exercises_fraction_range"),
+    CheckConstraint("state IN ('ACTIVE', 'DEPRECATED')", name="exercises_state"),
+    comment="The exercise catalogue.",
+)
+
+exercise_edges = Table(
+    "exercise_edges",
+    metadata,
+    Column("easier_id", Uuid),
+    Column("harder_id", Uuid),
+    PrimaryKeyConstraint("easier_id", "harder_id", name="exercise_edges_pkey"),
+    ForeignKeyConstraint(
+        ["easier_id"], ["training.exercises.id"], name="exercise_edges_easier_fkey"
+    ),
+    ForeignKeyConstraint(
+        ["harder_id"], ["training.exercises.id"], name="exercise_edges_harder_fkey"
+    ),
+    CheckConstraint("easier_id <> harder_id", name="exercise_edges_not_itself"),
+    Index("exercise_edges_harder_idx", "harder_id"),
+    comment="The progression graph: from an exercise to the next harder one.",
+)
+
+catalogue_requests = Table(
+    "catalogue_requests",
+    metadata,
+    Column("request_id", Uuid),
+    Column("request_digest", LargeBinary, nullable=False),
+    Column("response", LargeBinary),
+    Column("created_at", TIMESTAMP, nullable=False),
+    PrimaryKeyConstraint("request_id", name="catalogue_requests_pkey"),
+    comment="Answers to catalogue writes that carried a request_id.",
+)
+
+write_requests = Table(
+    "write_requests",
+    metadata,
+    Column("external_user_id", Uuid),
+    Column("request_id", Uuid),
+    Column("request_digest", LargeBinary, nullable=False),
+    Column("response", LargeBinary),
+    Column("created_at", TIMESTAMP, nullable=False),
+    PrimaryKeyConstraint("external_user_id", "request_id", name="write_requests_pkey"),
+    comment="Answers to an athlete's writes that carried a request_id, logged sessions apart: "
+    "those carry it themselves.",
+)
+
+workouts = Table(
+    "workouts",
+    metadata,
+    Column("external_user_id", Uuid),
+    Column("id", Uuid),
+    Column("display_name", Text, nullable=False),
+    Column("revision", Integer, nullable=False, comment="The current revision."),
+    Column("version", Integer, nullable=False, comment="Rises with each change; the etag."),
+    Column("created_at", TIMESTAMP, nullable=False),
+    Column("updated_at", TIMESTAMP, nullable=False),
+    Column("deleted_at", TIMESTAMP),
+    PrimaryKeyConstraint("external_user_id", "id", name="workouts_pkey"),
+    comment="Heads of workout templates.",
+)
+
+workout_revisions = Table(
+    "workout_revisions",
+    metadata,
+    Column("external_user_id", Uuid),
+    Column("workout_id", Uuid),
+    Column("revision", Integer),
+    Column("created_at", TIMESTAMP, nullable=False),
+    Column("record", LargeBinary, nullable=False, comment="The Workout message as it is returned."),
+    PrimaryKeyConstraint(
+        "external_user_id", "workout_id", "revision", name="workout_revisions_pkey"
+    ),
+    ForeignKeyConstraint(
+        ["external_user_id", "workout_id"],
+        ["training.workouts.external_user_id", "training.workouts.id"],
+        name="workout_revisions_workout_fkey",
+    ),
+    comment="What workouts were and are; append-only.",
+)
+
+workout_exercises = Table(
+    "workout_exercises",
+    metadata,
+    Column("external_user_id", Uuid),
+    Column("workout_id", Uuid),
+    Column("position", SmallInteger),
+    Column("exercise_id", Uuid, nullable=False),
+    Column("set_count", SmallInteger, nullable=False),
+    PrimaryKeyConstraint(
+        "external_user_id", "workout_id", "position", name="workout_exercises_pkey"
+    ),
+    ForeignKeyConstraint(
+        ["external_user_id", "workout_id"],
+        ["training.workouts.external_user_id", "training.workouts.id"],
+        name="workout_exercises_workout_fkey",
+    ),
+    ForeignKeyConstraint(
+        ["exercise_id"], ["training.exercises.id"], name="workout_exercises_exercise_fkey"
+    ),
+    Index("workout_exercises_exercise_idx", "external_user_id", "exercise_id", "workout_id"),
+    comment="Exercises of the current revision of workouts that are not deleted.",
+)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("external_user_id", Uuid),
+    Column("id", Uuid),
+    Column("started_at", TIMESTAMP, nullable=False),
+    Column("time_zone", Text, nullable=False),
+    Column("local_date", Date, nullable=False),
+    Column("duration_seconds", Integer),
+    Column("session_rpe", Double),
+    Column("body_mass_kg", Double),
+    Column("completion", Text, nullable=False),
+    Column("group_external_id", Text, nullable=False),
+    Column("workout_id", Uuid),
+    Column("workout_revision", Integer),
+    Column("supersedes_id", Uuid, comment="The version this one corrects."),
+    Column("original_id", Uuid, comment="The first version; null on the first itself."),
+    Column("request_id", Uuid),
+    Column("request_digest", LargeBinary, nullable=False),
+    Column("created_at", TIMESTAMP, nullable=False),
+    Column("record", LargeBinary, nullable=False, comment="The Session message as acknowledged."),
+    PrimaryKeyConstraint("external_user_id", "id", name="sessions_pkey"),
+    UniqueConstraint("external_user_id", "request_id", name="sessions_request_key"),
+    ForeignKeyConstraint(
+        ["external_user_id", "workout_id", "workout_revision"],
+        [
+            "training.workout_revisions.external_user_id",
+            "training.workout_revisions.workout_id",
+            "training.workout_revisions.revision",
+        ],
+        name="sessions_workout_revision_fkey",
+    ),
+    ForeignKeyConstraint(
+        ["external_user_id", "supersedes_id"],
+        ["training.sessions.external_user_id", "training.sessions.id"],
+        name="sessions_supersedes_fkey",
+    ),
+    CheckConstraint(
+        "(workout_id IS NULL) = (workout_revision IS NULL)", name="sessions_workout_whole"
+    ),
+    CheckConstraint(
+        "(supersedes_id IS NULL) = (original_id IS NULL)", name="sessions_original_whole"
+    ),
+    Index("sessions_started_idx", "external_user_id", "started_at", "id"),
+    Index(
+        "sessions_workout_idx",
+        "external_user_id",
+        "workout_id",
+        "started_at",
+        postgresql_where=text("workout_id IS NOT NULL"),
+    ),
+    Index(
+        "sessions_original_idx",
+        "external_user_id",
+        "original_id",
+        postgresql_where=text("original_id IS NOT NULL"),
+    ),
+    comment="Logged sessions; append-only.",
+)
+
+session_exercises = Table(
+    "session_exercises",
+    metadata,
+    Column("external_user_id", Uuid),
+    Column("session_id", Uuid),
+    Column("position", SmallInteger),
+    Column("exercise_id", Uuid, nullable=False),
+    Column("set_count", SmallInteger, nullable=False),
+    PrimaryKeyConstraint(
+        "external_user_id", "session_id", "position", name="session_exercises_pkey"
+    ),
+    ForeignKeyConstraint(
+        ["external_user_id", "session_id"],
+        ["training.sessions.external_user_id", "training.sessions.id"],
+        name="session_exercises_session_fkey",
+    ),
+    ForeignKeyConstraint(
+        ["exercise_id"], ["training.exercises.id"], name="session_exercises_exercise_fkey"
+    ),
+    Index("session_exercises_exercise_idx", "external_user_id", "exercise_id", "session_id"),
+    comment="Exercises of logged sessions; append-only.",
+)
+
+session_retractions = Table(
+    "session_retractions",
+    metadata,
+    Column("external_user_id", Uuid),
+    Column("session_id", Uuid),
+    Column("kind", Text, nullable=False),
+    Column("superseded_by_id", Uuid),
+    Column("reason", Text, nullable=False),
+    Column("created_at", TIMESTAMP, nullable=False),
+    PrimaryKeyConstraint("external_user_id", "session_id", name="session_retractions_pkey"),
+    ForeignKeyConstraint(
+        ["external_user_id", "session_id"],
+        ["training.sessions.external_user_id", "training.sessions.id"],
+        name="session_retractions_session_fkey",
+    ),
+    ForeignKeyConstraint(
+        ["external_user_id", "superseded_by_id"],
+        ["training.sessions.external_user_id", "training.sessions.id"],
+        name="session_retractions_successor_fkey",
+    ),
+    CheckConstraint("kind IN ('SUPERSEDED', 'VOIDED')", name="session_retractions_kind"),
+    CheckConstraint(
+        "(kind = 'SUPERSEDED') = (superseded_by_id IS NOT NULL)",
+        name="session_retractions_successor",
+    ),
+    comment="Sessions that count no more, at most once each; append-only.",
+)

@@ -1,0 +1,115 @@
+"""Several server processes on one port, each started fresh, kept alive until told to stop."""
+
+import multiprocessing
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+
+import structlog
+
+from training_service.logs import configure_logs
+from training_service.settings import Settings, SettingsError
+
+logger = structlog.get_logger(__name__)
+
+RESTART_DELAY_SECONDS = 1.0
+"""A worker that dies is replaced, but not so fast that a fault at start-up burns a core."""
+
+# A process forked after gRPC has threads would hang; a spawned one imports everything anew.
+_CONTEXT = multiprocessing.get_context("spawn")
+
+
+def run_here(settings: Settings, url: str, on_ready: Callable[[int], None]) -> None:
+    """Serves in this process until SIGTERM or SIGINT."""
+    import uvloop
+
+    from training_service.server import run
+
+    uvloop.run(run(settings, url, on_ready))
+
+
+class Supervisor:
+    """Starts the workers, replaces those that die, and stops them together."""
+
+    def __init__(self, settings: Settings, url: str) -> None:
+        self._settings = settings
+        self._url = url
+        self._workers: dict[BaseProcess, Connection] = {}
+        self._stopping = False
+
+    def run(self, on_ready: Callable[[int], None]) -> None:
+        """Serves until SIGTERM or SIGINT; calls `on_ready` when all workers first serve."""
+        port = _require_free_port(self._settings.listen_address)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._stop)
+        for _ in range(self._settings.workers):
+            self._start_worker()
+        if self._wait_until_ready():
+            on_ready(port)
+            self._keep_alive()
+        for worker in self._workers:
+            worker.join()
+
+    def _start_worker(self) -> None:
+        receiver, sender = _CONTEXT.Pipe(duplex=False)
+        worker = _CONTEXT.Process(target=_work, args=(self._settings, self._url, sender))
+        worker.start()
+        sender.close()
+        self._workers[worker] = receiver
+
+    def _wait_until_ready(self) -> bool:
+        """Returns whether all workers serve; raises SettingsError when one ended instead."""
+        for receiver in list(self._workers.values()):
+            try:
+                receiver.recv()
+            except (EOFError, OSError):
+                if self._stopping:
+                    return False
+                self._stop()
+                raise SettingsError("a worker ended before it served; see its log") from None
+        return True
+
+    def _keep_alive(self) -> None:
+        while not self._stopping:
+            wait([worker.sentinel for worker in self._workers], timeout=1.0)
+            for worker in [w for w in self._workers if not w.is_alive()]:
+                self._workers.pop(worker).close()
+                if self._stopping:
+                    continue
+                logger.error("worker died", pid=worker.pid, exit_code=worker.exitcode)
+                time.sleep(RESTART_DELAY_SECONDS)
+                self._start_worker()
+
+    def _stop(self, *_signal: object) -> None:
+        self._stopping = True
+        for worker in self._workers:
+            if worker.is_alive():
+                worker.terminate()
+
+
+def _work(settings: Settings, url: str, ready: Connection) -> None:
+    """The main function of a worker process."""
+    configure_logs(settings)
+    try:
+        run_here(settings, url, ready.send)
+    except SettingsError as error:
+        sys.exit(str(error))
+
+
+def _require_free_port(address: str) -> int:
+    """Refuses a port that something else listens on: sharing would hide it. Returns the port."""
+    host, _, port = address.rpartition(":")
+    if port == "0":
+        raise SettingsError("TRAINING_LISTEN_ADDRESS: several workers need a fixed port")
+    family = socket.AF_INET6 if "[" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host.strip("[]"), int(port)))
+        except OSError:
+            raise SettingsError(f"TRAINING_LISTEN_ADDRESS: can't listen on {address}") from None
+    return int(port)
