@@ -3,6 +3,7 @@
 import asyncio
 import signal
 from collections.abc import Callable
+from typing import Any
 
 import grpc
 import structlog
@@ -116,7 +117,7 @@ class TrainingServer:
         await self._server.stop(self._settings.grace_seconds)
         await self._database.close()
 
-    async def _set_health(self, status: "health_pb2.HealthCheckResponse.ServingStatus") -> None:
+    async def _set_health(self, status: Any) -> None:
         for service in ("", *self._service_names()):
             await self._health.set(service, status)
 

@@ -11,7 +11,12 @@ from training_service.interceptors.call import Call
 
 logger = structlog.get_logger(__name__)
 
-_CODES = {code.value[0]: code.name for code in grpc.StatusCode}
+_NAMES = {code.value[0]: code.name for code in grpc.StatusCode}
+
+
+def _status_name(code: grpc.StatusCode | int) -> str:
+    """Returns the name of a status; grpc.aio gives its number where its types promise the enum."""
+    return code.name if isinstance(code, grpc.StatusCode) else _NAMES[code]
 
 
 @asynccontextmanager
@@ -23,7 +28,7 @@ async def telemetry(call: Call) -> AsyncIterator[None]:
     try:
         yield
     except grpc.aio.AbortError:
-        status = _CODES.get(call.context.code(), "UNKNOWN")
+        status = _status_name(call.context.code())
         raise
     except BaseException:
         status = "CANCELLED"

@@ -211,7 +211,7 @@ class _Draft:
         self.message = pb.Session()
         self.message.CopyFrom(given)
         for name in OUTPUT_ONLY:
-            self.message.ClearField(name)
+            self.message.ClearField(name)  # type: ignore[arg-type]
         self.workout_id = optional_uuid(given.workout_id)
         self.started_at = to_datetime(given.start_time, "session.start_time")
         self.local_date = local_date(self.started_at, given.time_zone, "session.time_zone")

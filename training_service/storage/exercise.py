@@ -197,7 +197,9 @@ _EDGES = prepare(
 )
 _DIFFICULTIES = prepare(select(exercises.c.id, exercises.c.difficulty), lambda id, d: (id, d))
 _WRITTEN = [c for c in exercises.c if c.name not in ("in_use_since",)]
-_INSERT = prepare_command(insert(exercises).values({c.name: parameter(c.name, c) for c in _WRITTEN}))
+_INSERT = prepare_command(
+    insert(exercises).values({c.name: parameter(c.name, c) for c in _WRITTEN})
+)
 _UPDATE = prepare_command(
     update(exercises)
     .where(exercises.c.id == parameter("id", exercises.c.id))

@@ -1,0 +1,270 @@
+"""What tests talk to the service with: real servers, real channels, and athletes who call."""
+
+import asyncio
+import re
+import threading
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+import grpc
+import psycopg
+import uvloop
+from calisthenics.training.v1 import exercise_pb2_grpc, session_pb2, workout_pb2, workout_pb2_grpc
+from calisthenics.training.v1.session_pb2_grpc import SessionServiceStub
+from google.protobuf.timestamp_pb2 import Timestamp
+from google.rpc import error_details_pb2, status_pb2
+
+from training_service.domain.exercise import exercise_id
+from training_service.server import TrainingServer
+from training_service.settings import Settings
+
+PULL_UP = str(exercise_id("pull-up"))
+PUSH_UP = str(exercise_id("push-up"))
+L_SIT = str(exercise_id("l-sit"))  # isometric
+PISTOL_SQUAT = str(exercise_id("pistol-squat"))  # unilateral
+
+
+class RunningService:
+    """The service in a thread of this process, on a free port."""
+
+    def __init__(self, settings: Settings, url: str) -> None:
+        self._settings = settings
+        self._url = url
+        self._started = threading.Event()
+        self._failure: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._loop: Any = None
+        self._stop: asyncio.Event | None = None
+        self.port = 0
+
+    def _run(self) -> None:
+        try:
+            uvloop.run(self._serve())
+        except BaseException as error:
+            self._failure = error
+        finally:
+            self._started.set()
+
+    async def _serve(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._stop = asyncio.Event()
+        server = TrainingServer(self._settings, self._url)
+        self.port = await server.start()
+        try:
+            async with asyncio.timeout(20):
+                await server.wait_until_serving()
+            self._started.set()
+            await self._stop.wait()
+        finally:
+            await server.stop()
+
+    def start(self) -> None:
+        """Returns when the service reports SERVING."""
+        self._thread.start()
+        self._started.wait()
+        if self._failure:
+            raise self._failure
+
+    def stop(self) -> None:
+        """Drains and ends the service."""
+        self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join(30)
+
+    @property
+    def address(self) -> str:
+        """Where it listens."""
+        return f"127.0.0.1:{self.port}"
+
+
+@contextmanager
+def running_service(url: str, **settings: Any) -> Iterator[RunningService]:
+    """Runs the service on a database."""
+    defaults = {"listen_address": "127.0.0.1:0", "grace_seconds": 2, "log_level": "ERROR"}
+    service = RunningService(Settings(**{**defaults, **settings}), url)
+    service.start()
+    try:
+        yield service
+    finally:
+        service.stop()
+
+
+class _WithMetadata(grpc.UnaryUnaryClientInterceptor):
+    def __init__(self, metadata: list[tuple[str, str]]) -> None:
+        self._metadata = metadata
+
+    def intercept_unary_unary(self, continuation: Any, details: Any, request: Any) -> Any:
+        metadata = [*(details.metadata or []), *self._metadata]
+        return continuation(details._replace(metadata=metadata), request)
+
+
+class Athlete:
+    """A caller with an identity, and a stub of each service that carries it."""
+
+    def __init__(
+        self, address: str, *, roles: str = "", metadata: Mapping[str, str] | None = None
+    ) -> None:
+        self.id = str(uuid.uuid4())
+        pairs = [("x-external-user-id", self.id)] if metadata is None else list(metadata.items())
+        if roles:
+            pairs.append(("x-caller-roles", roles))
+        self.metadata = pairs
+        self._channel = grpc.insecure_channel(
+            address, options=[("grpc.use_local_subchannel_pool", 1)]
+        )
+        self.channel = grpc.intercept_channel(self._channel, _WithMetadata(pairs))
+        self.exercises = exercise_pb2_grpc.ExerciseServiceStub(self.channel)
+        self.workouts = workout_pb2_grpc.WorkoutServiceStub(self.channel)
+        self.sessions = SessionServiceStub(self.channel)
+
+    def close(self) -> None:
+        """Closes the channel."""
+        self._channel.close()
+
+    def log(
+        self, session: session_pb2.Session | None = None, **request: Any
+    ) -> session_pb2.Session:
+        """Logs a session, a plain one unless another is given."""
+        message = session_pb2.LogSessionRequest(session=session or a_session(), **request)
+        return self.sessions.LogSession(message)
+
+    def create_workout(self, **fields: Any) -> workout_pb2.Workout:
+        """Creates a workout, a plain one but for the fields given."""
+        return self.workouts.CreateWorkout(
+            workout_pb2.CreateWorkoutRequest(workout=a_workout(**fields))
+        )
+
+
+def at(text: str) -> Timestamp:
+    """Returns an instant written as ISO 8601, UTC unless it says otherwise."""
+    instant = datetime.fromisoformat(text)
+    timestamp = Timestamp()
+    timestamp.FromDatetime(instant if instant.tzinfo else instant.replace(tzinfo=UTC))
+    return timestamp
+
+
+def a_session(**fields: Any) -> session_pb2.Session:
+    """Returns a session of two exercises; fields replace the usual ones."""
+    usual: dict[str, Any] = {
+        "start_time": at("2026-03-02T17:00:00"),
+        "time_zone": "Europe/Berlin",
+        "duration_seconds": 3300,
+        "session_rpe": 7,
+        "body_mass_kg": 75,
+        "exercises": [
+            session_pb2.SessionExercise(
+                exercise_id=PULL_UP,
+                sets=[session_pb2.PerformedSet(actual_reps=6, load_kg=10, rpe=8)] * 4,
+            ),
+            session_pb2.SessionExercise(
+                exercise_id=L_SIT, sets=[session_pb2.PerformedSet(actual_hold_seconds=12.5)]
+            ),
+        ],
+    }
+    return session_pb2.Session(**{**usual, **fields})
+
+
+def a_workout(**fields: Any) -> workout_pb2.Workout:
+    """Returns a workout of two exercises; fields replace the usual ones."""
+    usual: dict[str, Any] = {
+        "display_name": "Pull day",
+        "exercises": [
+            workout_pb2.WorkoutExercise(
+                exercise_id=PULL_UP, sets=4, reps={"min": 5, "max": 8}, rest_seconds=120, load_kg=10
+            ),
+            workout_pb2.WorkoutExercise(
+                exercise_id=L_SIT, sets=3, hold={"min_seconds": 10, "max_seconds": 20}
+            ),
+        ],
+    }
+    return workout_pb2.Workout(**{**usual, **fields})
+
+
+class Refusal:
+    """A refused call: its status and the details that every refusal carries."""
+
+    def __init__(self, error: grpc.RpcError) -> None:
+        self.code: grpc.StatusCode = error.code()
+        self.message: str = error.details()
+        self.reason = ""
+        self.metadata: dict[str, str] = {}
+        self.fields: list[str] = []
+        self.retry_after_seconds: float | None = None
+        trailing = {k: v for k, v in error.trailing_metadata() or ()}
+        packed = trailing.get("grpc-status-details-bin")
+        status = status_pb2.Status.FromString(packed) if packed else status_pb2.Status()
+        self.read(status)
+
+    def read(self, status: status_pb2.Status) -> None:
+        """Takes over the details of a status."""
+        for detail in status.details:
+            info = error_details_pb2.ErrorInfo()
+            bad = error_details_pb2.BadRequest()
+            retry = error_details_pb2.RetryInfo()
+            if detail.Unpack(info):
+                self.reason = info.reason
+                self.metadata = dict(info.metadata)
+            elif detail.Unpack(bad):
+                self.fields = [v.field for v in bad.field_violations]
+            elif detail.Unpack(retry):
+                self.retry_after_seconds = retry.retry_delay.ToTimedelta().total_seconds()
+
+
+@contextmanager
+def refused(reason: str, code: grpc.StatusCode | None = None) -> Iterator[list[Refusal]]:
+    """Expects the calls in the block to be refused for a reason; holds the refusal afterwards.
+
+    with refused("SESSION_NOT_FOUND") as refusals: ...
+    assert refusals[0].fields == ["session_id"]
+    """
+    found: list[Refusal] = []
+    try:
+        yield found
+    except grpc.RpcError as error:
+        found.append(Refusal(error))
+        assert found[0].reason == reason, (found[0].code, found[0].message)
+        assert code is None or found[0].code is code
+        return
+    raise AssertionError(f"the call succeeded; {reason} expected")
+
+
+class Queries:
+    """The SQL that reached the database while recording."""
+
+    def __init__(self) -> None:
+        self.sql: list[str] = []
+
+    def clear(self) -> None:
+        """Forgets what was recorded."""
+        self.sql.clear()
+
+    @property
+    def data(self) -> list[str]:
+        """The statements, without BEGIN, SET and COMMIT, the health check and the catalogue."""
+        return [
+            q
+            for q in self.sql
+            if re.match(r"\s*(SELECT|INSERT|UPDATE|DELETE)", q)
+            and not re.search(r"alembic_version|catalogue_state|FROM training\.exercises", q)
+        ]
+
+
+@contextmanager
+def patched_queries(patch: Any, seen: Queries | None = None) -> Iterator[None]:
+    """Passes every statement through `patch` on its way to the database."""
+    original = psycopg.AsyncCursor.execute
+
+    async def execute(self: Any, query: Any, *args: Any, **kwargs: Any) -> Any:
+        if isinstance(query, str):
+            query = patch(query)
+            if seen is not None:
+                seen.sql.append(query)
+        return await original(self, query, *args, **kwargs)
+
+    psycopg.AsyncCursor.execute = execute  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        psycopg.AsyncCursor.execute = original  # type: ignore[method-assign]
