@@ -17,6 +17,7 @@ from sqlalchemy import make_url
 from tests.support import Athlete, Queries, RunningService, patched_queries, running_service
 from training_service.catalogue import load_catalogue
 from training_service.embedded import embedded_postgres
+from training_service.logs import configure_logs
 from training_service.settings import Settings
 from training_service.storage.bootstrap import ensure_database, seed_catalogue
 from training_service.storage.migrations import migrate
@@ -32,9 +33,15 @@ hypothesis_settings.register_profile(
 hypothesis_settings.load_profile("here")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _quiet() -> None:
+    """Leaves only what is wrong in the output of a failed test."""
+    configure_logs(Settings(log_level="ERROR"))
+
+
 @pytest.fixture(scope="session")
 def server_url() -> Iterator[str]:
-    """The superuser's URL of a PostgreSQL server: TRAINING_TEST_DATABASE_URL or the embedded one."""
+    """The superuser's URL of PostgreSQL: TRAINING_TEST_DATABASE_URL, else the embedded one."""
     given = os.environ.get("TRAINING_TEST_DATABASE_URL")
     if given:
         yield given

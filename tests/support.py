@@ -1,10 +1,17 @@
 """What tests talk to the service with: real servers, real channels, and athletes who call."""
 
 import asyncio
+import contextlib
+import os
 import re
+import signal
+import socket
+import subprocess
+import sys
 import threading
+import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -16,6 +23,7 @@ from calisthenics.training.v1 import exercise_pb2_grpc, session_pb2, workout_pb2
 from calisthenics.training.v1.session_pb2_grpc import SessionServiceStub
 from google.protobuf.timestamp_pb2 import Timestamp
 from google.rpc import error_details_pb2, status_pb2
+from sqlalchemy import make_url
 
 from training_service.domain.exercise import exercise_id
 from training_service.server import TrainingServer
@@ -192,7 +200,7 @@ class Refusal:
         self.metadata: dict[str, str] = {}
         self.fields: list[str] = []
         self.retry_after_seconds: float | None = None
-        trailing = {k: v for k, v in error.trailing_metadata() or ()}
+        trailing = dict(error.trailing_metadata() or ())
         packed = trailing.get("grpc-status-details-bin")
         status = status_pb2.Status.FromString(packed) if packed else status_pb2.Status()
         self.read(status)
@@ -268,3 +276,128 @@ def patched_queries(patch: Any, seen: Queries | None = None) -> Iterator[None]:
         yield
     finally:
         psycopg.AsyncCursor.execute = original  # type: ignore[method-assign]
+
+
+class Proxy:
+    """A TCP port in front of PostgreSQL, which can be cut and mended."""
+
+    def __init__(self, url: str) -> None:
+        self._target = make_url(url)
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._cut = False
+        self._open: list[socket.socket] = []
+        port = self._listener.getsockname()[1]
+        through = self._target.set(host="127.0.0.1", port=port, query={})
+        self.url = through.render_as_string(hide_password=False)
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            if self._cut:
+                client.close()
+                continue
+            upstream = self._connect()
+            self._open += [client, upstream]
+            for source, sink in ((client, upstream), (upstream, client)):
+                threading.Thread(target=self._pump, args=(source, sink), daemon=True).start()
+
+    def _connect(self) -> socket.socket:
+        folder = self._target.query.get("host")
+        port = self._target.port or 5432
+        if folder:
+            upstream = socket.socket(socket.AF_UNIX)
+            upstream.connect(f"{folder}/.s.PGSQL.{port}")
+            return upstream
+        return socket.create_connection((self._target.host or "127.0.0.1", port))
+
+    @staticmethod
+    def _pump(source: socket.socket, sink: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                sink.sendall(data)
+        for end in (source, sink):
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+    def cut(self) -> None:
+        """Ends every connection and accepts no more."""
+        self._cut = True
+        for end in self._open:
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+        self._open.clear()
+
+    def mend(self) -> None:
+        """Accepts connections again."""
+        self._cut = False
+
+    def close(self) -> None:
+        """Ends the proxy."""
+        self.cut()
+        self._listener.close()
+
+
+def eventually(condition: Callable[[], bool], *, within_seconds: float = 20.0) -> None:
+    """Waits until a condition holds; fails when it never does."""
+    end = time.monotonic() + within_seconds
+    while not condition():
+        assert time.monotonic() < end, "it never came to hold"
+        time.sleep(0.02)
+
+
+def free_port() -> int:
+    """Returns a port that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
+class ServiceProcess:
+    """`training-service serve` as a process of its own."""
+
+    def __init__(self, url: str, *options: str, port: int = 0, **settings: str) -> None:
+        self.port = port or free_port()
+        self.address = f"127.0.0.1:{self.port}"
+        environment = {
+            **{k: v for k, v in os.environ.items() if not k.startswith("TRAINING_")},
+            "TRAINING_DATABASE_URL": url,
+            "TRAINING_LISTEN_ADDRESS": self.address,
+            "TRAINING_LOG_LEVEL": "WARNING",
+            **settings,
+        }
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "training_service", "serve", *options],
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def wait_until_ready(self) -> None:
+        """Returns when the ready line was printed."""
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            if "ready on" in line:
+                return
+        raise AssertionError(self.process.communicate()[1])
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """Sends a signal and returns the exit code."""
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        self.process.communicate(timeout=30)
+        return self.process.returncode
+
+
+@contextmanager
+def service_process(url: str, *options: str, **settings: Any) -> Iterator[ServiceProcess]:
+    """Runs the service as a process and waits until it is ready."""
+    running = ServiceProcess(url, *options, **settings)
+    try:
+        running.wait_until_ready()
+        yield running
+    finally:
+        running.stop(signal.SIGKILL)

@@ -193,10 +193,10 @@ async def run(settings: Settings, url: str, on_ready: Callable[[int], None]) -> 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     server = TrainingServer(settings, url)
-    port = await server.start()
-    ready = asyncio.create_task(server.wait_until_serving())
-    stopping = asyncio.create_task(stop.wait())
     try:
+        port = await server.start()
+        ready = asyncio.create_task(server.wait_until_serving())
+        stopping = asyncio.create_task(stop.wait())
         await asyncio.wait([ready, stopping], return_when=asyncio.FIRST_COMPLETED)
         if ready.done():
             ready.result()
@@ -204,5 +204,4 @@ async def run(settings: Settings, url: str, on_ready: Callable[[int], None]) -> 
         await stopping
         logger.info("draining")
     finally:
-        ready.cancel()
         await server.stop()

@@ -1,9 +1,11 @@
 """Several server processes on one port, each started fresh, kept alive until told to stop."""
 
 import multiprocessing
+import os
 import signal
 import socket
 import sys
+import threading
 import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection, wait
@@ -51,6 +53,8 @@ class Supervisor:
         if self._wait_until_ready():
             on_ready(port)
             self._keep_alive()
+        # One that was being started when the signal came has not been told yet.
+        self._stop()
         for worker in self._workers:
             worker.join()
 
@@ -76,13 +80,16 @@ class Supervisor:
     def _keep_alive(self) -> None:
         while not self._stopping:
             wait([worker.sentinel for worker in self._workers], timeout=1.0)
-            for worker in [w for w in self._workers if not w.is_alive()]:
-                self._workers.pop(worker).close()
-                if self._stopping:
-                    continue
-                logger.error("worker died", pid=worker.pid, exit_code=worker.exitcode)
+            dead = [worker for worker in self._workers if not worker.is_alive()]
+            if dead and not self._stopping:
                 time.sleep(RESTART_DELAY_SECONDS)
-                self._start_worker()
+                self._replace(dead)
+
+    def _replace(self, dead: list[BaseProcess]) -> None:
+        for worker in dead:
+            logger.error("worker died", pid=worker.pid, exit_code=worker.exitcode)
+            self._workers.pop(worker).close()
+            self._start_worker()
 
     def _stop(self, *_signal: object) -> None:
         self._stopping = True
@@ -94,10 +101,19 @@ class Supervisor:
 def _work(settings: Settings, url: str, ready: Connection) -> None:
     """The main function of a worker process."""
     configure_logs(settings)
+    threading.Thread(target=_stop_with_parent, daemon=True).start()
     try:
         run_here(settings, url, ready.send)
     except SettingsError as error:
         sys.exit(str(error))
+
+
+def _stop_with_parent() -> None:
+    """Ends this worker when the supervisor is gone, however it went."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _require_free_port(address: str) -> int:

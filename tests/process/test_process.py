@@ -1,0 +1,214 @@
+"""The service as real processes: crashes, drains, workers."""
+
+import json
+import os
+import shlex
+import signal
+import subprocess
+import threading
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+
+import grpc
+import psycopg
+import pytest
+from calisthenics.training.v1 import session_pb2 as pb
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from tests.conftest import seed
+from tests.support import (
+    Athlete,
+    ServiceProcess,
+    a_session,
+    eventually,
+    free_port,
+    service_process,
+)
+from training_service.cli import sample_commands
+from training_service.storage.migrations import migrate
+
+SERVING = health_pb2.HealthCheckResponse.SERVING
+NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+
+
+class Writer:
+    """A client that logs one session after another, each with its request_id."""
+
+    def __init__(self, address: str, athlete_id: str) -> None:
+        self._athlete = Athlete(address, metadata={"x-external-user-id": athlete_id})
+        self.sent: list[str] = []
+        self.acknowledged: dict[str, str] = {}
+
+    def log(self, request_id: str) -> str:
+        """Logs the session of a request_id and returns its id."""
+        session = a_session(notes=request_id)
+        logged = self._athlete.sessions.LogSession(
+            pb.LogSessionRequest(session=session, request_id=request_id)
+        )
+        self.acknowledged[request_id] = logged.id
+        return logged.id
+
+    def run_until_refused(self) -> None:
+        """Logs sessions until the service is gone."""
+        while True:
+            request_id = str(uuid.uuid4())
+            self.sent.append(request_id)
+            try:
+                self.log(request_id)
+            except grpc.RpcError:
+                return
+
+
+def test_after_kill_9_every_acknowledged_session_is_there_once(
+    database_url: str, owner: psycopg.Connection
+) -> None:
+    athlete_id = str(uuid.uuid4())
+    port = free_port()
+    with service_process(database_url, port=port) as first:
+        writers = [Writer(first.address, athlete_id) for _ in range(8)]
+        threads = [threading.Thread(target=w.run_until_refused) for w in writers]
+        for thread in threads:
+            thread.start()
+        eventually(lambda: sum(len(w.acknowledged) for w in writers) >= 200)
+        first.stop(signal.SIGKILL)
+        for thread in threads:
+            thread.join()
+    acknowledged = {k: v for w in writers for k, v in w.acknowledged.items()}
+    sent = {request_id for w in writers for request_id in w.sent}
+    assert len(sent) > len(acknowledged)
+
+    with service_process(database_url, port=port) as second:
+        client = Writer(second.address, athlete_id)
+        retried = {request_id: client.log(request_id) for request_id in sent}
+
+    assert {k: retried[k] for k in acknowledged} == acknowledged
+    query = """
+        SELECT count(*), count(DISTINCT request_id), count(DISTINCT request_digest)
+        FROM training.sessions WHERE external_user_id = %s
+    """
+    assert owner.execute(query, [athlete_id]).fetchone() == (len(sent),) * 3
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_drain_finishes_what_is_under_way_and_takes_nothing_new(
+    database_url: str, number: int
+) -> None:
+    with service_process(database_url, TRAINING_DRAIN_DELAY_SECONDS="1") as service:
+        alice = Athlete(service.address)
+        bob = Athlete(service.address)
+        health = health_pb2_grpc.HealthStub(bob.channel)
+        assert health.Check(health_pb2.HealthCheckRequest()).status == SERVING
+        with psycopg.connect(database_url) as connection:
+            connection.execute("LOCK TABLE training.sessions IN EXCLUSIVE MODE")
+            under_way = alice.sessions.LogSession.future(pb.LogSessionRequest(session=a_session()))
+            eventually(lambda: _is_waiting(database_url))
+            service.process.send_signal(number)
+            eventually(lambda: health.Check(health_pb2.HealthCheckRequest()).status == NOT_SERVING)
+            eventually(lambda: _is_refused(service.address))
+            connection.rollback()
+        assert under_way.result().state == pb.SESSION_STATE_CURRENT
+        assert service.stop() == 0
+
+
+def _is_waiting(url: str) -> bool:
+    query = """
+        SELECT count(*) FROM pg_locks
+        WHERE relation = 'training.sessions'::regclass AND NOT granted
+    """
+    with psycopg.connect(url) as connection:
+        return connection.execute(query).fetchone() == (1,)
+
+
+def _is_refused(address: str) -> bool:
+    newcomer = Athlete(address)
+    try:
+        newcomer.sessions.ListSessions(pb.ListSessionsRequest(), timeout=5)
+    except grpc.RpcError as error:
+        return error.code() is grpc.StatusCode.UNAVAILABLE
+    finally:
+        newcomer.close()
+    return False
+
+
+def test_workers_share_the_port_and_are_replaced_when_they_die(database_url: str) -> None:
+    with service_process(database_url, "--workers", "2") as service:
+        athlete = Athlete(service.address)
+        workers = _children(service.process.pid)
+        assert len(workers) >= 2
+        athlete.log()
+        for worker in workers:
+            _kill_if_server(worker)
+        eventually(lambda: _logs(service.address))
+        assert service.stop() == 0
+
+
+def _children(pid: int) -> list[int]:
+    found = subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True, check=False)
+    return [int(line) for line in found.stdout.split()]
+
+
+def _kill_if_server(pid: int) -> None:
+    # multiprocessing keeps a helper beside the workers: it is not one of them.
+    if "spawn_main" in Path(f"/proc/{pid}/cmdline").read_text():
+        os.kill(pid, signal.SIGKILL)
+
+
+def _logs(address: str) -> bool:
+    athlete = Athlete(address)
+    try:
+        athlete.sessions.LogSession(pb.LogSessionRequest(session=a_session()), timeout=2)
+    except grpc.RpcError:
+        return False
+    finally:
+        athlete.close()
+    return True
+
+
+def test_a_port_in_use_is_refused_with_the_name_of_the_setting(database_url: str) -> None:
+    with service_process(database_url) as service:
+        for options in ([], ["--workers", "2"]):
+            second = ServiceProcess(database_url, *options, port=service.port)
+            _, errors = second.process.communicate(timeout=30)
+            assert second.process.returncode == 2
+            assert "TRAINING_LISTEN_ADDRESS" in errors
+
+
+def test_a_role_with_too_many_rights_is_refused(database_url: str) -> None:
+    service = ServiceProcess(database_url, TRAINING_DATABASE_ROLE="")
+    _, errors = service.process.communicate(timeout=30)
+    assert service.process.returncode == 2
+    assert "TRAINING_DATABASE_ROLE" in errors
+    assert "row-level security" in errors
+
+
+def test_until_the_schema_is_there_the_service_listens_but_does_not_serve(
+    make_database: Callable[[], str],
+) -> None:
+    url = make_database()
+    migrate(url)
+    migrate(url, "base")
+    service = ServiceProcess(url, TRAINING_HEALTH_INTERVAL_SECONDS="0.1")
+    with grpc.insecure_channel(service.address) as channel:
+        grpc.channel_ready_future(channel).result(timeout=20)
+        health = health_pb2_grpc.HealthStub(channel)
+        assert health.Check(health_pb2.HealthCheckRequest()).status == NOT_SERVING
+        migrate(url)
+        seed(url)
+        service.wait_until_ready()
+        assert health.Check(health_pb2.HealthCheckRequest()).status == SERVING
+        for name in ("ExerciseService", "WorkoutService", "SessionService"):
+            request = health_pb2.HealthCheckRequest(service=f"calisthenics.training.v1.{name}")
+            assert health.Check(request).status == SERVING
+    assert service.stop() == 0
+
+
+def test_the_printed_commands_work_as_printed(database_url: str) -> None:
+    with service_process(database_url) as service:
+        listing, logging, listing_sessions = (
+            subprocess.check_output(shlex.split(command), text=True)
+            for command in sample_commands(service.port)
+        )
+        assert "calisthenics.training.v1.SessionService" in listing
+        logged = json.loads(logging)
+        assert logged in json.loads(listing_sessions)["sessions"]

@@ -1,0 +1,257 @@
+"""Nobody sees or touches another athlete's data, in any RPC there is.
+
+The RPCs are found by walking the descriptors. A request is filled by the names of its fields; an
+RPC with a field that nobody taught this file about fails here until somebody does.
+"""
+
+import re
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from typing import Any
+
+import grpc
+import psycopg
+import pytest
+from calisthenics.training.v1 import access_pb2, session_pb2
+from google.protobuf.descriptor import MethodDescriptor
+from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
+
+from tests.support import PULL_UP, Athlete, Refusal, a_session, a_workout, patched_queries, refused
+from training_service import contract
+from training_service.storage.tables import metadata
+
+SECRET = "a-secret-of-alice"
+NOT_FOUND = {"WORKOUT_NOT_FOUND", "SESSION_NOT_FOUND", "UNKNOWN_WORKOUT"}
+ALL = {m.full_name: m for m in contract.methods()}
+
+
+def access(method: MethodDescriptor) -> int:
+    return method.GetOptions().Extensions[access_pb2.access]
+
+
+OF_USERS = [n for n, m in ALL.items() if access(m) == access_pb2.ACCESS_LEVEL_USER]
+NOT_PUBLIC = [n for n, m in ALL.items() if access(m) != access_pb2.ACCESS_LEVEL_PUBLIC_CATALOGUE]
+OF_ADMINS = [n for n, m in ALL.items() if access(m) == access_pb2.ACCESS_LEVEL_ADMIN]
+
+
+class Belongings:
+    """What alice has, and how each field of a request would name it."""
+
+    def __init__(self, alice: Athlete) -> None:
+        self.alice = alice
+        self.workout = alice.create_workout(description=SECRET)
+        self.session = alice.log(
+            a_session(
+                notes=SECRET,
+                group_external_id=SECRET,
+                workout_id=self.workout.id,
+                workout_revision=1,
+            )
+        )
+
+    def request(self, method: MethodDescriptor) -> Message:
+        """Returns a request that alice herself could make."""
+        request = GetMessageClass(method.input_type)()
+        fields = set(method.input_type.fields_by_name)
+        known = self._known(method)
+        assert fields <= known.keys(), f"teach this test about {fields - known.keys()}"
+        for name in fields:
+            value = known[name]
+            if isinstance(value, Message):
+                getattr(request, name).CopyFrom(value)
+            elif isinstance(value, list):
+                getattr(request, name).extend(value)
+            elif value is not None:
+                setattr(request, name, value)
+        return request
+
+    def _known(self, method: MethodDescriptor) -> dict[str, Any]:
+        followed = a_session(workout_id=self.workout.id)
+        if method.name == "UndeleteWorkout" and not self.workout.HasField("delete_time"):
+            self.workout = self.alice.workouts.DeleteWorkout(
+                type_of("DeleteWorkout")(workout_id=self.workout.id)
+            )
+        return {
+            "external_user_id": None,
+            "workout_id": self.workout.id,
+            "session_id": self.session.id,
+            "exercise_id": PULL_UP,
+            "revision": 1,
+            "workout": a_workout(),
+            "session": followed,
+            "requests": [session_pb2.LogSessionRequest(session=followed)],
+            "update_mask": _mask("display_name"),
+            "request_id": str(uuid.uuid4()),
+            "view": session_pb2.SESSION_VIEW_FULL,
+            "show_deleted": True,
+            "show_retracted": True,
+            "reason": "why not",
+            # Left at their defaults: they only narrow or order.
+            **dict.fromkeys(
+                [
+                    "etag",
+                    "page_size",
+                    "page_token",
+                    "query",
+                    "atomic",
+                    "from_time",
+                    "to_time",
+                    "from_date",
+                    "to_date",
+                    "oldest_first",
+                ]
+            ),
+            **({"workout_id": None, "exercise_id": None} if method.name == "ListSessions" else {}),
+        }
+
+
+def _mask(path: str) -> Message:
+    mask = type_of("UpdateWorkout")().update_mask
+    mask.paths.append(path)
+    return mask
+
+
+def type_of(rpc: str) -> Any:
+    [method] = [m for m in ALL.values() if m.name == rpc]
+    return GetMessageClass(method.input_type)
+
+
+def call(channel: grpc.Channel, method: MethodDescriptor, request: Message) -> Message:
+    path = f"/{method.containing_service.full_name}/{method.name}"
+    response = GetMessageClass(method.output_type)
+    return channel.unary_unary(
+        path,
+        request_serializer=type(request).SerializeToString,
+        response_deserializer=response.FromString,
+    )(request)
+
+
+def call_or_refusal(
+    channel: grpc.Channel, method: MethodDescriptor, request: Message
+) -> Message | Refusal:
+    try:
+        return call(channel, method, request)
+    except grpc.RpcError as error:
+        return Refusal(error)
+
+
+def rows_of(owner: psycopg.Connection, athlete: Athlete) -> dict[str, list[tuple[Any, ...]]]:
+    """Everything the database holds of an athlete."""
+    return {
+        name: sorted(
+            owner.execute(
+                f"SELECT * FROM {name} WHERE external_user_id = %s", [athlete.id]
+            ).fetchall(),
+            key=repr,
+        )
+        for name, table in metadata.tables.items()
+        if "external_user_id" in table.c
+    }
+
+
+def neutralised(sql: str) -> str:
+    """Returns a statement without its condition on whose row it is."""
+    return re.sub(r"(\w+\.)*external_user_id = %\(external_user_id\)s::UUID", "true", sql)
+
+
+@pytest.fixture(params=["conditions kept", "conditions neutralised"])
+def conditions(request: pytest.FixtureRequest) -> Iterator[str]:
+    """With and without the WHERE clauses: row-level security must hold alone."""
+    weakened = request.param == "conditions neutralised"
+    with patched_queries(neutralised) if weakened else nullcontext():
+        yield request.param
+
+
+@pytest.mark.parametrize("name", OF_USERS)
+def test_bob_gets_nothing_of_alices(
+    name: str,
+    alice: Athlete,
+    bob: Athlete,
+    owner: psycopg.Connection,
+    conditions: str,
+) -> None:
+    method = ALL[name]
+    belongings = Belongings(alice)
+    request = belongings.request(method)
+    before = rows_of(owner, alice)
+
+    answer = call_or_refusal(bob.channel, method, request)
+    if isinstance(answer, Refusal):
+        assert answer.reason in NOT_FOUND
+        assert SECRET not in answer.message
+    else:
+        seen = answer.SerializeToString()
+        assert SECRET.encode() not in seen
+        assert alice.id.encode() not in seen
+        assert belongings.session.id.encode() not in seen
+
+    request.external_user_id = alice.id
+    with refused("ATHLETE_NOT_FOUND", grpc.StatusCode.NOT_FOUND):
+        call(bob.channel, method, request)
+
+    assert rows_of(owner, alice) == before
+    # The request was one that does something: its owner may make it.
+    call(alice.channel, method, request)
+
+
+@pytest.mark.parametrize("name", OF_USERS)
+def test_an_athlete_who_exists_is_answered_like_one_who_does_not(
+    name: str, alice: Athlete, bob: Athlete
+) -> None:
+    request = Belongings(alice).request(ALL[name])
+    answers = []
+    for named in (alice.id, str(uuid.uuid4())):
+        request.external_user_id = named
+        with refused("ATHLETE_NOT_FOUND") as refusals:
+            call(bob.channel, ALL[name], request)
+        answers.append((refusals[0].code, refusals[0].message, refusals[0].metadata))
+    assert answers[0] == answers[1]
+
+
+@pytest.mark.parametrize("name", OF_USERS)
+def test_a_sibling_service_may_act_for_an_athlete(
+    name: str, alice: Athlete, sibling: Athlete
+) -> None:
+    request = Belongings(alice).request(ALL[name])
+    request.external_user_id = alice.id
+    call(sibling.channel, ALL[name], request)
+
+
+@pytest.mark.parametrize("name", NOT_PUBLIC)
+def test_a_call_without_identity_is_refused(
+    name: str, alice: Athlete, new_athlete: Callable[..., Athlete]
+) -> None:
+    stranger = new_athlete(metadata={})
+    with refused("UNAUTHENTICATED", grpc.StatusCode.UNAUTHENTICATED):
+        call(stranger.channel, ALL[name], GetMessageClass(ALL[name].input_type)())
+
+
+@pytest.mark.parametrize("name", OF_ADMINS)
+def test_an_ordinary_athlete_or_service_is_no_administrator(
+    name: str, alice: Athlete, sibling: Athlete
+) -> None:
+    for caller in (alice, sibling):
+        with refused("PERMISSION_DENIED", grpc.StatusCode.PERMISSION_DENIED):
+            call(caller.channel, ALL[name], GetMessageClass(ALL[name].input_type)())
+
+
+def test_neutralising_reaches_every_condition(alice: Athlete) -> None:
+    """The proof that row-level security holds alone rests on this."""
+    weakened: set[str] = set()
+    conditional: set[str] = set()
+
+    def weaken(sql: str) -> str:
+        result = neutralised(sql)
+        if result != sql:
+            weakened.add(sql)
+        if re.search(r"WHERE.*external_user_id = %", result, re.DOTALL):
+            conditional.add(result)
+        return result
+
+    with patched_queries(weaken):
+        for name in OF_USERS:
+            call(alice.channel, ALL[name], Belongings(alice).request(ALL[name]))
+    assert not conditional
+    assert len(weakened) >= 10

@@ -1,0 +1,176 @@
+"""The schema itself: what holds whatever the code above it does."""
+
+from collections.abc import Callable, Iterator
+
+import psycopg
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from psycopg import errors
+from sqlalchemy import Table, create_engine, make_url
+
+from tests.support import Athlete
+from training_service.storage.migrations import head_revision, migrate
+from training_service.storage.tables import SCHEMA, metadata
+
+TABLES = list(metadata.tables.values())
+USER_OWNED = [t for t in TABLES if "external_user_id" in t.c]
+
+by_name = pytest.mark.parametrize("table", USER_OWNED, ids=lambda t: t.name)
+
+SNAPSHOT = """
+    SELECT c.relname, c.relkind::text, a.attname, format_type(a.atttypid, a.atttypmod),
+           a.attnotnull, c.relrowsecurity, c.relacl::text, a.attacl::text
+    FROM pg_class c LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0
+    WHERE c.relnamespace = 'training'::regnamespace ORDER BY 1, 3
+"""
+
+
+@pytest.fixture
+def as_service(database_url: str, alice: Athlete) -> Iterator[psycopg.Connection]:
+    """A connection with the rights of the service, in a transaction for alice."""
+    with psycopg.connect(database_url) as connection:
+        connection.execute("SET ROLE training_app")
+        connection.execute(f"SET LOCAL app.external_user_id = '{alice.id}'")
+        yield connection
+        connection.rollback()
+
+
+def test_migrations_go_up_down_and_up_to_the_same_schema(make_database: Callable[[], str]) -> None:
+    url = make_database()
+    snapshots = []
+    for revision in ("head", "base", "head"):
+        migrate(url, revision)
+        with psycopg.connect(url) as connection:
+            snapshots.append(connection.execute(SNAPSHOT).fetchall())
+    up, down, again = snapshots
+    assert {row[0] for row in down} <= {"alembic_version", "alembic_version_pkc"}
+    assert up == again
+    migrate(url, head_revision())  # nothing to do is no mistake
+
+
+def test_the_migrated_schema_is_what_the_models_say(database_url: str) -> None:
+    engine = create_engine(make_url(database_url).set(drivername="postgresql+psycopg"))
+    options = {
+        "include_schemas": True,
+        "version_table_schema": SCHEMA,
+        "include_name": lambda name, kind, _: kind != "schema" or name == SCHEMA,
+        "compare_type": True,
+    }
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts=options)
+        assert compare_metadata(context, metadata) == []
+    engine.dispose()
+
+
+@by_name
+def test_a_table_of_athletes_data_leads_with_the_athlete(table: Table) -> None:
+    """Row-level security compares it, and the data can be spread over machines by it."""
+    assert next(iter(table.primary_key.columns)).name == "external_user_id"
+    for index in table.indexes:
+        assert next(iter(index.columns)).name == "external_user_id", index.name
+    for constraint in table.foreign_key_constraints:
+        target = constraint.referred_table
+        if target in USER_OWNED:
+            assert constraint.column_keys[0] == "external_user_id", constraint.name
+        assert constraint.ondelete in (None, "NO ACTION", "CASCADE")
+        assert constraint.onupdate is None
+        assert not constraint.deferrable
+
+
+@pytest.mark.parametrize("table", TABLES, ids=lambda t: t.name)
+def test_constraints_have_names_that_survive_being_lengthened(table: Table) -> None:
+    named = [c.name for c in table.constraints] + [i.name for i in table.indexes]
+    assert all(name and len(str(name)) <= 45 for name in named)
+
+
+@by_name
+def test_row_level_security_protects_every_table_of_athletes_data(
+    table: Table, owner: psycopg.Connection
+) -> None:
+    query = """
+        SELECT relrowsecurity, array_agg(pg_get_expr(polqual, polrelid)), array_agg(polcmd::text)
+        FROM pg_class JOIN pg_policy ON polrelid = pg_class.oid
+        WHERE pg_class.oid = %s::regclass GROUP BY 1
+    """
+    [(enabled, conditions, commands)] = owner.execute(query, [f"{SCHEMA}.{table.name}"])
+    assert enabled
+    assert commands == ["*"]
+    assert len(conditions) == 1
+    assert "external_user_id =" in conditions[0]
+    assert "app.external_user_id" in conditions[0]
+
+
+def test_no_triggers_or_rules(owner: psycopg.Connection) -> None:
+    """A distributed table has none; immutability is a matter of rights."""
+    triggers = """
+        SELECT tgname FROM pg_trigger JOIN pg_class ON pg_class.oid = tgrelid
+        WHERE relnamespace = 'training'::regnamespace AND NOT tgisinternal
+    """
+    assert owner.execute(triggers).fetchall() == []
+
+
+def test_the_service_owns_nothing_and_bypasses_nothing(owner: psycopg.Connection) -> None:
+    query = "SELECT rolsuper, rolbypassrls, rolcreaterole, rolcreatedb, rolcanlogin FROM pg_roles"
+    [row] = owner.execute(f"{query} WHERE rolname = 'training_app'")
+    assert row == (False, False, False, False, False)
+    owned = "SELECT count(*) FROM pg_class WHERE relowner = 'training_app'::regrole"
+    assert owner.execute(owned).fetchone() == (0,)
+
+
+@pytest.mark.parametrize(
+    "table", ["sessions", "session_exercises", "session_retractions", "workout_revisions"]
+)
+@pytest.mark.parametrize(
+    "command", ["UPDATE training.{} SET created_at = now()", "DELETE FROM training.{}"]
+)
+def test_the_database_itself_refuses_to_change_what_is_append_only(
+    as_service: psycopg.Connection, alice: Athlete, table: str, command: str
+) -> None:
+    if table == "session_exercises":
+        command = command.replace("created_at = now()", "set_count = 0")
+    alice.log()
+    with pytest.raises(errors.InsufficientPrivilege):
+        as_service.execute(command.format(table))
+
+
+@by_name
+def test_without_an_athlete_there_is_no_row(
+    table: Table, database_url: str, alice: Athlete
+) -> None:
+    alice.create_workout()
+    alice.log(request_id=alice.id)
+    with psycopg.connect(database_url) as connection:
+        connection.execute("SET ROLE training_app")
+        for athlete in (None, "", bytes(16).hex()):
+            if athlete is not None:
+                connection.execute(f"SET LOCAL app.external_user_id = '{athlete}'")
+            count = connection.execute(f"SELECT count(*) FROM training.{table.name}").fetchone()
+            assert count == (0,)
+
+
+def test_rows_of_another_athlete_can_not_be_written(
+    as_service: psycopg.Connection, bob: Athlete
+) -> None:
+    insert = """
+        INSERT INTO training.workouts
+            (external_user_id, id, display_name, revision, version, created_at, updated_at)
+        VALUES (%s, gen_random_uuid(), 'x', 1, 1, now(), now())
+    """
+    with pytest.raises(errors.InsufficientPrivilege):
+        as_service.execute(insert, [bob.id])
+
+
+def test_an_athletes_rows_only_refer_to_their_own(
+    as_service: psycopg.Connection, alice: Athlete, bob: Athlete
+) -> None:
+    """A foreign key carries the athlete, so that even a guessed id refers to nothing."""
+    workout = bob.create_workout()
+    insert = """
+        INSERT INTO training.sessions
+            (external_user_id, id, started_at, time_zone, local_date, completion, group_external_id,
+             workout_id, workout_revision, request_digest, created_at, record)
+        VALUES (%s, gen_random_uuid(), now(), 'UTC', now(), 'COMPLETED', '', %s, 1, '', now(), '')
+    """
+    with pytest.raises(errors.ForeignKeyViolation):
+        as_service.execute(insert, [alice.id, workout.id])
