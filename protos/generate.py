@@ -86,7 +86,8 @@ def generate_all(target: Path) -> None:
     image = target / IMAGE.name
     build_image(contracts, image)
     generate(contracts, image, target)
-    (target / "py.typed").touch()
+    # Says that the stubs are typed (PEP 561).
+    (target / "calisthenics" / "py.typed").touch()
 
 
 if __name__ == "__main__":

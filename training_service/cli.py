@@ -115,6 +115,25 @@ def seed() -> None:
 
 
 @app.command()
+def probe(
+    target: Annotated[
+        str | None, typer.Option(help="Address to ask; by default this service's own port.")
+    ] = None,
+) -> None:
+    """Ask a service whether it is SERVING, for a container's health check.
+
+    Exits with 1 when it is not. With TLS, asks as the service itself: with its own certificate.
+    """
+    from training_service.probe import is_serving
+
+    with _settings() as settings:
+        port = settings.listen_address.rpartition(":")[2]
+        if not is_serving(target or f"localhost:{port}", settings):
+            console.print("not serving")
+            raise typer.Exit(1)
+
+
+@app.command()
 def demo(
     target: Annotated[
         str, typer.Option(help="Address of a running service that takes metadata authentication.")

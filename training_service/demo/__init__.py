@@ -4,17 +4,18 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from random import Random
+from typing import TypeVar
 
 import grpc
 import typer
 from calisthenics.training.v1 import session_pb2, workout_pb2
+from google.protobuf.message import Message
 from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
     TextColumn,
-    TimeElapsedColumn,
     TimeRemainingColumn,
 )
 from rich.text import Text
@@ -26,8 +27,10 @@ from training_service.demo.report import Attempt, Names, attempt_table, place, s
 
 BATCH_SIZE = 100
 NEWEST_SESSIONS = 10
-"""So many sessions are logged one by one, as they would be on the day; the older ones in batches."""
+"""So many are logged one by one, as they would be on the day; the older ones in batches."""
 SHOWN_DAYS = 30
+
+Request = TypeVar("Request", bound=Message)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +51,11 @@ def run_demo(
     The same seed makes the same sessions, apart from ids, for the same day. Ends the command with
     exit code 1, and the reason in a line, when the service can't be used.
     """
+    random = Random(seed)  # noqa: S311 no secret
     try:
         with grpc.insecure_channel(target) as channel:
             check_serving(channel, target)
-            _run(channel, days, Random(seed), today or datetime.now(UTC).date(), console)  # noqa: S311
+            _run(channel, days, random, today or datetime.now(UTC).date(), console)
     except DemoError as error:
         _end(console, str(error))
     except grpc.RpcError as error:
@@ -109,9 +113,7 @@ def _progress(console: Console) -> Progress:
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("sessions"),
-        TimeElapsedColumn(),
-        TextColumn("left:"),
-        TimeRemainingColumn(compact=True),
+        TimeRemainingColumn(compact=True, elapsed_when_finished=True),
         console=console,
     )
 
@@ -152,14 +154,13 @@ def _show_last_month(athlete: Athlete, today: date, console: Console) -> None:
     request.from_date.day = first_day.day
     sessions = athlete.client.list_sessions(request)
     character = athlete.character
-    console.print(
-        f"\n[bold]{character.name}[/bold], {character.summary} in {place(character.time_zone)}: "
-        f"the last {SHOWN_DAYS} days",
-        f"[dim]x-external-user-id: {athlete.client.external_user_id}[/dim]\n",
-        sep="\n",
-        highlight=False,
-    )
+    title = f"{character.name}, {character.summary} in {place(character.time_zone)}"
+    _heading(title, f"the last {SHOWN_DAYS} days of {athlete.client.external_user_id}", console)
     console.print(session_table(sessions, _names(athlete), character.time_zone))
+
+
+def _heading(title: str, remark: str, console: Console) -> None:
+    console.print(f"\n[bold]{title}[/bold]\n[dim]{remark}[/dim]\n", highlight=False)
 
 
 def _names(athlete: Athlete) -> Names:
@@ -171,42 +172,32 @@ def _names(athlete: Athlete) -> Names:
 
 def _show_isolation(athletes: Sequence[Athlete], console: Console) -> None:
     """Prints what the service answers to each athlete who asks for another's sessions."""
-    console.print("\n[bold]Each sees only their own[/bold]\n", highlight=False)
-    attempts = [
-        attempt
-        for caller in athletes
-        for other in athletes
-        if caller is not other
-        for attempt in _attempts(caller, other)
-    ]
-    console.print(attempt_table(attempts))
+    for caller in athletes:
+        for other in athletes:
+            if caller is other:
+                continue
+            title = f"{caller.character.name} asks for {other.character.name}'s sessions"
+            _heading(title, "answered as if there were no such data", console)
+            console.print(attempt_table(_attempts(caller.client, other.client)))
 
 
-def _attempts(caller: Athlete, other: Athlete) -> Iterator[Attempt]:
+def _attempts(caller: Client, other: Client) -> Iterator[Attempt]:
     """Tries to read another athlete's sessions; yields how each call was refused."""
-    theirs = other.client.external_user_id
+    theirs = other.external_user_id
     newest = session_pb2.ListSessionsRequest(page_size=1)
-    session_id = other.client.sessions.ListSessions(newest).sessions[0].id
+    session_id = other.sessions.ListSessions(newest).sessions[0].id
     by_id = session_pb2.GetSessionRequest(session_id=session_id)
-    by_both = session_pb2.GetSessionRequest(session_id=session_id, external_user_id=theirs)
+    by_both = session_pb2.GetSessionRequest(external_user_id=theirs, session_id=session_id)
     listing = session_pb2.ListSessionsRequest(external_user_id=theirs)
-    sessions = caller.client.sessions
-    whose = f"{other.character.name}'s"
-    yield _attempt(caller, f"GetSession {whose} session_id", lambda: sessions.GetSession(by_id))
-    yield _attempt(
-        caller,
-        f"GetSession {whose} session_id, external_user_id",
-        lambda: sessions.GetSession(by_both),
-    )
-    yield _attempt(
-        caller, f"ListSessions {whose} external_user_id", lambda: sessions.ListSessions(listing)
-    )
+    yield _attempt("GetSession", by_id, caller.sessions.GetSession)
+    yield _attempt("GetSession", by_both, caller.sessions.GetSession)
+    yield _attempt("ListSessions", listing, caller.sessions.ListSessions)
 
 
-def _attempt(caller: Athlete, call: str, make: Callable[[], object]) -> Attempt:
-    name = caller.character.name
+def _attempt(name: str, request: Request, call: Callable[[Request], object]) -> Attempt:
+    fields = ", ".join(field.name for field, _ in request.ListFields())
     try:
-        make()
+        call(request)
     except grpc.RpcError as error:
-        return Attempt(name, call, Refusal.of(error))
-    raise DemoError(f"The service let {name} see another athlete's data: {call}")
+        return Attempt(f"{name}({fields})", Refusal.of(error))
+    raise DemoError(f"{name}({fields}) let an athlete see another's sessions.")

@@ -178,9 +178,9 @@ _ONE_ARM_CHIN_UP = Movement(
     rest_seconds=150,
 )
 _SUPPORT_WARM_UP = Movement(
-    slug="rto-support-hold",
+    slug="ring-support-hold",
     sets=2,
-    volume=Course(20, 30),
+    volume=Course(30, 45),
     rest_seconds=60,
     kind=set_pb2.SET_KIND_WARM_UP,
 )

@@ -83,8 +83,9 @@ class _AsAthlete(grpc.UnaryUnaryClientInterceptor):
 def check_serving(channel: grpc.Channel, target: str) -> None:
     """Raises DemoError unless a Training Service that is ready for calls is at the other end."""
     request = health_pb2.HealthCheckRequest(service=SERVICE_NAME)
+    health: Any = health_pb2_grpc.HealthStub(channel)
     try:
-        answer = health_pb2_grpc.HealthStub(channel).Check(request, timeout=HEALTH_TIMEOUT_SECONDS)
+        answer = health.Check(request, timeout=HEALTH_TIMEOUT_SECONDS)
     except grpc.RpcError as error:
         if error.code() in (grpc.StatusCode.NOT_FOUND, grpc.StatusCode.UNIMPLEMENTED):
             raise DemoError(f"What answers at {target} is not a Training Service.") from None

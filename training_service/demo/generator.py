@@ -294,7 +294,7 @@ def _break_off(session: session_pb2.Session, notes: str) -> None:
     for performed in session.exercises[len(session.exercises) // 2 :]:
         for one in performed.sets:
             for name in ("actual_reps", "actual_hold_seconds", "load_kg", "tempo", "rpe", "rir"):
-                one.ClearField(name)  # type: ignore[arg-type]
+                one.ClearField(name)
             one.completed = False
 
 

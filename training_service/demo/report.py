@@ -37,7 +37,6 @@ class Names:
 class Attempt:
     """A call for another athlete's data, and how it was refused."""
 
-    caller: str
     call: str
     refusal: Refusal
 
@@ -45,38 +44,49 @@ class Attempt:
 def session_table(
     sessions: Iterable[session_pb2.Session], names: Names, home_time_zone: str
 ) -> Table:
-    """Returns sessions as a table, one row each."""
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, expand=True, row_styles=["", "on grey7"])
-    table.add_column("Date", no_wrap=True)
-    table.add_column("Start", no_wrap=True)
-    table.add_column("Workout", no_wrap=True)
+    """Returns sessions as a table, one row each.
+
+    One that was retracted shows why instead of its exercises.
+    """
+    table = _table("Date", "Start", "Workout")
     table.add_column("Exercises", ratio=1)
-    table.add_column("Duration", no_wrap=True, justify="right")
-    table.add_column("RPE", no_wrap=True, justify="right")
+    for heading in ("Duration", "RPE"):
+        table.add_column(heading, no_wrap=True, justify="right")
     table.add_column("State", no_wrap=True)
     for session in sessions:
+        counts = session.state == session_pb2.SESSION_STATE_CURRENT
         table.add_row(
             _date(session),
-            _start(session, home_time_zone),
-            _workout(session, names),
-            _exercises(session, names),
+            f"{_local_start(session):%H:%M}",
+            _workout(session, names, home_time_zone),
+            _exercises(session, names) if counts else Text(session.retract_reason, "italic"),
             _duration(session),
             f"{session.session_rpe:g}" if session.HasField("session_rpe") else NOTHING,
             _state(session),
+            style="" if counts else "dim",
         )
     return table
 
 
 def attempt_table(attempts: Iterable[Attempt]) -> Table:
     """Returns refused calls as a table, one row each."""
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, expand=True)
-    table.add_column("Caller", no_wrap=True)
-    table.add_column("Call", ratio=1)
-    table.add_column("Refusal", no_wrap=True, style="red")
-    table.add_column("Message", ratio=1)
+    table = _table("Call", "Refusal")
+    table.add_column("Message")
     for attempt in attempts:
         refusal = attempt.refusal
-        table.add_row(attempt.caller, attempt.call, refusal.reason, refusal.message)
+        table.add_row(attempt.call, Text(refusal.reason, "red"), refusal.message)
+    return table
+
+
+def place(time_zone: str) -> str:
+    """Returns the place that a time zone is named after."""
+    return time_zone.rpartition("/")[2].replace("_", " ")
+
+
+def _table(*headings: str) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0), pad_edge=False)
+    for heading in headings:
+        table.add_column(heading, no_wrap=True)
     return table
 
 
@@ -85,29 +95,19 @@ def _date(session: session_pb2.Session) -> str:
     return f"{date(day.year, day.month, day.day):%a %d %b}"
 
 
-def _start(session: session_pb2.Session, home_time_zone: str) -> Text:
-    """Returns the local time, with the place when that is not home."""
-    started = session.start_time.ToDatetime(tzinfo=UTC)
-    shown = Text(f"{_local(started, session.time_zone):%H:%M}")
+def _local_start(session: session_pb2.Session) -> datetime:
+    return session.start_time.ToDatetime(tzinfo=UTC).astimezone(ZoneInfo(session.time_zone))
+
+
+def _workout(session: session_pb2.Session, names: Names, home_time_zone: str) -> Text:
+    """Returns what was followed, and where when that was not at home."""
+    if session.workout_id:
+        shown = Text(names.workouts[session.workout_id])
+        shown.append(f" r{session.workout_revision}", "dim")
+    else:
+        shown = Text("free-form", "italic")
     if session.time_zone != home_time_zone:
-        shown.append("\n" + place(session.time_zone), "cyan")
-    return shown
-
-
-def _local(instant: datetime, time_zone: str) -> datetime:
-    return instant.astimezone(ZoneInfo(time_zone))
-
-
-def place(time_zone: str) -> str:
-    """Returns the place that a time zone is named after."""
-    return time_zone.rpartition("/")[2].replace("_", " ")
-
-
-def _workout(session: session_pb2.Session, names: Names) -> Text:
-    if not session.workout_id:
-        return Text("free-form", "italic")
-    shown = Text(names.workouts[session.workout_id])
-    shown.append(f" r{session.workout_revision}", "dim")
+        shown.append(f"\n{place(session.time_zone)}", "magenta")
     return shown
 
 
@@ -167,7 +167,7 @@ def _duration(session: session_pb2.Session) -> str:
     if not session.HasField("duration_seconds"):
         return NOTHING
     hours, minutes = divmod(round(session.duration_seconds / 60), 60)
-    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min"
+    return f"{hours} h {minutes:02}" if hours else f"{minutes} min"
 
 
 def _state(session: session_pb2.Session) -> Text:

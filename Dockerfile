@@ -1,0 +1,32 @@
+# syntax=docker/dockerfile:1
+
+FROM python:3.13-slim AS build
+WORKDIR /build
+RUN python -m venv /venv
+# Dependencies first: they change less often than the code.
+COPY requirements.lock .
+RUN --mount=type=cache,target=/root/.cache/pip \
+    /venv/bin/pip install --require-hashes -r requirements.lock
+COPY pyproject.toml README.md LICENSE ./
+COPY generated generated
+COPY migrations migrations
+COPY training_service training_service
+RUN --mount=type=cache,target=/root/.cache/pip \
+    pip wheel --no-deps --wheel-dir dist . \
+    && /venv/bin/pip install --no-deps --no-index dist/*.whl \
+    && /venv/bin/pip uninstall --yes pip
+
+FROM python:3.13-slim
+RUN useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin training
+COPY --from=build /venv /venv
+ENV PATH=/venv/bin:$PATH \
+    PYTHONUNBUFFERED=1 \
+    TRAINING_LISTEN_ADDRESS=0.0.0.0:50051
+USER 10001:10001
+EXPOSE 50051
+STOPSIGNAL SIGTERM
+# The service's own gRPC health, over the same TLS as its callers.
+HEALTHCHECK --interval=10s --timeout=3s --start-period=20s --retries=3 \
+    CMD ["training-service", "probe"]
+ENTRYPOINT ["training-service"]
+CMD ["serve"]
