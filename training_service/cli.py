@@ -18,7 +18,7 @@ from training_service.catalogue import load_catalogue
 from training_service.domain.exercise import exercise_id
 from training_service.embedded import database_url
 from training_service.logs import configure_logs
-from training_service.settings import Settings, SettingsError, load_settings
+from training_service.settings import Settings, SettingsError, load_settings, settings_table
 from training_service.storage.bootstrap import seed_catalogue
 from training_service.storage.migrations import head_revision
 from training_service.storage.migrations import migrate as migrate_to
@@ -112,6 +112,12 @@ def seed() -> None:
                 )
             )
         console.print(f"catalogue: {added} of {len(exercises)} exercises added")
+
+
+@app.command()
+def settings() -> None:
+    """Print every setting with its default and meaning, as a Markdown table."""
+    print(settings_table())
 
 
 @app.command()

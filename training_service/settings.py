@@ -164,6 +164,18 @@ def load_settings(**overrides: object) -> Settings:
         ) from None
 
 
+def settings_table() -> str:
+    """Returns all settings as a Markdown table."""
+    rows = ["| Variable | Default | Meaning |", "|---|---|---|"]
+    for name, field in Settings.model_fields.items():
+        default = field.default
+        if isinstance(default, tuple):
+            default = ",".join(default)
+        shown = "" if default in ("", None) else f"`{default}`"
+        rows.append(f"| `{PREFIX}{name.upper()}` | {shown} | {field.description} |")
+    return "\n".join(rows)
+
+
 def _describe(location: tuple[int | str, ...], message: str) -> str:
     message = message.removeprefix("Value error, ")
     return f"{PREFIX}{str(location[0]).upper()}: {message}" if location else message

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from random import Random
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
 import grpc
 import typer
@@ -62,7 +62,7 @@ def run_demo(
         _end(console, f"The service at {target} refused a call: {Refusal.of(error)}")
 
 
-def _end(console: Console, message: str) -> None:
+def _end(console: Console, message: str) -> NoReturn:
     console.print(Text(message, "red"), soft_wrap=True)
     raise typer.Exit(1)
 

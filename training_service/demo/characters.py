@@ -218,7 +218,7 @@ _RINGS_PUSH = Template(
         _SUPPORT_WARM_UP,
         Movement(
             slug="iron-cross-assisted",
-            sets=3,
+            sets=2,
             volume=Course(5, 9),
             load_kg=Course(-25, -10),
             rest_seconds=180,

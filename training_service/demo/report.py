@@ -24,6 +24,8 @@ KINDS = {
     set_pb2.SET_KIND_EMOM: "EMOM",
 }
 
+SIDES = {set_pb2.SIDE_UNSPECIFIED: "", set_pb2.SIDE_LEFT: "L", set_pb2.SIDE_RIGHT: "R"}
+
 
 @dataclass(frozen=True, slots=True)
 class Names:
@@ -129,16 +131,20 @@ def sets_in_short(sets: Sequence[session_pb2.PerformedSet]) -> str:
     done = [one for one in sets if _volume(one) is not None]
     if not done:
         return "not done"
-    left = [one for one in done if one.side == set_pb2.SIDE_LEFT]
-    right = [one for one in done if one.side == set_pb2.SIDE_RIGHT]
-    if left and _volumes(left) == _volumes(right):
-        volume = f"{_volumes(left)} L+R"
-    elif left or right:
-        volume = f"L {_volumes(left)} R {_volumes(right)}"
-    else:
-        volume = _volumes(done)
-    parts = [volume, _load(done), KINDS.get(done[0].kind, "")]
+    parts = [_sides(done), _load(done), KINDS.get(done[0].kind, "")]
     return " ".join(part for part in parts if part)
+
+
+def _sides(sets: Sequence[session_pb2.PerformedSet]) -> str:
+    """Returns the volumes, those of left and right apart unless they are the same."""
+    shown = {
+        letter: _volumes([one for one in sets if one.side == side])
+        for side, letter in SIDES.items()
+        if any(one.side == side for one in sets)
+    }
+    if len(shown) == 2 and len(set(shown.values())) == 1:
+        return f"{next(iter(shown.values()))} {'+'.join(shown)}"
+    return " ".join(f"{letter} {volumes}".strip() for letter, volumes in shown.items())
 
 
 def _volume(one: session_pb2.PerformedSet) -> float | None:
@@ -149,7 +155,7 @@ def _volume(one: session_pb2.PerformedSet) -> float | None:
 
 def _volumes(sets: Sequence[session_pb2.PerformedSet]) -> str:
     volumes = [_volume(one) or 0 for one in sets]
-    unit = " s" if sets and sets[0].HasField("actual_hold_seconds") else ""
+    unit = " s" if sets[0].HasField("actual_hold_seconds") else ""
     if len(set(volumes)) == 1:
         return f"{len(volumes)}x{volumes[0]:g}{unit}"
     return "/".join(f"{volume:.0f}" for volume in volumes) + unit
