@@ -25,13 +25,16 @@ def create_role(name: str) -> None:
             NULL;
         END $$
     """)
-    # Lets the owner of the schema serve under this role too, as on a developer's machine.
+    # Lets the owner of the schema serve under this role too, as on a developer's machine; where
+    # the role was made by somebody else, that is theirs to grant.
     op.execute(f"""
         DO $$
         BEGIN
             IF NOT pg_has_role('{name}', 'MEMBER') THEN
                 GRANT {name} TO CURRENT_USER;
             END IF;
+        EXCEPTION WHEN insufficient_privilege THEN
+            NULL;
         END $$
     """)
 

@@ -17,6 +17,7 @@ from rich.progress import Progress
 from training_service.catalogue import load_catalogue
 from training_service.domain.exercise import exercise_id
 from training_service.embedded import database_url
+from training_service.errors import TrainingError
 from training_service.logs import configure_logs
 from training_service.settings import Settings, SettingsError, load_settings, settings_table
 from training_service.storage.bootstrap import seed_catalogue
@@ -45,6 +46,9 @@ def _settings(**overrides: object) -> Iterator[Settings]:
     except SettingsError as error:
         console.print(f"[red]{error}[/red]", highlight=False)
         raise typer.Exit(2) from None
+    except TrainingError as error:
+        console.print(f"[red]{error.message}[/red]", highlight=False)
+        raise typer.Exit(1) from None
 
 
 def _migration_settings(settings: Settings) -> Settings:

@@ -9,6 +9,7 @@ from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 PREFIX = "TRAINING_"
+POSTGRESQL_URL = r"^postgres(ql)?://|^$"
 LOOPBACK = ("127.", "localhost:", "[::1]:", "unix:")
 
 
@@ -23,10 +24,12 @@ class Settings(BaseSettings):
 
     database_url: str = Field(
         "",
+        pattern=POSTGRESQL_URL,
         description="PostgreSQL URL of the service's login. Empty: the embedded PostgreSQL.",
     )
     migration_database_url: str = Field(
         "",
+        pattern=POSTGRESQL_URL,
         description="PostgreSQL URL of the owner of the schema, for migrate and seed. "
         "Empty: the same as database_url.",
     )

@@ -8,9 +8,11 @@ from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, create_engine, make_url, text
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import NullPool
 
 import migrations
+from training_service.errors import Reason, TrainingError
 from training_service.storage.tables import SCHEMA
 
 LOCK_TIMEOUT_SECONDS = 5
@@ -55,7 +57,13 @@ def _connect(url: str) -> Iterator[Connection]:
         poolclass=NullPool,
         connect_args={"connect_timeout": 10, "application_name": "training-service migrate"},
     )
-    with engine.connect() as connection:
+    try:
+        opened = engine.connect()
+    except OperationalError as error:
+        raise TrainingError(
+            Reason.DATABASE_UNAVAILABLE, f"can't connect to the database: {error.orig}"
+        ) from None
+    with opened as connection:
         connection.execute(text(f"SELECT pg_advisory_lock({ADVISORY_LOCK})"))
         connection.execute(text(f"SET lock_timeout = '{LOCK_TIMEOUT_SECONDS}s'"))
         connection.execute(text(f"SET statement_timeout = '{STATEMENT_TIMEOUT_SECONDS}s'"))

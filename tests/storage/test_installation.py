@@ -1,0 +1,64 @@
+"""An installation as docs/operations.md describes it: an owner, a service login, and no superuser."""
+
+import uuid
+from collections.abc import Callable, Iterator
+
+import psycopg
+import pytest
+from sqlalchemy import make_url
+
+from tests.conftest import seed
+from tests.support import Athlete, running_service
+from training_service.storage.migrations import migrate
+
+PASSWORD = "a-password"
+
+
+def as_login(url: str, name: str) -> str:
+    return make_url(url).set(username=name, password=PASSWORD).render_as_string(hide_password=False)
+
+
+@pytest.fixture
+def logins(server_url: str, make_database: Callable[[], str]) -> Iterator[tuple[str, str, str]]:
+    """A database with an owner and a service login, gone at the end."""
+    url = make_database()
+    name = make_url(url).database
+    suffix = uuid.uuid4().hex[:8]
+    owner, service = f"test_owner_{suffix}", f"test_service_{suffix}"
+    with psycopg.connect(server_url, autocommit=True) as connection:
+        connection.execute(f"CREATE ROLE {owner} LOGIN CREATEROLE PASSWORD '{PASSWORD}'")
+        connection.execute(f"CREATE ROLE {service} LOGIN NOINHERIT PASSWORD '{PASSWORD}'")
+        connection.execute(f'GRANT ALL ON DATABASE "{name}" TO {owner}')
+        yield url, owner, service
+        connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+        connection.execute(f"DROP ROLE {service}, {owner}")
+
+
+@pytest.mark.parametrize("pooled", [False, True], ids=["role taken on", "role inherited"])
+def test_an_installation_without_a_superuser(
+    database_url: str,  # so that the role training_app is there
+    server_url: str,
+    logins: tuple[str, str, str],
+    pooled: bool,
+) -> None:
+    url, owner, service = logins
+    migrate(as_login(url, owner))
+    seed(as_login(url, owner))
+    with psycopg.connect(server_url, autocommit=True) as connection:
+        connection.execute(f"GRANT training_app TO {service}")
+        if pooled:
+            connection.execute(f"ALTER ROLE {service} INHERIT")
+            connection.execute(f"GRANT training_app TO {service}")
+            _inherit(connection, service)
+    role = "" if pooled else "training_app"
+    with running_service(as_login(url, service), database_role=role) as running:
+        alice = Athlete(running.address)
+        logged = alice.log()
+        assert logged.id
+        alice.close()
+
+
+def _inherit(connection: psycopg.Connection, login: str) -> None:
+    # From PostgreSQL 16 on, inheritance belongs to the membership and not to the role.
+    if connection.info.server_version >= 160000:
+        connection.execute(f"GRANT training_app TO {login} WITH INHERIT TRUE")

@@ -1,0 +1,42 @@
+"""The command line and its documents."""
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from training_service.cli import app
+from training_service.settings import settings_table
+
+ROOT = Path(__file__).parents[2]
+COMMANDS = ["serve", "migrate", "seed", "demo", "probe", "settings"]
+
+
+def test_the_settings_document_is_what_the_settings_say() -> None:
+    document = (ROOT / "docs" / "settings.md").read_text()
+    assert document.endswith(settings_table() + "\n")
+    assert CliRunner().invoke(app, ["settings"]).stdout == settings_table() + "\n"
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself(command: str) -> None:
+    result = CliRunner().invoke(app, [command, "--help"])
+    assert result.exit_code == 0
+    assert len(result.stdout.splitlines()) >= 5
+
+
+def test_no_command_is_forgotten_above() -> None:
+    listed = CliRunner().invoke(app, ["--help"]).stdout
+    found = {name for name in COMMANDS if f" {name} " in listed}
+    registered = {c.name or c.callback.__name__ for c in app.registered_commands if c.callback}
+    assert found == registered == set(COMMANDS)
+
+
+@pytest.mark.parametrize("command", ["serve", "migrate", "seed", "probe"])
+def test_a_wrong_setting_ends_a_command_with_its_name(
+    command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRAINING_WORKERS", "many")
+    result = CliRunner().invoke(app, [command])
+    assert result.exit_code == 2
+    assert "TRAINING_WORKERS" in result.stderr
