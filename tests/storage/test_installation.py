@@ -1,4 +1,4 @@
-"""An installation as docs/operations.md describes it: an owner, a service login, and no superuser."""
+"""An installation as docs/operations.md describes it: owner, service login, and no superuser."""
 
 import uuid
 from collections.abc import Callable, Iterator
