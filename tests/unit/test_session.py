@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from training_service.domain.exercise import MovementKind
 from training_service.domain.session import (
-    check_volume,
+    check_counted_in_reps,
+    check_counted_in_seconds,
     earliest_start,
     latest_start,
     local_date,
@@ -122,26 +123,14 @@ def test_every_name_of_the_database_is_a_time_zone() -> None:
     assert {local_date(instant, zone, "zone") for zone in time_zone_names()} == near
 
 
-@pytest.mark.parametrize(
-    ("kind", "has_reps", "has_hold", "accepted"),
-    [
-        (MovementKind.DYNAMIC, False, False, True),
-        (MovementKind.DYNAMIC, True, False, True),
-        (MovementKind.DYNAMIC, False, True, False),
-        (MovementKind.DYNAMIC, True, True, False),
-        (MovementKind.ISOMETRIC, False, False, True),
-        (MovementKind.ISOMETRIC, True, False, False),
-        (MovementKind.ISOMETRIC, False, True, True),
-        (MovementKind.ISOMETRIC, True, True, False),
-    ],
-)
-def test_repetitions_are_for_dynamic_exercises_and_holds_for_isometric_ones(
-    kind: MovementKind, has_reps: bool, has_hold: bool, accepted: bool
-) -> None:
-    if accepted:
-        check_volume(kind, has_reps=has_reps, has_hold=has_hold, path="set")
-        return
-    with pytest.raises(TrainingError) as caught:
-        check_volume(kind, has_reps=has_reps, has_hold=has_hold, path="set")
-    assert caught.value.reason is Reason.INVALID_FIELD
-    assert [v.field for v in caught.value.violations] == ["set"]
+def test_repetitions_are_for_dynamic_exercises_and_holds_for_isometric_ones() -> None:
+    check_counted_in_reps(MovementKind.DYNAMIC, "set")
+    check_counted_in_seconds(MovementKind.ISOMETRIC, "set")
+    for check, kind in (
+        (check_counted_in_reps, MovementKind.ISOMETRIC),
+        (check_counted_in_seconds, MovementKind.DYNAMIC),
+    ):
+        with pytest.raises(TrainingError) as caught:
+            check(kind, "set")
+        assert caught.value.reason is Reason.INVALID_FIELD
+        assert [v.field for v in caught.value.violations] == ["set"]

@@ -79,17 +79,25 @@ def local_date(started_at: datetime, time_zone: str, path: str) -> date:
 
 def earliest_start(day: date) -> datetime:
     """Returns an instant before any that falls on this local date, in any time zone."""
+    if day == date.min:
+        return datetime.min.replace(tzinfo=UTC)
     return datetime(day.year, day.month, day.day, tzinfo=UTC) - LOCAL_DATE_MARGIN
 
 
 def latest_start(day: date) -> datetime:
     """Returns an instant after any that falls before this local date, in any time zone."""
+    if day == date.max:
+        return datetime.max.replace(tzinfo=UTC)
     return datetime(day.year, day.month, day.day, tzinfo=UTC) + LOCAL_DATE_MARGIN
 
 
-def check_volume(kind: MovementKind, *, has_reps: bool, has_hold: bool, path: str) -> None:
-    """Refuses repetitions of an isometric exercise and hold time of a dynamic one."""
-    if has_reps and kind is MovementKind.ISOMETRIC:
+def check_counted_in_reps(kind: MovementKind, path: str) -> None:
+    """Refuses repetitions, at this field, of an isometric exercise."""
+    if kind is MovementKind.ISOMETRIC:
         raise invalid_field(path, "an isometric exercise is counted in seconds")
-    if has_hold and kind is MovementKind.DYNAMIC:
+
+
+def check_counted_in_seconds(kind: MovementKind, path: str) -> None:
+    """Refuses a hold time, at this field, of a dynamic exercise."""
+    if kind is MovementKind.DYNAMIC:
         raise invalid_field(path, "a dynamic exercise is counted in repetitions")

@@ -17,10 +17,11 @@ from training_service.domain.session import (
     NewSession,
     RetractionKind,
     SessionFilter,
-    check_volume,
+    check_counted_in_reps,
+    check_counted_in_seconds,
     local_date,
 )
-from training_service.errors import Reason, TrainingError, bad_reference, invalid_field
+from training_service.errors import Reason, TrainingError, invalid_field
 from training_service.servicers.convert import (
     digest,
     from_date,
@@ -33,13 +34,15 @@ from training_service.servicers.convert import (
 )
 from training_service.servicers.enums import EnumNames
 from training_service.servicers.paging import listing_digest
-from training_service.servicers.references import check_exercises_known
+from training_service.servicers.references import check_exercises_known, check_volume
 from training_service.storage.exercise import Catalogue, ExerciseFacts
 from training_service.storage.session import (
     SessionKey,
     SessionRepository,
     SessionSummary,
     StoredSession,
+    session_not_found,
+    unknown_workout,
 )
 
 MAX_PAGE_BYTES = 3_000_000
@@ -62,6 +65,8 @@ OUTPUT_ONLY = (
     "retract_time",
     "retract_reason",
 )
+
+PATH = "session.exercises"
 
 Revisions = Mapping[UUID, set[int]]
 
@@ -145,19 +150,23 @@ class SessionServicer(SessionServiceServicer):
         scope = athlete_scope(request.external_user_id)
         write = write_request(request, utc_now())
         session_id = UUID(request.session_id)
-        stored = await self._sessions.void(scope, session_id, request.reason, write)
-        return to_message(_found(stored))
+        return to_message(await self._sessions.void(scope, session_id, request.reason, write))
 
     async def ListSessionVersions(
         self, request: pb.ListSessionVersionsRequest, context: Any
     ) -> pb.ListSessionVersionsResponse:
         scope = athlete_scope(request.external_user_id)
         named = await self._get(scope, request.session_id)
-        versions = await self._sessions.list_versions(scope, named.original_id or named.id)
-        return pb.ListSessionVersionsResponse(sessions=map(to_message, versions))
+        original_id = named.original_id or named.id
+        versions = await self._sessions.list_versions(scope, original_id)
+        ordered = _first_to_last(versions, original_id)
+        return pb.ListSessionVersionsResponse(sessions=map(to_message, ordered))
 
     async def _get(self, scope: Scope, session_id: str) -> StoredSession:
-        return _found(await self._sessions.get(scope, UUID(session_id)))
+        stored = await self._sessions.get(scope, UUID(session_id))
+        if stored is None:
+            raise session_not_found()
+        return stored
 
     async def _complete(self, draft: "_Draft") -> NewSession:
         """Resolves what a session refers to, or refuses it."""
@@ -213,14 +222,20 @@ class _Draft:
         for name in OUTPUT_ONLY:
             self.message.ClearField(name)  # type: ignore[arg-type]
         self.workout_id = optional_uuid(given.workout_id)
+        self.message.workout_id = str(self.workout_id or "")
         self.started_at = to_datetime(given.start_time, "session.start_time")
+        # The database keeps microseconds; every view of a session should show the same start.
+        self.message.start_time.FromDatetime(self.started_at)
         self.local_date = local_date(self.started_at, given.time_zone, "session.time_zone")
-        ordered = in_given_order(
-            given.exercises, [e.order for e in given.exercises], "session.exercises"
-        )
+        self.given = given.exercises
+        self.exercise_ids = [UUID(e.exercise_id) for e in given.exercises]
+        ordered = in_given_order(self.given, [e.order for e in self.given], PATH)
         self.message.ClearField("exercises")
-        self.message.exercises.extend(ordered)
-        self.exercise_ids = [UUID(e.exercise_id) for e in ordered]
+        for order, exercise in enumerate(ordered, start=1):
+            added = self.message.exercises.add()
+            added.CopyFrom(exercise)
+            added.order = order
+            added.exercise_id = str(UUID(exercise.exercise_id))
 
     def resolve_workout(self, revisions: Revisions, *, all_known: bool = False) -> None:
         """Settles which revision of the workout was followed.
@@ -236,21 +251,18 @@ class _Draft:
         known = revisions.get(self.workout_id, set())
         if not message.workout_revision:
             if not known:
-                raise _unknown_workout("session.workout_id")
+                raise unknown_workout(known)
             message.workout_revision = max(known)
         elif all_known and message.workout_revision not in known:
-            raise _unknown_workout("session.workout_revision" if known else "session.workout_id")
+            raise unknown_workout(known)
 
     def finish(self, facts: Mapping[UUID, ExerciseFacts]) -> NewSession:
         """Returns the session as it is stored; refuses unknown exercises and volumes that don't
         fit them."""
-        check_exercises_known(self.exercise_ids, facts, "session.exercises")
+        check_exercises_known(self.exercise_ids, facts, PATH)
+        for index, (id, exercise) in enumerate(zip(self.exercise_ids, self.given, strict=True)):
+            _check_sets(facts[id], exercise.sets, f"{PATH}[{index}].sets")
         message = self.message
-        for index, (id, exercise) in enumerate(
-            zip(self.exercise_ids, message.exercises, strict=True)
-        ):
-            exercise.order = index + 1
-            _check_sets(facts[id], exercise.sets, f"session.exercises[{index}].sets")
         message.id = str(uuid6.uuid7())
         message.external_user_id = str(self.scope.external_user_id)
         message.local_date.CopyFrom(to_date(self.local_date))
@@ -275,10 +287,7 @@ class _Draft:
             workout_revision=message.workout_revision or None,
             request_id=self.request_id,
             request_digest=self.digest,
-            exercises=tuple(
-                (id, len(e.sets))
-                for id, e in zip(self.exercise_ids, message.exercises, strict=True)
-            ),
+            exercises=tuple((UUID(e.exercise_id), len(e.sets)) for e in message.exercises),
             created_at=self.now,
             record=message.SerializeToString(),
             supersedes_id=self.supersedes.id if self.supersedes else None,
@@ -292,12 +301,11 @@ def _optional(message: pb.Session, name: str) -> Any:
 
 def _check_sets(facts: ExerciseFacts, sets: Iterable[pb.PerformedSet], path: str) -> None:
     for index, performed in enumerate(sets):
-        check_volume(
-            facts.movement_kind,
-            has_reps=performed.HasField("actual_reps"),
-            has_hold=performed.HasField("actual_hold_seconds"),
-            path=f"{path}[{index}]",
-        )
+        if performed.HasField("actual_reps"):
+            check_counted_in_reps(facts.movement_kind, f"{path}[{index}].actual_reps")
+        if performed.HasField("actual_hold_seconds"):
+            check_counted_in_seconds(facts.movement_kind, f"{path}[{index}].actual_hold_seconds")
+        check_volume(facts.movement_kind, performed.target, f"{path}[{index}].target")
 
 
 def _check_entry(entry: pb.LogSessionRequest, scope: Scope) -> None:
@@ -323,14 +331,14 @@ def _batch_response(results: Iterable[bytes | TrainingError]) -> pb.BatchLogSess
     return response
 
 
-def _unknown_workout(path: str) -> TrainingError:
-    return bad_reference(Reason.UNKNOWN_WORKOUT, path, "there is no such workout or revision")
-
-
-def _found(stored: StoredSession | None) -> StoredSession:
-    if stored is None:
-        raise bad_reference(Reason.SESSION_NOT_FOUND, "session_id", "there is no such session")
-    return stored
+def _first_to_last(versions: Sequence[StoredSession], original_id: UUID) -> list[StoredSession]:
+    """Returns the versions of a session in the order they superseded one another. The clocks of
+    the machines that stored them may differ, so their times and ids don't tell."""
+    by_id = {version.id: version for version in versions}
+    ordered = [by_id[original_id]]
+    while (successor := ordered[-1].superseded_by_id) is not None:
+        ordered.append(by_id[successor])
+    return ordered
 
 
 def _filter(request: pb.ListSessionsRequest) -> SessionFilter:

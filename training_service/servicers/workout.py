@@ -1,6 +1,6 @@
 """WorkoutService."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -13,7 +13,6 @@ from training_service import contract
 from training_service.caller import Scope, athlete_scope
 from training_service.domain import paging
 from training_service.domain.ordering import in_given_order
-from training_service.domain.session import check_volume
 from training_service.domain.workout import NewRevision, WorkoutFilter
 from training_service.errors import FieldViolation, Reason, TrainingError, bad_reference
 from training_service.servicers.convert import (
@@ -24,7 +23,7 @@ from training_service.servicers.convert import (
 )
 from training_service.servicers.masks import check_etag, masked_fields, merged
 from training_service.servicers.paging import listing_digest
-from training_service.servicers.references import check_exercises_known
+from training_service.servicers.references import check_exercises_known, check_volume
 from training_service.storage.exercise import Catalogue, ExerciseFacts
 from training_service.storage.idempotency import WriteRequest
 from training_service.storage.workout import (
@@ -49,13 +48,13 @@ class WorkoutServicer(WorkoutServiceServicer):
     async def CreateWorkout(self, request: pb.CreateWorkoutRequest, context: Any) -> pb.Workout:
         scope = athlete_scope(request.external_user_id)
         write = write_request(request, utc_now())
-        facts = await self._facts(request.workout, write)
+        facts = await self._facts(request.workout.exercises, write)
         async with self._workouts.change(scope) as change:
             replayed = await change.replay(write)
             if replayed is not None:
                 return pb.Workout.FromString(replayed)
+            _check_exercises(request.workout.exercises, facts, allowed=set())
             ordered = _ordered(request.workout)
-            _check_exercises(ordered, facts, allowed=set())
             source = merged(pb.Workout(), request.workout, CHANGEABLE)
             source.id = str(uuid6.uuid7())
             source.revision = 1
@@ -94,7 +93,8 @@ class WorkoutServicer(WorkoutServiceServicer):
         scope = athlete_scope(request.external_user_id)
         fields = masked_fields(request.update_mask, CHANGEABLE)
         write = write_request(request, utc_now())
-        facts = await self._facts(request.workout, write)
+        named = request.workout.exercises if "exercises" in fields else ()
+        facts = await self._facts(named, write)
         async with self._workouts.change(scope) as change:
             replayed = await change.replay(write)
             if replayed is not None:
@@ -106,7 +106,7 @@ class WorkoutServicer(WorkoutServiceServicer):
             ordered = _ordered(message)
             if "exercises" in fields:
                 kept = await change.exercise_ids(head.id)
-                _check_exercises(ordered, facts, allowed=kept)
+                _check_exercises(message.exercises, facts, allowed=kept)
             message.revision = head.revision + 1
             new = _new_revision(scope, message, ordered, write)
             return await _store_revision(change, head, new, write)
@@ -139,7 +139,7 @@ class WorkoutServicer(WorkoutServiceServicer):
         listing = listing_digest(request)
         key = paging.decode_page_token(listing, request.page_token, (int,))
         limit = paging.page_limit(request.page_size)
-        before = min(int(key[0]), LATEST_REVISION) if key else LATEST_REVISION
+        before = _revision_of_token(int(key[0])) if key else LATEST_REVISION
         workout_id = UUID(request.workout_id)
         page = await self._workouts.list_revisions(scope, workout_id, before, limit + 1)
         if not page:
@@ -206,13 +206,15 @@ class WorkoutServicer(WorkoutServiceServicer):
             await change.record(write, response.SerializeToString())
         return response
 
-    async def _facts(self, workout: pb.Workout, write: WriteRequest) -> dict[UUID, ExerciseFacts]:
+    async def _facts(
+        self, exercises: Iterable[pb.WorkoutExercise], write: WriteRequest
+    ) -> dict[UUID, ExerciseFacts]:
         """Returns the facts of the exercises a request names, and freezes their definitions.
 
         Comes before the transaction: one call must not hold two connections. Raises nothing for
         exercises that don't exist, since a request that came before is answered as it was then.
         """
-        ids = [id for e in workout.exercises if (id := _uuid_or_none(e.exercise_id))]
+        ids = [id for e in exercises if (id := _uuid_or_none(e.exercise_id))]
         if not ids:
             return {}
         facts = await self._catalogue.facts(ids, max_age_seconds=0)
@@ -229,26 +231,20 @@ def _uuid_or_none(text: str) -> UUID | None:
 
 
 def _check_exercises(
-    ordered: Sequence[pb.WorkoutExercise],
+    exercises: Sequence[pb.WorkoutExercise],
     facts: Mapping[UUID, ExerciseFacts],
     *,
     allowed: set[UUID],
 ) -> None:
     """Refuses unknown exercises, deprecated ones that are not allowed, and a volume that does not
     fit the exercise."""
-    ids = [UUID(e.exercise_id) for e in ordered]
+    ids = [UUID(e.exercise_id) for e in exercises]
     check_exercises_known(ids, facts, PATH)
-    for index, (id, exercise) in enumerate(zip(ids, ordered, strict=True)):
+    for index, (id, exercise) in enumerate(zip(ids, exercises, strict=True)):
         path = f"{PATH}[{index}]"
         if not facts[id].active and id not in allowed:
             raise bad_reference(Reason.EXERCISE_DEPRECATED, f"{path}.exercise_id", "is deprecated")
-        volume = exercise.WhichOneof("volume")
-        check_volume(
-            facts[id].movement_kind,
-            has_reps=volume == "reps",
-            has_hold=volume == "hold",
-            path=f"{path}.{volume}",
-        )
+        check_volume(facts[id].movement_kind, exercise, path)
 
 
 def _workout_not_found() -> TrainingError:
@@ -291,6 +287,12 @@ def _uuid_of_token(text: str) -> UUID:
         raise TrainingError(Reason.INVALID_PAGE_TOKEN, "the page token was tampered with") from None
 
 
+def _revision_of_token(number: int) -> int:
+    if not 0 < number < LATEST_REVISION:
+        raise TrainingError(Reason.INVALID_PAGE_TOKEN, "the page token was tampered with")
+    return number
+
+
 def _ordered(workout: pb.Workout) -> list[pb.WorkoutExercise]:
     exercises = workout.exercises
     return in_given_order(exercises, [e.order for e in exercises], PATH)
@@ -315,6 +317,7 @@ def _new_revision(
     )
     for order, exercise in enumerate(message.exercises, start=1):
         exercise.order = order
+        exercise.exercise_id = str(UUID(exercise.exercise_id))
     return NewRevision(
         workout_id=UUID(source.id),
         revision=source.revision,

@@ -30,7 +30,7 @@ from training_service.domain.session import (
     earliest_start,
     latest_start,
 )
-from training_service.errors import Reason, TrainingError
+from training_service.errors import Reason, TrainingError, bad_reference
 from training_service.storage.database import Database, Transaction
 from training_service.storage.idempotency import WriteRequest, request_reused, write_log
 from training_service.storage.statements import (
@@ -139,7 +139,7 @@ _LIST_VERSIONS = prepare(
             sessions.c.id == parameter("original_id", sessions.c.id),
             sessions.c.original_id == parameter("original_id", sessions.c.id),
         )
-    ).order_by(sessions.c.id),
+    ),
     StoredSession,
 )
 
@@ -235,7 +235,7 @@ class SessionRepository:
         return rows[0] if rows else None
 
     async def list_versions(self, scope: Scope, original_id: UUID) -> list[StoredSession]:
-        """Returns the session with this id and all that amend it, first to last."""
+        """Returns the session with this id and all that amend it, in no order."""
         return await self._database.read(scope, _LIST_VERSIONS, {"original_id": original_id})
 
     async def list_full(
@@ -300,7 +300,7 @@ class SessionRepository:
         except errors.UniqueViolation:
             return await self._answer(scope, new)
         except errors.ForeignKeyViolation:
-            raise _unknown_workout(new) from None
+            raise await self._unknown_workout(scope, new) from None
         return new.record
 
     async def amend(self, scope: Scope, new: NewSession, reason: str) -> bytes:
@@ -316,8 +316,15 @@ class SessionRepository:
         except errors.UniqueViolation:
             return await self._answer(scope, new)
         except errors.ForeignKeyViolation:
-            raise _unknown_workout(new) from None
+            raise await self._unknown_workout(scope, new) from None
         return new.record
+
+    async def _unknown_workout(self, scope: Scope, new: NewSession) -> TrainingError:
+        """Returns the refusal of a session whose workout revision the database did not find."""
+        if new.workout_id is None:
+            raise AssertionError("only the workout revision may be missing")
+        known = await self.workout_revisions(scope, [new.workout_id])
+        return unknown_workout(known.get(new.workout_id, set()))
 
     async def _answer(self, scope: Scope, new: NewSession) -> bytes:
         """Returns what was answered when this request came before."""
@@ -370,16 +377,19 @@ class SessionRepository:
 
     async def void(
         self, scope: Scope, session_id: UUID, reason: str, request: WriteRequest
-    ) -> StoredSession | None:
-        """Takes a session back and returns it; None if there is no such session.
+    ) -> StoredSession:
+        """Takes a session back and returns it.
 
-        Raises SESSION_NOT_CURRENT when it was superseded or voided before, and REQUEST_ID_REUSED.
+        Raises SESSION_NOT_FOUND, SESSION_NOT_CURRENT when it was superseded or voided before, and
+        REQUEST_ID_REUSED.
         """
         try:
             async with self._database.transaction(scope) as transaction:
                 replayed = await write_log.replay(transaction, request)
                 stored = await transaction.fetch_first(_GET, {"session_id": session_id})
-                if stored is None or replayed is not None:
+                if stored is None:
+                    raise session_not_found()
+                if replayed is not None:
                     return stored
                 retraction = _retraction(session_id, None, reason, request.received_at)
                 await transaction.execute(_INSERT_RETRACTION, retraction)
@@ -408,15 +418,15 @@ def _same_request(answer: _Answer, new: NewSession) -> bytes:
     return answer.record
 
 
-def _unknown_workout(new: NewSession) -> TrainingError:
-    return TrainingError(
-        Reason.UNKNOWN_WORKOUT,
-        "there is no such workout revision",
-        metadata={
-            "workout_id": str(new.workout_id),
-            "workout_revision": str(new.workout_revision),
-        },
-    )
+def session_not_found() -> TrainingError:
+    """Returns the refusal of a session id that the athlete has no session for."""
+    return bad_reference(Reason.SESSION_NOT_FOUND, "session_id", "there is no such session")
+
+
+def unknown_workout(known: Collection[int]) -> TrainingError:
+    """Returns the refusal of a session whose workout, of these revisions, lacks the one named."""
+    path = "session.workout_revision" if known else "session.workout_id"
+    return bad_reference(Reason.UNKNOWN_WORKOUT, path, "there is no such workout or revision")
 
 
 def _retraction(

@@ -65,7 +65,7 @@ _HEAD = (
 )
 _IS_WORKOUT = workouts.c.id == parameter("workout_id", workouts.c.id)
 _GET = prepare(_HEAD.where(_IS_WORKOUT), StoredWorkout)
-_LOCK = prepare(_HEAD.where(_IS_WORKOUT).with_for_update(of=workouts), StoredWorkout)
+_LOCK = prepare_command(select(workouts.c.id).where(own(workouts), _IS_WORKOUT).with_for_update())
 
 _REVISION = select(
     workout_revisions.c.workout_id, workout_revisions.c.revision, workout_revisions.c.record
@@ -227,7 +227,9 @@ class WorkoutChange:
 
     async def lock(self, workout_id: UUID) -> StoredWorkout | None:
         """Returns a workout, and keeps others from changing it until the end."""
-        return await self._transaction.fetch_first(_LOCK, {"workout_id": workout_id})
+        # Two statements: one that waits for a lock joins it with rows as they were before the wait.
+        await self._transaction.execute(_LOCK, {"workout_id": workout_id})
+        return await self._transaction.fetch_first(_GET, {"workout_id": workout_id})
 
     async def get_revision(self, workout_id: UUID, revision: int) -> StoredRevision | None:
         """Returns one revision of a workout."""

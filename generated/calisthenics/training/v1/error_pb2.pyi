@@ -40,7 +40,9 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     INVALID_UPDATE_MASK: _ErrorReason.ValueType  # 6
     """The update mask is empty, or names a field that does not exist or can't be changed."""
     REQUEST_ID_REUSED: _ErrorReason.ValueType  # 7
-    """The same request_id came before with a different body."""
+    """The same request_id came before with a different body. Logged and amended sessions share one
+    set of ids for each athlete, all their other writes another, writes of the catalogue a third.
+    """
     ETAG_MISMATCH: _ErrorReason.ValueType  # 8
     """The etag is not that of the current version: read again, then decide."""
     CONFLICT: _ErrorReason.ValueType  # 9
@@ -111,7 +113,9 @@ INVALID_PAGE_TOKEN: ErrorReason.ValueType  # 5
 INVALID_UPDATE_MASK: ErrorReason.ValueType  # 6
 """The update mask is empty, or names a field that does not exist or can't be changed."""
 REQUEST_ID_REUSED: ErrorReason.ValueType  # 7
-"""The same request_id came before with a different body."""
+"""The same request_id came before with a different body. Logged and amended sessions share one
+set of ids for each athlete, all their other writes another, writes of the catalogue a third.
+"""
 ETAG_MISMATCH: ErrorReason.ValueType  # 8
 """The etag is not that of the current version: read again, then decide."""
 CONFLICT: ErrorReason.ValueType  # 9

@@ -79,8 +79,9 @@ class SessionServiceServicer:
     """
 
     def LogSession(self, request, context):
-        """Stores a session. Fields that only the service sets are ignored on input, so a draft from
-        InstantiateWorkout can be sent back as it is. Nothing is stored when anything is refused.
+        """Stores a session. Fields that only the service sets are ignored on input, so that a draft from
+        InstantiateWorkout can be sent as it is, with its start, time zone and what was done filled in.
+        Nothing is stored when anything is refused.
 
         Errors: UNKNOWN_EXERCISE, UNKNOWN_WORKOUT, REQUEST_ID_REUSED.
         """

@@ -36,8 +36,9 @@ class SessionServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> SessionServiceAsyncStub: ...
     LogSession: _grpc.UnaryUnaryMultiCallable[_session_pb2.LogSessionRequest, _session_pb2.Session]
-    """Stores a session. Fields that only the service sets are ignored on input, so a draft from
-    InstantiateWorkout can be sent back as it is. Nothing is stored when anything is refused.
+    """Stores a session. Fields that only the service sets are ignored on input, so that a draft from
+    InstantiateWorkout can be sent as it is, with its start, time zone and what was done filled in.
+    Nothing is stored when anything is refused.
 
     Errors: UNKNOWN_EXERCISE, UNKNOWN_WORKOUT, REQUEST_ID_REUSED.
     """
@@ -87,8 +88,9 @@ class SessionServiceAsyncStub(SessionServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     LogSession: _aio.UnaryUnaryMultiCallable[_session_pb2.LogSessionRequest, _session_pb2.Session]  # type: ignore[assignment]
-    """Stores a session. Fields that only the service sets are ignored on input, so a draft from
-    InstantiateWorkout can be sent back as it is. Nothing is stored when anything is refused.
+    """Stores a session. Fields that only the service sets are ignored on input, so that a draft from
+    InstantiateWorkout can be sent as it is, with its start, time zone and what was done filled in.
+    Nothing is stored when anything is refused.
 
     Errors: UNKNOWN_EXERCISE, UNKNOWN_WORKOUT, REQUEST_ID_REUSED.
     """
@@ -141,8 +143,9 @@ class SessionServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _session_pb2.LogSessionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_session_pb2.Session, _abc.Awaitable[_session_pb2.Session]]:
-        """Stores a session. Fields that only the service sets are ignored on input, so a draft from
-        InstantiateWorkout can be sent back as it is. Nothing is stored when anything is refused.
+        """Stores a session. Fields that only the service sets are ignored on input, so that a draft from
+        InstantiateWorkout can be sent as it is, with its start, time zone and what was done filled in.
+        Nothing is stored when anything is refused.
 
         Errors: UNKNOWN_EXERCISE, UNKNOWN_WORKOUT, REQUEST_ID_REUSED.
         """

@@ -259,7 +259,7 @@ class ListWorkoutsRequest(_message.Message):
     show_deleted: _builtins.bool
     """Whether deleted ones are listed too."""
     exercise_id: _builtins.str
-    """Only workouts that contain this exercise."""
+    """Only workouts that contain this exercise. Deleted ones are not found by it."""
     query: _builtins.str
     """Only workouts whose name contains this text, in any case."""
     def __init__(

@@ -181,7 +181,7 @@ class WorkoutServiceServicer:
 
     def InstantiateWorkout(self, request, context):
         """Returns a draft of a session with one set for each prescribed one and its target beside it.
-        Nothing is stored: fill in what was done and call LogSession.
+        Nothing is stored: fill in the start, the time zone and what was done, and call LogSession.
 
         Errors: WORKOUT_NOT_FOUND, WORKOUT_REVISION_NOT_FOUND, WORKOUT_DELETED.
         """

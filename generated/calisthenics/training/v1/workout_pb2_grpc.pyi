@@ -87,7 +87,7 @@ class WorkoutServiceStub:
     """
     InstantiateWorkout: _grpc.UnaryUnaryMultiCallable[_workout_pb2.InstantiateWorkoutRequest, _session_pb2.Session]
     """Returns a draft of a session with one set for each prescribed one and its target beside it.
-    Nothing is stored: fill in what was done and call LogSession.
+    Nothing is stored: fill in the start, the time zone and what was done, and call LogSession.
 
     Errors: WORKOUT_NOT_FOUND, WORKOUT_REVISION_NOT_FOUND, WORKOUT_DELETED.
     """
@@ -150,7 +150,7 @@ class WorkoutServiceAsyncStub(WorkoutServiceStub):
     """
     InstantiateWorkout: _aio.UnaryUnaryMultiCallable[_workout_pb2.InstantiateWorkoutRequest, _session_pb2.Session]  # type: ignore[assignment]
     """Returns a draft of a session with one set for each prescribed one and its target beside it.
-    Nothing is stored: fill in what was done and call LogSession.
+    Nothing is stored: fill in the start, the time zone and what was done, and call LogSession.
 
     Errors: WORKOUT_NOT_FOUND, WORKOUT_REVISION_NOT_FOUND, WORKOUT_DELETED.
     """
@@ -270,7 +270,7 @@ class WorkoutServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_session_pb2.Session, _abc.Awaitable[_session_pb2.Session]]:
         """Returns a draft of a session with one set for each prescribed one and its target beside it.
-        Nothing is stored: fill in what was done and call LogSession.
+        Nothing is stored: fill in the start, the time zone and what was done, and call LogSession.
 
         Errors: WORKOUT_NOT_FOUND, WORKOUT_REVISION_NOT_FOUND, WORKOUT_DELETED.
         """
