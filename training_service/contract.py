@@ -22,8 +22,8 @@ from training_service.errors import FieldViolation, Reason, TrainingError
 
 PACKAGE = "calisthenics.training.v1"
 ERROR_DOMAIN = "training.calisthenics"
-MAX_VIOLATIONS = 100
-"""Most field violations named in one answer."""
+MAX_VIOLATIONS = 20
+"""Most field violations named in an answer: they travel as metadata, and clients take 8 KiB."""
 
 _FILES = (exercise_pb2, workout_pb2, session_pb2)
 
@@ -120,7 +120,7 @@ def to_status(error: TrainingError, request_id: str = "") -> status_pb2.Status:
                     error_details_pb2.BadRequest.FieldViolation(
                         field=v.field, description=v.description
                     )
-                    for v in error.violations
+                    for v in error.violations[:MAX_VIOLATIONS]
                 ]
             )
         )

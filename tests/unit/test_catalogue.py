@@ -8,7 +8,7 @@ from calisthenics.training.v1 import exercise_pb2 as pb
 from protovalidate import Validator
 
 from training_service.catalogue import CATEGORIES, load_catalogue
-from training_service.domain.exercise import ContractionEmphasis, Exercise, MovementKind
+from training_service.domain.exercise import ContractionEmphasis, MovementKind
 from training_service.servicers.exercise import from_message, to_message
 
 CATALOGUE = load_catalogue()

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from uuid import NAMESPACE_DNS, UUID, uuid5
@@ -75,6 +75,15 @@ class Exercise:
     in_use: bool = False
 
 
+def with_ordered_neighbours(exercise: Exercise) -> Exercise:
+    """Returns an exercise with each neighbour once, in the order they are read in: by id."""
+    return replace(
+        exercise,
+        easier_ids=tuple(sorted(set(exercise.easier_ids))),
+        harder_ids=tuple(sorted(set(exercise.harder_ids))),
+    )
+
+
 DEFINING_FIELDS = ("slug", "category", "movement_kind", "unilateral", "bodyweight_fraction")
 """What gives logged sets their meaning: frozen once a workout or session refers to the exercise."""
 
@@ -94,6 +103,10 @@ Edge = tuple[UUID, UUID]
 """An edge of the progression graph: (easier, harder)."""
 
 
+MAX_CYCLE_NAMED = 20
+"""Most exercises of a cycle that an answer names."""
+
+
 def check_progression(edges: Iterable[Edge], difficulty: Mapping[UUID, int]) -> None:
     """Refuses a graph in which an edge goes down in difficulty or edges close a cycle."""
     harder: dict[UUID, list[UUID]] = defaultdict(list)
@@ -110,7 +123,7 @@ def check_progression(edges: Iterable[Edge], difficulty: Mapping[UUID, int]) -> 
         raise TrainingError(
             Reason.PROGRESSION_CYCLE,
             "a progression must not lead back to where it began",
-            metadata={"exercise_ids": ",".join(map(str, cycle))},
+            metadata={"exercise_ids": ",".join(map(str, cycle[:MAX_CYCLE_NAMED]))},
         )
 
 
@@ -118,17 +131,18 @@ def _find_cycle(harder: Mapping[UUID, Sequence[UUID]]) -> list[UUID]:
     """Returns the exercises of one cycle, or none. Depth-first, without recursion."""
     done: set[UUID] = set()
     for start in harder:
-        path: list[UUID] = []
+        path: dict[UUID, None] = {}
         stack = [(start, False)]
         while stack:
             node, leaving = stack.pop()
             if leaving:
-                path.pop()
+                path.popitem()
                 done.add(node)
             elif node in path:
-                return path[path.index(node) :]
+                nodes = list(path)
+                return nodes[nodes.index(node) :]
             elif node not in done:
-                path.append(node)
+                path[node] = None
                 stack.append((node, True))
                 stack.extend((n, False) for n in harder.get(node, ()))
     return []

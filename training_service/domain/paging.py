@@ -39,6 +39,7 @@ def decode_page_token(
     try:
         padded = token + "=" * (-len(token) % 4)
         found, *key = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
+        json.dumps(key, ensure_ascii=False).encode()  # refuses half a surrogate pair
     except (binascii.Error, ValueError, TypeError, RecursionError):
         raise _invalid() from None
     if found != listing or tuple(type(part) for part in key) != shape:

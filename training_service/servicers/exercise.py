@@ -18,9 +18,15 @@ from training_service.domain.exercise import (
     check_definition_kept,
     check_progression,
     exercise_id,
+    with_ordered_neighbours,
 )
-from training_service.errors import Reason, TrainingError, bad_reference
-from training_service.servicers.convert import to_timestamp, utc_now, write_request
+from training_service.errors import FieldViolation, Reason, TrainingError, bad_reference
+from training_service.servicers.convert import (
+    optional_uuid,
+    to_timestamp,
+    utc_now,
+    write_request,
+)
 from training_service.servicers.enums import EnumNames
 from training_service.servicers.masks import check_etag, masked_fields, merged
 from training_service.servicers.paging import listing_digest
@@ -78,15 +84,15 @@ class ExerciseServicer(ExerciseServiceServicer):
     ) -> pb.BatchGetExercisesResponse:
         found = await self._exercises.find(request.exercises)
         by_name = {name: e for e in found for name in (str(e.id), e.slug)}
-        response = pb.BatchGetExercisesResponse()
-        for index, name in enumerate(request.exercises):
-            exercise = by_name.get(name.lower())
-            if exercise is None:
-                raise bad_reference(
-                    Reason.EXERCISE_NOT_FOUND, f"exercises[{index}]", "there is no such exercise"
-                )
-            response.exercises.append(to_message(exercise))
-        return response
+        wanted = [by_name.get(_canonical(name)) for name in request.exercises]
+        missing = [f"exercises[{i}]" for i, exercise in enumerate(wanted) if exercise is None]
+        if missing:
+            raise TrainingError(
+                Reason.EXERCISE_NOT_FOUND,
+                f"{missing[0]}: there is no such exercise",
+                violations=[FieldViolation(m, "there is no such exercise") for m in missing],
+            )
+        return pb.BatchGetExercisesResponse(exercises=[to_message(e) for e in wanted if e])
 
     async def ListExercises(
         self, request: pb.ListExercisesRequest, context: Any
@@ -112,6 +118,7 @@ class ExerciseServicer(ExerciseServiceServicer):
                 updated_at=write.received_at,
             )
             await _check_neighbours(change, new, "exercise")
+            new = with_ordered_neighbours(new)
             await change.insert(new)
             response = to_message(new)
             await change.record(write, response.SerializeToString())
@@ -125,8 +132,10 @@ class ExerciseServicer(ExerciseServiceServicer):
             if replayed is not None:
                 return pb.Exercise.FromString(replayed)
             before = await _lock(change, request.exercise_id)
-            check_etag(request.exercise.etag, _etag(before))
+            check_etag(request.exercise.etag, _etag(before), "exercise.etag")
             message = merged(to_message(before), request.exercise, fields)
+            if "movement_kind" in fields and "contraction_emphasis" not in fields:
+                message.ClearField("contraction_emphasis")  # the usual one of the new kind
             contract.check(message, "exercise")
             after = replace(
                 from_message(message),
@@ -140,6 +149,7 @@ class ExerciseServicer(ExerciseServiceServicer):
             )
             check_definition_kept(before, after)
             await _check_neighbours(change, after, "exercise")
+            after = with_ordered_neighbours(after)
             await change.update(after)
             response = to_message(after)
             await change.record(write, response.SerializeToString())
@@ -154,22 +164,30 @@ class ExerciseServicer(ExerciseServiceServicer):
             if replayed is not None:
                 return pb.Exercise.FromString(replayed)
             before = await _lock(change, request.exercise_id)
-            check_etag(request.etag, _etag(before))
-            replacement = await _replacement(change, request.replaced_by_exercise_id, before)
-            after = replace(
-                before,
-                state=ExerciseState.DEPRECATED,
-                replaced_by_id=replacement,
-                version=before.version + 1,
-                updated_at=write.received_at,
-            )
-            if (before.state, before.replaced_by_id) == (after.state, after.replaced_by_id):
-                after = before
-            else:
+            check_etag(request.etag, _etag(before), "etag")
+            replaced_by_id = optional_uuid(request.replaced_by_exercise_id)
+            after = before
+            if not _is_deprecated_for(before, replaced_by_id):
+                await _check_replacement(change, replaced_by_id, before)
+                after = replace(
+                    before,
+                    state=ExerciseState.DEPRECATED,
+                    replaced_by_id=replaced_by_id,
+                    version=before.version + 1,
+                    updated_at=write.received_at,
+                )
                 await change.update(after)
             response = to_message(after)
             await change.record(write, response.SerializeToString())
         return response
+
+
+def _canonical(name: str) -> str:
+    """Returns an id or slug as it stands in an answer."""
+    try:
+        return str(UUID(name))
+    except ValueError:
+        return name.lower()
 
 
 def _filter(request: pb.ListExercisesRequest) -> ExerciseFilter:
@@ -206,16 +224,22 @@ async def _lock(change: CatalogueChange, id: str) -> Exercise:
     return found[UUID(id)]
 
 
-async def _replacement(change: CatalogueChange, id: str, replaced: Exercise) -> UUID | None:
-    if not id:
-        return None
+def _is_deprecated_for(exercise: Exercise, replaced_by_id: UUID | None) -> bool:
+    is_deprecated = exercise.state is ExerciseState.DEPRECATED
+    return is_deprecated and exercise.replaced_by_id == replaced_by_id
+
+
+async def _check_replacement(
+    change: CatalogueChange, replaced_by_id: UUID | None, replaced: Exercise
+) -> None:
+    if replaced_by_id is None:
+        return
     path = "replaced_by_exercise_id"
-    found = (await change.find([id])).get(UUID(id))
+    found = (await change.find([str(replaced_by_id)])).get(replaced_by_id)
     if found is None or found.id == replaced.id:
         raise bad_reference(Reason.UNKNOWN_EXERCISE, path, "there is no such other exercise")
     if found.state is ExerciseState.DEPRECATED:
         raise bad_reference(Reason.EXERCISE_DEPRECATED, path, "is deprecated itself")
-    return found.id
 
 
 async def _check_neighbours(change: CatalogueChange, exercise: Exercise, path: str) -> None:

@@ -37,7 +37,7 @@ def merged(current: AnyMessage, changes: AnyMessage, fields: Collection[str]) ->
     return result
 
 
-def check_etag(given: str, current: str) -> None:
-    """Refuses an etag that is given and is not the current one."""
+def check_etag(given: str, current: str, path: str) -> None:
+    """Refuses an etag that is given, in this field, and is not the current one."""
     if given and given != current:
-        raise bad_reference(Reason.ETAG_MISMATCH, "etag", "is not that of the current version")
+        raise bad_reference(Reason.ETAG_MISMATCH, path, "is not that of the current version")

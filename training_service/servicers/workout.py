@@ -1,6 +1,6 @@
 """WorkoutService."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -99,7 +99,8 @@ class WorkoutServicer(WorkoutServiceServicer):
             replayed = await change.replay(write)
             if replayed is not None:
                 return pb.Workout.FromString(replayed)
-            head = await _lock(change, request.workout_id, request.workout.etag)
+            etag = request.workout.etag
+            head = await _lock(change, request.workout_id, etag, "workout.etag")
             _check_not_deleted(head)
             message = merged(pb.Workout.FromString(head.record), request.workout, fields)
             contract.check(message, "workout")
@@ -207,7 +208,7 @@ class WorkoutServicer(WorkoutServiceServicer):
         return response
 
     async def _facts(
-        self, exercises: Iterable[pb.WorkoutExercise], write: WriteRequest
+        self, exercises: Sequence[pb.WorkoutExercise], write: WriteRequest
     ) -> dict[UUID, ExerciseFacts]:
         """Returns the facts of the exercises a request names, and freezes their definitions.
 
@@ -218,8 +219,20 @@ class WorkoutServicer(WorkoutServiceServicer):
         if not ids:
             return {}
         facts = await self._catalogue.facts(ids, max_age_seconds=0)
-        await self._catalogue.freeze(facts, write.received_at)
+        if _will_be_accepted(exercises, facts):
+            await self._catalogue.freeze(facts, write.received_at)
         return facts
+
+
+def _will_be_accepted(
+    exercises: Sequence[pb.WorkoutExercise], facts: Mapping[UUID, ExerciseFacts]
+) -> bool:
+    """Whether nothing known so far speaks against the exercises of a request."""
+    try:
+        _check_exercises(exercises, facts, allowed=set(facts))
+    except (TrainingError, ValueError):
+        return False
+    return True
 
 
 def _uuid_or_none(text: str) -> UUID | None:
@@ -262,11 +275,13 @@ def _found(revision: StoredRevision | None) -> StoredRevision:
     return revision
 
 
-async def _lock(change: WorkoutChange, workout_id: str, etag: str) -> StoredWorkout:
+async def _lock(
+    change: WorkoutChange, workout_id: str, etag: str, etag_path: str = "etag"
+) -> StoredWorkout:
     head = await change.lock(UUID(workout_id))
     if head is None:
         raise _workout_not_found()
-    check_etag(etag, str(head.version))
+    check_etag(etag, str(head.version), etag_path)
     return head
 
 

@@ -47,6 +47,8 @@ SIMILARITY_THRESHOLD = 0.45
 """Least trigram word similarity of a match: low enough for a slip of the keys in a word of five
 letters, high enough to keep unrelated names out. Chosen by trying misspellings on the catalogue."""
 
+NAME_SEPARATOR = " | "
+
 REFRESH_SECONDS = 5.0
 """How long what a process remembers of the catalogue is used without asking for its version."""
 
@@ -86,17 +88,17 @@ def _neighbours(wanted: Any, given: Any) -> Any:
 
 
 _QUERY = bindparam("query", type_=Text)
+_NAME = func.unnest(func.string_to_array(exercises.c.search_text, NAME_SEPARATOR)).column_valued(
+    "name"
+)
+# Of two exercises whose names hold the words asked for, the one whose name is nothing but them.
+_BEST_NAME = select(func.max(func.similarity(_QUERY, _NAME))).correlate(exercises).scalar_subquery()
 # Whole numbers, so that the score can stand in a page token without losing digits.
 _SCORE = cast(
-    func.round(
-        1e6
-        * (
-            func.word_similarity(_QUERY, exercises.c.search_text)
-            + 0.01 * func.similarity(_QUERY, exercises.c.search_text)
-        )
-    ),
+    func.round(1e6 * (func.word_similarity(_QUERY, exercises.c.search_text) + _BEST_NAME)),
     Integer,
 )
+_NO_SCORE = cast(literal_column("0"), Integer)
 
 
 def _select(score: Any) -> Any:
@@ -109,7 +111,7 @@ def _select(score: Any) -> Any:
     )
 
 
-_ANY = _select(literal_column("0"))
+_ANY = _select(_NO_SCORE)
 _GET = prepare(
     _ANY.where(
         or_(
@@ -161,7 +163,7 @@ _FILTERS: dict[str, Any] = {
 @cache
 def _list(filters: frozenset[str], *, continued: bool) -> Statement[_ExerciseRow]:
     """Returns the listing with these filters: one statement for each combination in use."""
-    score = _SCORE if "query" in filters else literal_column("0")
+    score = _SCORE if "query" in filters else _NO_SCORE
     key = (-score, exercises.c.difficulty, exercises.c.slug)
     statement = _select(score).where(*(_FILTERS[name] for name in sorted(filters)))
     if continued:
@@ -255,7 +257,7 @@ def search_text(exercise: Exercise) -> str:
     names = [exercise.display_name, exercise.slug.replace("-", " "), *exercise.aliases]
     # "pullup" and "pull up" should find "Pull-Up" alike.
     joined = [name.replace("-", "").replace(" ", "") for name in names[1:]]
-    return " | ".join(dict.fromkeys(name.lower() for name in [*names, *joined]))
+    return NAME_SEPARATOR.join(dict.fromkeys(name.lower() for name in [*names, *joined]))
 
 
 class ExerciseRepository:
@@ -419,9 +421,13 @@ class Catalogue:
         """Returns the facts of those of the ids that exist."""
         wanted = set(ids)
         age_seconds = time.monotonic() - self._checked_at
-        if age_seconds > max_age_seconds or not wanted <= self._facts.keys():
+        if age_seconds > max_age_seconds or not all(map(self._is_settled, wanted)):
             await self._refresh()
         return {id: self._facts[id] for id in wanted if id in self._facts}
+
+    def _is_settled(self, id: UUID) -> bool:
+        """Whether what is remembered of an exercise can't have changed: it is in use."""
+        return id in self._facts and self._facts[id].in_use
 
     async def freeze(self, facts: Mapping[UUID, ExerciseFacts], now: datetime) -> None:
         """Freezes the definitions of exercises that a write is about to refer to.

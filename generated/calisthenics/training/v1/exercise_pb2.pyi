@@ -370,8 +370,8 @@ class Exercise(_message.Message):
     movement_kind: Global___MovementKind.ValueType
     """Counted in repetitions or in seconds."""
     contraction_emphasis: Global___ContractionEmphasis.ValueType
-    """The part of the movement that does the work. Unspecified on writing: balanced for a dynamic
-    exercise, isometric for a hold.
+    """The part of the movement that does the work. Unspecified on writing, and when the movement kind
+    changes without it: balanced for a dynamic exercise, isometric for a hold.
     """
     unilateral: _builtins.bool
     """Whether one side works at a time."""
