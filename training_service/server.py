@@ -10,7 +10,7 @@ import structlog
 from calisthenics.training.v1.exercise_pb2_grpc import add_ExerciseServiceServicer_to_server
 from calisthenics.training.v1.session_pb2_grpc import add_SessionServiceServicer_to_server
 from calisthenics.training.v1.workout_pb2_grpc import add_WorkoutServiceServicer_to_server
-from grpc_channelz.v1 import channelz
+from grpc_channelz.v1 import channelz, channelz_pb2
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
@@ -38,6 +38,8 @@ LEAST_PING_SECONDS = 10
 """Clients that ping more often than this are told to stop."""
 ENVELOPE_BYTES = 1024 * 1024
 """How far a request may go beyond the limit and still get a worded answer rather than gRPC's."""
+
+CHANNELZ = channelz_pb2.DESCRIPTOR.services_by_name["Channelz"].full_name
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -69,9 +71,9 @@ class TrainingServer:
         add_SessionServiceServicer_to_server(sessions, self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         if self._settings.reflection:
-            names = [*self._service_names(), health.SERVICE_NAME, reflection.SERVICE_NAME]
-            reflection.enable_server_reflection(names, self._server)
             channelz.add_channelz_servicer(self._server)
+            tools = [health.SERVICE_NAME, reflection.SERVICE_NAME, CHANNELZ]
+            reflection.enable_server_reflection([*self._service_names(), *tools], self._server)
 
     @staticmethod
     def _service_names() -> list[str]:
