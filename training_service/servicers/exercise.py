@@ -29,6 +29,7 @@ from training_service.servicers.convert import (
 )
 from training_service.servicers.enums import EnumNames
 from training_service.servicers.masks import check_etag, masked_fields, merged
+from training_service.servicers.once import once
 from training_service.servicers.paging import listing_digest
 from training_service.storage.exercise import (
     CatalogueChange,
@@ -108,10 +109,8 @@ class ExerciseServicer(ExerciseServiceServicer):
 
     async def CreateExercise(self, request: pb.CreateExerciseRequest, context: Any) -> pb.Exercise:
         write = write_request(request, utc_now())
-        async with self._exercises.change() as change:
-            replayed = await change.replay(write)
-            if replayed is not None:
-                return pb.Exercise.FromString(replayed)
+
+        async def work(change: CatalogueChange) -> pb.Exercise:
             new = replace(
                 from_message(request.exercise),
                 created_at=write.received_at,
@@ -120,17 +119,15 @@ class ExerciseServicer(ExerciseServiceServicer):
             await _check_neighbours(change, new, "exercise")
             new = with_ordered_neighbours(new)
             await change.insert(new)
-            response = to_message(new)
-            await change.record(write, response.SerializeToString())
-        return response
+            return to_message(new)
+
+        return await once(self._exercises.change(), write, pb.Exercise, work)
 
     async def UpdateExercise(self, request: pb.UpdateExerciseRequest, context: Any) -> pb.Exercise:
         fields = masked_fields(request.update_mask, CHANGEABLE)
         write = write_request(request, utc_now())
-        async with self._exercises.change() as change:
-            replayed = await change.replay(write)
-            if replayed is not None:
-                return pb.Exercise.FromString(replayed)
+
+        async def work(change: CatalogueChange) -> pb.Exercise:
             before = await _lock(change, request.exercise_id)
             check_etag(request.exercise.etag, _etag(before), "exercise.etag")
             message = merged(to_message(before), request.exercise, fields)
@@ -151,18 +148,16 @@ class ExerciseServicer(ExerciseServiceServicer):
             await _check_neighbours(change, after, "exercise")
             after = with_ordered_neighbours(after)
             await change.update(after)
-            response = to_message(after)
-            await change.record(write, response.SerializeToString())
-        return response
+            return to_message(after)
+
+        return await once(self._exercises.change(), write, pb.Exercise, work)
 
     async def DeprecateExercise(
         self, request: pb.DeprecateExerciseRequest, context: Any
     ) -> pb.Exercise:
         write = write_request(request, utc_now())
-        async with self._exercises.change() as change:
-            replayed = await change.replay(write)
-            if replayed is not None:
-                return pb.Exercise.FromString(replayed)
+
+        async def work(change: CatalogueChange) -> pb.Exercise:
             before = await _lock(change, request.exercise_id)
             check_etag(request.etag, _etag(before), "etag")
             replaced_by_id = optional_uuid(request.replaced_by_exercise_id)
@@ -177,9 +172,9 @@ class ExerciseServicer(ExerciseServiceServicer):
                     updated_at=write.received_at,
                 )
                 await change.update(after)
-            response = to_message(after)
-            await change.record(write, response.SerializeToString())
-        return response
+            return to_message(after)
+
+        return await once(self._exercises.change(), write, pb.Exercise, work)
 
 
 def _canonical(name: str) -> str:

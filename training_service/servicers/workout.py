@@ -22,6 +22,7 @@ from training_service.servicers.convert import (
     write_request,
 )
 from training_service.servicers.masks import check_etag, masked_fields, merged
+from training_service.servicers.once import once
 from training_service.servicers.paging import listing_digest
 from training_service.servicers.references import check_exercises_known, check_volume
 from training_service.storage.exercise import Catalogue, ExerciseFacts
@@ -49,10 +50,8 @@ class WorkoutServicer(WorkoutServiceServicer):
         scope = athlete_scope(request.external_user_id)
         write = write_request(request, utc_now())
         facts = await self._facts(request.workout.exercises, write)
-        async with self._workouts.change(scope) as change:
-            replayed = await change.replay(write)
-            if replayed is not None:
-                return pb.Workout.FromString(replayed)
+
+        async def work(change: WorkoutChange) -> pb.Workout:
             _check_exercises(request.workout.exercises, facts, allowed=set())
             ordered = _ordered(request.workout)
             source = merged(pb.Workout(), request.workout, CHANGEABLE)
@@ -61,9 +60,9 @@ class WorkoutServicer(WorkoutServiceServicer):
             source.create_time.FromDatetime(write.received_at)
             new = _new_revision(scope, source, ordered, write)
             await change.insert(new)
-            response = _with_head(new.record, version=1)
-            await change.record(write, response.SerializeToString())
-        return response
+            return _with_head(new.record, version=1)
+
+        return await once(self._workouts.change(scope), write, pb.Workout, work)
 
     async def GetWorkout(self, request: pb.GetWorkoutRequest, context: Any) -> pb.Workout:
         scope = athlete_scope(request.external_user_id)
@@ -95,10 +94,8 @@ class WorkoutServicer(WorkoutServiceServicer):
         write = write_request(request, utc_now())
         named = request.workout.exercises if "exercises" in fields else ()
         facts = await self._facts(named, write)
-        async with self._workouts.change(scope) as change:
-            replayed = await change.replay(write)
-            if replayed is not None:
-                return pb.Workout.FromString(replayed)
+
+        async def work(change: WorkoutChange) -> pb.Workout:
             etag = request.workout.etag
             head = await _lock(change, request.workout_id, etag, "workout.etag")
             _check_not_deleted(head)
@@ -110,22 +107,26 @@ class WorkoutServicer(WorkoutServiceServicer):
                 _check_exercises(message.exercises, facts, allowed=kept)
             message.revision = head.revision + 1
             new = _new_revision(scope, message, ordered, write)
-            return await _store_revision(change, head, new, write)
+            await change.add_revision(head, new)
+            return _with_head(new.record, version=head.version + 1)
+
+        return await once(self._workouts.change(scope), write, pb.Workout, work)
 
     async def RollbackWorkout(self, request: pb.RollbackWorkoutRequest, context: Any) -> pb.Workout:
         scope = athlete_scope(request.external_user_id)
         write = write_request(request, utc_now())
-        async with self._workouts.change(scope) as change:
-            replayed = await change.replay(write)
-            if replayed is not None:
-                return pb.Workout.FromString(replayed)
+
+        async def work(change: WorkoutChange) -> pb.Workout:
             head = await _lock(change, request.workout_id, request.etag)
             _check_not_deleted(head)
             earlier = _found(await change.get_revision(head.id, request.revision))
             message = pb.Workout.FromString(earlier.record)
             message.revision = head.revision + 1
             new = _new_revision(scope, message, list(message.exercises), write)
-            return await _store_revision(change, head, new, write)
+            await change.add_revision(head, new)
+            return _with_head(new.record, version=head.version + 1)
+
+        return await once(self._workouts.change(scope), write, pb.Workout, work)
 
     async def DeleteWorkout(self, request: pb.DeleteWorkoutRequest, context: Any) -> pb.Workout:
         return await self._set_deleted(request, deleted=True)
@@ -188,10 +189,8 @@ class WorkoutServicer(WorkoutServiceServicer):
     ) -> pb.Workout:
         scope = athlete_scope(request.external_user_id)
         write = write_request(request, utc_now())
-        async with self._workouts.change(scope) as change:
-            replayed = await change.replay(write)
-            if replayed is not None:
-                return pb.Workout.FromString(replayed)
+
+        async def work(change: WorkoutChange) -> pb.Workout:
             head = await _lock(change, request.workout_id, request.etag)
             message = pb.Workout.FromString(head.record)
             current = _as_stored(message, head)
@@ -204,8 +203,9 @@ class WorkoutServicer(WorkoutServiceServicer):
             response = _with_head(head.record, version=head.version + 1)
             if deleted:
                 response.delete_time.FromDatetime(write.received_at)
-            await change.record(write, response.SerializeToString())
-        return response
+            return response
+
+        return await once(self._workouts.change(scope), write, pb.Workout, work)
 
     async def _facts(
         self, exercises: Sequence[pb.WorkoutExercise], write: WriteRequest
@@ -353,15 +353,6 @@ def _as_stored(message: pb.Workout, head: StoredWorkout) -> NewRevision:
         created_at=head.created_at,
         record=head.record,
     )
-
-
-async def _store_revision(
-    change: WorkoutChange, head: StoredWorkout, new: NewRevision, write: WriteRequest
-) -> pb.Workout:
-    await change.add_revision(head, new)
-    response = _with_head(new.record, version=head.version + 1)
-    await change.record(write, response.SerializeToString())
-    return response
 
 
 def _with_head(record: bytes, *, version: int) -> pb.Workout:
