@@ -849,23 +849,26 @@ def test_a_workout_with_an_exercise_deprecated_since_can_be_renamed(
 
 
 @pytest.mark.parametrize(
-    "write",
+    ("path", "write"),
     [
-        lambda athlete, id, etag: update(athlete, id, "description", description="x", etag=etag),
-        lambda athlete, id, etag: delete(athlete, id, etag=etag),
-        lambda athlete, id, etag: roll_back(athlete, id, 1, etag=etag),
+        (
+            "workout.etag",
+            lambda who, id, etag: update(who, id, "description", description="x", etag=etag),
+        ),
+        ("etag", lambda who, id, etag: delete(who, id, etag=etag)),
+        ("etag", lambda who, id, etag: roll_back(who, id, 1, etag=etag)),
     ],
     ids=["update", "delete", "rollback"],
 )
 def test_a_write_with_an_etag_is_done_only_if_it_is_current(
-    alice: Athlete, write: Callable[[Athlete, str, str], pb.Workout]
+    alice: Athlete, path: str, write: Callable[[Athlete, str, str], pb.Workout]
 ) -> None:
     created = alice.create_workout()
     current = update(alice, created.id, "description", description="since")
     for stale in (created.etag, "unheard-of"):
         with refused("ETAG_MISMATCH", ABORTED) as refusals:
             write(alice, created.id, stale)
-        assert refusals[0].fields == ["etag"]
+        assert refusals[0].fields == [path]
     assert get(alice, created.id) == current
     assert write(alice, created.id, current.etag).etag not in (created.etag, current.etag)
 
