@@ -43,8 +43,8 @@ class Reason(StrEnum):
     SESSION_NOT_CURRENT = auto()
     BATCH_REFUSED = auto()
     DEADLINE_EXCEEDED = auto()
-    CANCELLED = auto()
     DATABASE_UNAVAILABLE = auto()
+    KEYS_UNAVAILABLE = auto()
     INTERNAL = auto()
 
 

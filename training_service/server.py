@@ -3,6 +3,7 @@
 import asyncio
 import signal
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -10,6 +11,8 @@ import structlog
 from calisthenics.training.v1.exercise_pb2_grpc import add_ExerciseServiceServicer_to_server
 from calisthenics.training.v1.session_pb2_grpc import add_SessionServiceServicer_to_server
 from calisthenics.training.v1.workout_pb2_grpc import add_WorkoutServiceServicer_to_server
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
 from grpc_channelz.v1 import channelz, channelz_pb2
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
@@ -90,8 +93,8 @@ class TrainingServer:
 
     def _listen(self) -> int:
         address = self._settings.listen_address
+        credentials = _credentials(self._settings)
         try:
-            credentials = _credentials(self._settings)
             if credentials is None:
                 return self._server.add_insecure_port(address)
             return self._server.add_secure_port(address, credentials)
@@ -178,14 +181,34 @@ def _options(settings: Settings) -> list[tuple[str, int]]:
 def _credentials(settings: Settings) -> grpc.ServerCredentials | None:
     if settings.tls_certificate_file is None or settings.tls_private_key_file is None:
         return None
-    key = settings.tls_private_key_file.read_bytes()
-    certificate = settings.tls_certificate_file.read_bytes()
-    authority = settings.tls_client_ca_file
+    key = _read_pem("TLS_PRIVATE_KEY_FILE", settings.tls_private_key_file, _check_key)
+    certificate = _read_pem("TLS_CERTIFICATE_FILE", settings.tls_certificate_file, _check_chain)
+    authority = None
+    if settings.tls_client_ca_file:
+        authority = _read_pem("TLS_CLIENT_CA_FILE", settings.tls_client_ca_file, _check_chain)
     return grpc.ssl_server_credentials(
         [(key, certificate)],
-        root_certificates=authority.read_bytes() if authority else None,
+        root_certificates=authority,
         require_client_auth=authority is not None,
     )
+
+
+def _read_pem(name: str, file: Path, check: Callable[[bytes], object]) -> bytes:
+    """Returns what is in a file of the settings; refuses one that does not hold what it should."""
+    try:
+        content = file.read_bytes()
+        check(content)
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"TRAINING_{name}: {error}") from None
+    return content
+
+
+def _check_chain(content: bytes) -> None:
+    x509.load_pem_x509_certificates(content)
+
+
+def _check_key(content: bytes) -> None:
+    serialization.load_pem_private_key(content, password=None)
 
 
 async def run(settings: Settings, url: str, on_ready: Callable[[int], None]) -> None:

@@ -2,6 +2,7 @@
 
 import difflib
 import os
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -10,7 +11,9 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 PREFIX = "TRAINING_"
 POSTGRESQL_URL = r"^postgres(ql)?://|^$"
-LOOPBACK = ("127.", "localhost:", "[::1]:", "unix:")
+ASYMMETRIC_ALGORITHMS = frozenset(
+    {f"{family}{bits}" for family in ("RS", "PS", "ES") for bits in (256, 384, 512)} | {"EdDSA"}
+)
 
 
 class SettingsError(Exception):
@@ -137,18 +140,24 @@ class Settings(BaseSettings):
             if missing:
                 names = ", ".join(PREFIX + n.upper() for n in missing)
                 raise ValueError(f"TRAINING_AUTHENTICATION=jwt needs {names}")
-            if any(a.lower() == "none" or a.startswith("HS") for a in self.jwt_algorithms):
-                raise ValueError("TRAINING_JWT_ALGORITHMS must be asymmetric")
+            if not self.jwt_algorithms or not set(self.jwt_algorithms) <= ASYMMETRIC_ALGORITHMS:
+                names = ", ".join(sorted(ASYMMETRIC_ALGORITHMS))
+                raise ValueError(f"TRAINING_JWT_ALGORITHMS must be some of {names}")
             return
-        if not (
-            self.listen_address.startswith(LOOPBACK)
-            or self.tls_client_ca_file
-            or self.trust_any_peer
-        ):
+        is_reachable = not _is_loopback(self.listen_address)
+        if is_reachable and not self.tls_client_ca_file and not self.trust_any_peer:
             raise ValueError(
                 "TRAINING_AUTHENTICATION=metadata on a reachable TRAINING_LISTEN_ADDRESS needs "
                 "TRAINING_TLS_CLIENT_CA_FILE, or TRAINING_TRUST_ANY_PEER=true"
             )
+
+
+def _is_loopback(listen_address: str) -> bool:
+    host = listen_address.rpartition(":")[0].strip("[]")
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def load_settings(**overrides: object) -> Settings:

@@ -78,8 +78,12 @@ class InterceptorChain(grpc.aio.ServerInterceptor):
                 Reason.REQUEST_TOO_LARGE, f"the request has {len(body)} bytes; at most {limit} fit"
             )
         try:
-            return deserialize(body)
+            request = deserialize(body)
         except DecodeError:
             raise TrainingError(
                 Reason.MALFORMED_REQUEST, "the body is not a message of the request's type"
             ) from None
+        # A record keeps what it is given: later versions would find fields there that no rule of
+        # theirs was applied to.
+        request.DiscardUnknownFields()
+        return request

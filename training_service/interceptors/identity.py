@@ -1,7 +1,6 @@
 """Who calls: from metadata that a trusted peer has verified, or from a token verified here."""
 
 import asyncio
-import json
 import time
 import urllib.request
 from pathlib import Path
@@ -160,26 +159,39 @@ class KeySet:
         self._turn = asyncio.Lock()
 
     async def find(self, key_id: str | None) -> jwt.PyJWK:
-        """Returns the key with this id. Raises InvalidTokenError when there is none."""
-        age_seconds = time.monotonic() - self._read_at
-        if age_seconds > (KEYS_MAX_AGE_SECONDS if key_id in self._keys else KEYS_MIN_AGE_SECONDS):
-            await self._refresh()
+        """Returns the key with this id.
+
+        Raises InvalidTokenError when there is none, KEYS_UNAVAILABLE when no keys were ever read.
+        """
+        is_known = key_id in self._keys
+        oldest_seconds = KEYS_MAX_AGE_SECONDS if is_known else KEYS_MIN_AGE_SECONDS
+        is_being_read = is_known and self._turn.locked()
+        if self._age_seconds() > oldest_seconds and not is_being_read:
+            async with self._turn:
+                if self._age_seconds() > oldest_seconds:
+                    await self._refresh()
+        if not self._keys:
+            raise TrainingError(
+                Reason.KEYS_UNAVAILABLE,
+                "the keys that tokens are verified with can't be read",
+                retry_after_seconds=KEYS_MIN_AGE_SECONDS,
+            )
         if key_id not in self._keys:
             raise jwt.InvalidTokenError("unknown key")
         return self._keys[key_id]
 
+    def _age_seconds(self) -> float:
+        return time.monotonic() - self._read_at
+
     async def _refresh(self) -> None:
-        async with self._turn:
-            if time.monotonic() - self._read_at < KEYS_MIN_AGE_SECONDS:
-                return
-            self._read_at = time.monotonic()
-            try:
-                keys = jwt.PyJWKSet.from_json(await asyncio.to_thread(self._read))
-            except (OSError, json.JSONDecodeError, jwt.PyJWTError) as error:
-                # The keys read before stay good: the issuer being away stops no one.
-                logger.warning("keys not read", location=self._location, why=str(error))
-                return
+        try:
+            keys = jwt.PyJWKSet.from_json(await asyncio.to_thread(self._read))
             self._keys = {key.key_id: key for key in keys.keys}
+        except Exception as error:
+            # Whatever an issuer in trouble answers: the keys read before stay good.
+            logger.warning("keys not read", location=self._location, why=repr(error)[:200])
+        finally:
+            self._read_at = time.monotonic()
 
     def _read(self) -> str:
         if "://" not in self._location:

@@ -1,6 +1,6 @@
 """WorkoutService."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -49,10 +49,11 @@ class WorkoutServicer(WorkoutServiceServicer):
     async def CreateWorkout(self, request: pb.CreateWorkoutRequest, context: Any) -> pb.Workout:
         scope = athlete_scope(request.external_user_id)
         write = write_request(request, utc_now())
-        facts = await self._facts(request.workout.exercises, write)
+        facts = await self._facts(request.workout.exercises, _always)
 
         async def work(change: WorkoutChange) -> pb.Workout:
             _check_exercises(request.workout.exercises, facts, allowed=set())
+            _check_frozen(facts)
             ordered = _ordered(request.workout)
             source = merged(pb.Workout(), request.workout, CHANGEABLE)
             source.id = str(uuid6.uuid7())
@@ -93,7 +94,12 @@ class WorkoutServicer(WorkoutServiceServicer):
         fields = masked_fields(request.update_mask, CHANGEABLE)
         write = write_request(request, utc_now())
         named = request.workout.exercises if "exercises" in fields else ()
-        facts = await self._facts(named, write)
+
+        async def is_wanted() -> bool:
+            head = await self._workouts.get(scope, UUID(request.workout_id))
+            return head is not None and head.deleted_at is None
+
+        facts = await self._facts(named, is_wanted)
 
         async def work(change: WorkoutChange) -> pb.Workout:
             etag = request.workout.etag
@@ -105,6 +111,7 @@ class WorkoutServicer(WorkoutServiceServicer):
             if "exercises" in fields:
                 kept = await change.exercise_ids(head.id)
                 _check_exercises(message.exercises, facts, allowed=kept)
+                _check_frozen(facts)
             message.revision = head.revision + 1
             new = _new_revision(scope, message, ordered, write)
             await change.add_revision(head, new)
@@ -208,9 +215,10 @@ class WorkoutServicer(WorkoutServiceServicer):
         return await once(self._workouts.change(scope), write, pb.Workout, work)
 
     async def _facts(
-        self, exercises: Sequence[pb.WorkoutExercise], write: WriteRequest
+        self, exercises: Sequence[pb.WorkoutExercise], is_wanted: Callable[[], Awaitable[bool]]
     ) -> dict[UUID, ExerciseFacts]:
-        """Returns the facts of the exercises a request names, and freezes their definitions.
+        """Returns the facts of the exercises a request names, their definitions frozen if nothing
+        speaks against the request so far; `is_wanted` says whether the rest of it is well.
 
         Comes before the transaction: one call must not hold two connections. Raises nothing for
         exercises that don't exist, since a request that came before is answered as it was then.
@@ -219,9 +227,16 @@ class WorkoutServicer(WorkoutServiceServicer):
         if not ids:
             return {}
         facts = await self._catalogue.facts(ids, max_age_seconds=0)
-        if _will_be_accepted(exercises, facts):
-            await self._catalogue.freeze(facts, write.received_at)
-        return facts
+        if all(fact.in_use for fact in facts.values()):
+            return facts
+        if not _will_be_accepted(exercises, facts) or not await is_wanted():
+            return facts
+        await self._catalogue.freeze(facts, utc_now())
+        return await self._catalogue.facts(ids)
+
+
+async def _always() -> bool:
+    return True
 
 
 def _will_be_accepted(
@@ -258,6 +273,12 @@ def _check_exercises(
         if not facts[id].active and id not in allowed:
             raise bad_reference(Reason.EXERCISE_DEPRECATED, f"{path}.exercise_id", "is deprecated")
         check_volume(facts[id].movement_kind, exercise, path)
+
+
+def _check_frozen(facts: Mapping[UUID, ExerciseFacts]) -> None:
+    """Refuses to store what refers to an exercise whose definition could still change."""
+    if not all(fact.in_use for fact in facts.values()):
+        raise TrainingError(Reason.CONFLICT, "the workout was being changed")
 
 
 def _workout_not_found() -> TrainingError:

@@ -83,10 +83,12 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """Another entry of an all-or-nothing batch was refused, so this one was not stored either."""
     DEADLINE_EXCEEDED: _ErrorReason.ValueType  # 80
     """The call's deadline passed; its database work was cancelled."""
-    CANCELLED: _ErrorReason.ValueType  # 81
-    """The caller gave up on the call."""
-    DATABASE_UNAVAILABLE: _ErrorReason.ValueType  # 82
+    DATABASE_UNAVAILABLE: _ErrorReason.ValueType  # 81
     """The database does not answer. Retry after the delay in the RetryInfo detail."""
+    KEYS_UNAVAILABLE: _ErrorReason.ValueType  # 82
+    """The keys that tokens are verified with can't be read. Retry after the delay in the RetryInfo
+    detail; the token may be good.
+    """
     INTERNAL: _ErrorReason.ValueType  # 83
     """A fault of this service; the request id finds it in the log."""
 
@@ -156,10 +158,12 @@ BATCH_REFUSED: ErrorReason.ValueType  # 62
 """Another entry of an all-or-nothing batch was refused, so this one was not stored either."""
 DEADLINE_EXCEEDED: ErrorReason.ValueType  # 80
 """The call's deadline passed; its database work was cancelled."""
-CANCELLED: ErrorReason.ValueType  # 81
-"""The caller gave up on the call."""
-DATABASE_UNAVAILABLE: ErrorReason.ValueType  # 82
+DATABASE_UNAVAILABLE: ErrorReason.ValueType  # 81
 """The database does not answer. Retry after the delay in the RetryInfo detail."""
+KEYS_UNAVAILABLE: ErrorReason.ValueType  # 82
+"""The keys that tokens are verified with can't be read. Retry after the delay in the RetryInfo
+detail; the token may be good.
+"""
 INTERNAL: ErrorReason.ValueType  # 83
 """A fault of this service; the request id finds it in the log."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
