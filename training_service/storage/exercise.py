@@ -420,9 +420,9 @@ class Catalogue:
     ) -> dict[UUID, ExerciseFacts]:
         """Returns the facts of those of the ids that exist."""
         wanted = set(ids)
-        age_seconds = time.monotonic() - self._checked_at
-        if age_seconds > max_age_seconds or not all(map(self._is_settled, wanted)):
-            await self._refresh()
+        if not all(map(self._is_settled, wanted)):
+            max_age_seconds = 0
+        await self._refresh(max_age_seconds)
         return {id: self._facts[id] for id in wanted if id in self._facts}
 
     def _is_settled(self, id: UUID) -> bool:
@@ -446,8 +446,15 @@ class Catalogue:
         if any(self._facts[id].movement_kind != facts[id].movement_kind for id in fresh):
             raise TrainingError(Reason.CONFLICT, "an exercise was being changed")
 
-    async def _refresh(self) -> None:
+    def _is_older_than(self, seconds: float) -> bool:
+        return time.monotonic() - self._checked_at > seconds
+
+    async def _refresh(self, max_age_seconds: float) -> None:
+        if not self._is_older_than(max_age_seconds):
+            return
         async with self._turn:
+            if not self._is_older_than(max_age_seconds):
+                return  # another call did it while this one waited
             [version] = await self._database.read_shared(_VERSION, {})
             if version != self._version:
                 await self._load()
