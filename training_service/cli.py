@@ -44,11 +44,16 @@ def _settings(**overrides: object) -> Iterator[Settings]:
         configure_logs(settings)
         yield settings
     except SettingsError as error:
-        console.print(f"[red]{error}[/red]", highlight=False)
+        _print_error(str(error))
         raise typer.Exit(2) from None
     except TrainingError as error:
-        console.print(f"[red]{error.message}[/red]", highlight=False)
+        _print_error(error.message)
         raise typer.Exit(1) from None
+
+
+def _print_error(message: str) -> None:
+    # Not markup: a message may have brackets of its own.
+    console.print(message, style="red", markup=False, highlight=False, soft_wrap=True)
 
 
 def _migration_settings(settings: Settings) -> Settings:

