@@ -12,7 +12,7 @@ COPY generated generated
 COPY migrations migrations
 COPY training_service training_service
 RUN --mount=type=cache,target=/root/.cache/pip \
-    pip wheel --no-deps --wheel-dir dist . \
+    /venv/bin/pip wheel --no-deps --wheel-dir dist . \
     && /venv/bin/pip install --no-deps --no-index dist/*.whl \
     && /venv/bin/pip uninstall --yes pip
 

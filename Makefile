@@ -60,4 +60,4 @@ lock: $(INSTALLED) ## Renew the locked versions of all dependencies
 	$(COMPILE) --upgrade pyproject.toml --extra embedded --extra dev -c requirements.lock -o requirements-dev.lock
 
 clean: ## Remove the virtual environment, caches and the development database
-	rm -rf $(VENV) .data .build .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage*
+	rm -rf $(VENV) .data .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage*

@@ -2,13 +2,16 @@
 
     python protos/check.py
 
-Compatibility is judged against the descriptor set committed with the newest release tag.
+Compatibility is judged against the descriptor set committed at the git revision in BREAKING_BASE,
+else with the newest release, else with the commit before. Until 1.0 a break is shown and allowed.
 """
 
 import filecmp
+import os
 import subprocess
 import sys
 import tempfile
+import tomllib
 from pathlib import Path
 
 from generate import GENERATED, IMAGE, PROTOS, generate_all
@@ -40,32 +43,45 @@ def is_up_to_date() -> bool:
         return not (made ^ kept) and not stale
 
 
-def release_image(folder: Path) -> Path | None:
-    """Returns the descriptor set of the newest release, None before the first."""
-    tag = subprocess.run(
-        ["git", "describe", "--tags", "--abbrev=0", "--match", "v*"],  # noqa: S607
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    ).stdout.strip()
-    if not tag:
+def git(*arguments: str) -> bytes | None:
+    """Returns what a git command prints, None when it fails or there is no git."""
+    try:
+        return subprocess.check_output(
+            ["git", *arguments],  # noqa: S607
+            cwd=ROOT,
+            stderr=subprocess.DEVNULL,
+        )
+    except (OSError, subprocess.CalledProcessError):
         return None
-    image = folder / "released.binpb"
-    path = f"{tag}:{IMAGE.relative_to(ROOT)}"
-    image.write_bytes(subprocess.check_output(["git", "show", path], cwd=ROOT))  # noqa: S607
-    return image
+
+
+def base_revision() -> str:
+    """Returns what to compare with: BREAKING_BASE, the newest release, or the commit before."""
+    release = git("describe", "--tags", "--abbrev=0", "--match", "v*")
+    return os.environ.get("BREAKING_BASE") or (release.decode().strip() if release else "HEAD~1")
 
 
 def is_compatible() -> bool:
-    """Returns whether callers of the newest release can go on calling."""
+    """Returns whether callers of the base can go on calling; until 1.0 a break is only shown."""
+    base = base_revision()
+    image = git("show", f"{base}:{IMAGE.relative_to(ROOT)}")
+    if image is None:
+        print(f"no descriptor set at {base}: nothing to be compatible with")
+        return True
     with tempfile.TemporaryDirectory() as folder:
-        released = release_image(Path(folder))
-        if released is None:
-            print("no release yet: nothing to be compatible with")
+        against = Path(folder, "base.binpb")
+        against.write_bytes(image)
+        command = [BUF, "breaking", str(IMAGE), "--against", str(against), "--path", PACKAGE_PATH]
+        if run(*command):
             return True
-        image = str(IMAGE)
-        return run(BUF, "breaking", image, "--against", str(released), "--path", PACKAGE_PATH)
+    print(f"the contract breaks with {base}: say so in CHANGELOG.md")
+    return is_before_first_release()
+
+
+def is_before_first_release() -> bool:
+    """Returns whether the version is below 1.0."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    return str(project["version"]).startswith("0.")
 
 
 def main() -> None:
@@ -74,7 +90,7 @@ def main() -> None:
         "buf lint": run(BUF, "lint", str(IMAGE), "--path", PACKAGE_PATH),
         "buf format": run(BUF, "format", "--diff", "--exit-code", "protos"),
         "generated/ up to date": is_up_to_date(),
-        "compatible with the last release": is_compatible(),
+        "compatible with the base": is_compatible(),
     }
     for name, passed in results.items():
         print(f"{'ok  ' if passed else 'FAIL'} {name}")

@@ -21,7 +21,7 @@ from training_service.errors import TrainingError
 from training_service.logs import configure_logs
 from training_service.settings import Settings, SettingsError, load_settings, settings_table
 from training_service.storage.bootstrap import seed_catalogue
-from training_service.storage.migrations import head_revision
+from training_service.storage.migrations import MigrationError, head_revision
 from training_service.storage.migrations import migrate as migrate_to
 from training_service.workers import Supervisor, run_here
 
@@ -46,8 +46,8 @@ def _settings(**overrides: object) -> Iterator[Settings]:
     except SettingsError as error:
         _print_error(str(error))
         raise typer.Exit(2) from None
-    except TrainingError as error:
-        _print_error(error.message)
+    except (TrainingError, MigrationError) as error:
+        _print_error(str(error))
         raise typer.Exit(1) from None
 
 

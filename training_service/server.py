@@ -28,7 +28,7 @@ from training_service.settings import Settings, SettingsError
 from training_service.storage.database import Database
 from training_service.storage.exercise import Catalogue, ExerciseRepository
 from training_service.storage.health import database_revision, excess_privileges
-from training_service.storage.migrations import head_revision, is_earlier_revision
+from training_service.storage.migrations import earlier_revisions, head_revision
 from training_service.storage.session import SessionRepository
 from training_service.storage.workout import WorkoutRepository
 
@@ -56,6 +56,7 @@ class TrainingServer:
         self._database = Database(settings, url)
         self._health = health.aio.HealthServicer()
         self._expected_revision = head_revision()
+        self._outdated_revisions = earlier_revisions(self._expected_revision)
         self._monitor: asyncio.Task[None] | None = None
         self._serving = asyncio.Event()
         self._server = grpc.aio.server(
@@ -117,8 +118,10 @@ class TrainingServer:
         """Reports NOT_SERVING, refuses new calls, and lets those under way finish in time."""
         if self._monitor:
             self._monitor.cancel()
+            await asyncio.wait([self._monitor])
         await self._health.enter_graceful_shutdown()
-        await asyncio.sleep(self._settings.drain_delay_seconds)
+        if self._serving.is_set():
+            await asyncio.sleep(self._settings.drain_delay_seconds)
         await self._server.stop(self._settings.grace_seconds)
         await self._database.close()
 
@@ -129,12 +132,8 @@ class TrainingServer:
     async def _watch_database(self) -> None:
         """Keeps health in step with the database."""
         was_well = None
-        privileges_checked = False
         while True:
             trouble = await self._database_trouble()
-            if trouble is None and not privileges_checked:
-                await self._check_privileges()
-                privileges_checked = True
             well = trouble is None
             if well != was_well:
                 await self._set_health(SERVING if well else NOT_SERVING)
@@ -145,22 +144,24 @@ class TrainingServer:
             await asyncio.sleep(self._settings.health_interval_seconds)
 
     async def _database_trouble(self) -> str | None:
-        """Returns why the database can't be served from, None if it can."""
+        """Returns why the database can't be served from, None if it can.
+
+        Raises SettingsError for a role with too many rights.
+        """
         try:
             revision = await database_revision(self._database)
+            excess = await excess_privileges(self._database)
         except TrainingError as error:
             return error.message
         except Exception:
             logger.exception("health check failed")
             return "the health check failed"
-        if revision is None or is_earlier_revision(revision):
-            return f"the schema is at revision {revision}, {self._expected_revision} is needed"
-        return None
-
-    async def _check_privileges(self) -> None:
-        excess = await excess_privileges(self._database)
         if excess:
             raise SettingsError(f"TRAINING_DATABASE_ROLE: {excess}")
+        # A revision unknown here comes from a later version: it only added to the schema.
+        if revision is None or revision in self._outdated_revisions:
+            return f"the schema is at revision {revision}, {self._expected_revision} is needed"
+        return None
 
 
 def _options(settings: Settings) -> list[tuple[str, int]]:

@@ -6,10 +6,11 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 PREFIX = "TRAINING_"
+MAX_PORT = 65535
 POSTGRESQL_URL = r"^postgres(ql)?://|^$"
 ASYMMETRIC_ALGORITHMS = frozenset(
     {f"{family}{bits}" for family in ("RS", "PS", "ES") for bits in (256, 384, 512)} | {"EdDSA"}
@@ -55,7 +56,9 @@ class Settings(BaseSettings):
     )
 
     listen_address: str = Field(
-        "127.0.0.1:50051", pattern=r"^.+:\d+$", description="Where gRPC is served."
+        "127.0.0.1:50051",
+        pattern=r"^.+:\d{1,5}$",
+        description="Where gRPC is served, host and port.",
     )
     workers: int = Field(1, ge=1, le=64, description="Processes that share the port.")
     grace_seconds: float = Field(
@@ -75,7 +78,11 @@ class Settings(BaseSettings):
         2.0, gt=0, le=60, description="How often the database is asked whether it is well."
     )
     max_receive_bytes: int = Field(
-        8 * 1024 * 1024, ge=65536, le=256 * 1024 * 1024, description="Largest request."
+        3_500_000,
+        ge=65536,
+        le=256 * 1024 * 1024,
+        description="Largest request. What is stored is sent back, and clients take 4 MiB unless "
+        "told otherwise.",
     )
     max_concurrent_streams: int = Field(
         1000, ge=1, le=100000, description="Most calls at a time on one HTTP/2 connection."
@@ -118,6 +125,13 @@ class Settings(BaseSettings):
         if isinstance(algorithms, str):
             values["jwt_algorithms"] = tuple(a.strip() for a in algorithms.split(",") if a.strip())
         return values
+
+    @field_validator("listen_address")
+    @classmethod
+    def _port_in_range(cls, value: str) -> str:
+        if int(value.rpartition(":")[2]) > MAX_PORT:
+            raise ValueError(f"the port must not be above {MAX_PORT}")
+        return value
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

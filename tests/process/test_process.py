@@ -23,6 +23,7 @@ from tests.support import (
     a_session,
     eventually,
     free_port,
+    refused,
     service_process,
 )
 from training_service.cli import sample_commands
@@ -193,6 +194,10 @@ def test_until_the_schema_is_there_the_service_listens_but_does_not_serve(
         grpc.channel_ready_future(channel).result(timeout=20)
         health = health_pb2_grpc.HealthStub(channel)
         assert health.Check(health_pb2.HealthCheckRequest()).status == NOT_SERVING
+        alice = Athlete(service.address)
+        with refused("DATABASE_UNAVAILABLE"):
+            alice.log()
+        alice.close()
         migrate(url)
         seed(url)
         service.wait_until_ready()

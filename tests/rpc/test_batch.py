@@ -108,6 +108,21 @@ def test_a_batch_answers_a_session_as_if_it_had_come_alone(alice: Athlete) -> No
     assert result.session == alone
 
 
+def test_a_batch_of_too_many_sets_is_refused_whole(
+    alice: Athlete, owner: psycopg.Connection
+) -> None:
+    exercise = pb.SessionExercise(exercise_id=PULL_UP, sets=[pb.PerformedSet()] * 100)
+    largest = bare(exercises=[exercise] * 20)
+    with refused("INVALID_FIELD") as refusals:
+        log(alice, *[entry(largest)] * 10, entry(a_session()))
+    assert refusals[0].fields == ["requests"]
+    assert rows(owner, alice) == (0, 0, 0)
+    larger = bare(exercises=[*[exercise] * 20, with_exercise(PULL_UP).exercises[0]])
+    results = log(alice, entry(largest), entry(larger))
+    assert results[0].session.id
+    assert refusal(results[1]) == (3, "INVALID_FIELD", ["session.exercises"])
+
+
 def test_each_refused_session_says_why_and_the_others_are_stored(
     alice: Athlete, owner: psycopg.Connection
 ) -> None:

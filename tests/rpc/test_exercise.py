@@ -1421,3 +1421,17 @@ def test_a_deprecated_exercise_may_still_be_logged(
     assert [e.exercise_id for e in logged.exercises] == [exercise.id]
     with refused("SESSION_NOT_FOUND"):
         bob.sessions.GetSession(session_pb2.GetSessionRequest(session_id=logged.id))
+
+
+def test_an_edge_belongs_to_both_its_ends(admin: Athlete, alice: Athlete) -> None:
+    """So that nobody removes with an old etag an edge that they never saw."""
+    harder = create(admin, difficulty=5)
+    easier = create(admin, difficulty=3, harder_exercise_ids=[harder.id])
+    since = get(alice, harder.id)
+    assert list(since.easier_exercise_ids) == [easier.id]
+    assert since.etag != harder.etag
+    with refused("ETAG_MISMATCH", Code.ABORTED):
+        update(admin, harder.id, "*", slug=harder.slug, etag=harder.etag)
+    update(admin, easier.id, "harder_exercise_ids")
+    assert get(alice, harder.id).etag not in (harder.etag, since.etag)
+    assert not get(alice, harder.id).easier_exercise_ids

@@ -11,6 +11,7 @@ from calisthenics.training.v1 import session_pb2 as pb
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from tests.support import Athlete, Proxy, Refusal, a_session, eventually, refused, running_service
+from training_service.storage.session import SessionRepository
 
 LOGGING = "INSERT INTO training.sessions"
 
@@ -134,18 +135,33 @@ def test_an_exhausted_pool_is_unavailable_and_recovers(
         alice.close()
 
 
-def test_a_fault_says_nothing_of_itself(alice: Athlete, bob: Athlete, database_url: str) -> None:
-    """A right taken away is a fault of the installation: INTERNAL, and not a word of SQL."""
+def test_a_right_that_is_missing_is_no_fault_of_the_callers(
+    alice: Athlete, bob: Athlete, database_url: str
+) -> None:
     with psycopg.connect(database_url, autocommit=True) as connection:
         connection.execute("REVOKE INSERT ON training.session_retractions FROM training_app")
         try:
             logged = alice.log()
-            with refused("INTERNAL", grpc.StatusCode.INTERNAL) as refusals:
+            with refused("DATABASE_UNAVAILABLE", grpc.StatusCode.UNAVAILABLE) as refusals:
                 alice.sessions.VoidSession(pb.VoidSessionRequest(session_id=logged.id))
         finally:
             connection.execute("GRANT INSERT ON training.session_retractions TO training_app")
-    assert refusals[0].message == "internal error"
+    assert "session_retractions" not in refusals[0].message
     assert alice.sessions.GetSession(pb.GetSessionRequest(session_id=logged.id)) == logged
+
+
+def test_a_fault_says_nothing_of_itself(
+    alice: Athlete, bob: Athlete, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*_: object) -> None:
+        raise RuntimeError("the combination of the safe")
+
+    logged = alice.log()
+    monkeypatch.setattr(SessionRepository, "get", fail)
+    with refused("INTERNAL", grpc.StatusCode.INTERNAL) as refusals:
+        alice.sessions.GetSession(pb.GetSessionRequest(session_id=logged.id))
+    assert refusals[0].message == "internal error"
+    assert refusals[0].metadata == {}
 
 
 def test_an_unknown_rpc_is_unimplemented(alice: Athlete) -> None:

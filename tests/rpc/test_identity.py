@@ -770,3 +770,18 @@ def test_calls_that_come_while_the_keys_are_first_read_wait_for_them(
         key_server.hold.set()
         for call in calls:
             call.result()
+
+
+def test_a_caller_who_gives_up_does_not_end_the_reading_of_keys(
+    served: Athlete, key_server: KeyServer, issuer: Issuer
+) -> None:
+    token = issuer.token(new_user())
+    key_server.hold.clear()
+    metadata = [("authorization", f"Bearer {token}")]
+    request = session_pb2.ListSessionsRequest()
+    with pytest.raises(grpc.RpcError) as caught:
+        served.sessions.ListSessions(request, metadata=metadata, timeout=0.2)
+    assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+    key_server.hold.set()
+    served.sessions.ListSessions(request, metadata=metadata)
+    assert key_server.asked == 1

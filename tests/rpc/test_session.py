@@ -1347,3 +1347,34 @@ def test_another_athlete_is_answered_like_one_who_does_not_exist(
     assert get(alice, logged.id) == logged
     assert rows(owner, alice) == (1, 2, 0)
     assert rows(owner, bob) == (0, 0, 0)
+
+
+def test_versions_are_paged(alice: Athlete, bob: Athlete) -> None:
+    logged = alice.log(bare())
+    made = [logged.id]
+    for _ in range(4):
+        made.append(amend(alice, made[-1]).id)
+    found: list[str] = []
+    request = pb.ListSessionVersionsRequest(session_id=made[2], page_size=2)
+    while not found or request.page_token:
+        page = alice.sessions.ListSessionVersions(request)
+        assert len(page.sessions) <= 2
+        found += [s.id for s in page.sessions]
+        request.page_token = page.next_page_token
+    assert found == made
+    with refused("SESSION_NOT_FOUND", NOT_FOUND):
+        bob.sessions.ListSessionVersions(pb.ListSessionVersionsRequest(session_id=made[0]))
+
+
+def test_a_page_of_large_versions_stays_within_what_clients_take(alice: Athlete) -> None:
+    sets = [pb.PerformedSet(notes="n" * 1000)] * 100
+    large = bare(exercises=[pb.SessionExercise(exercise_id=PULL_UP, sets=sets)] * 15)  # 1.5 MB
+    logged = alice.log(large)
+    request = pb.AmendSessionRequest(session_id=logged.id, session=large)
+    amended = alice.sessions.AmendSession(request)
+    listing = pb.ListSessionVersionsRequest(session_id=logged.id)
+    first = alice.sessions.ListSessionVersions(listing)
+    listing.page_token = first.next_page_token
+    rest = alice.sessions.ListSessionVersions(listing)
+    assert [[s.id for s in page.sessions] for page in (first, rest)] == [[logged.id], [amended.id]]
+    assert not rest.next_page_token

@@ -1221,11 +1221,40 @@ def test_sets_of_each_side_come_in_pairs(alice: Athlete) -> None:
 
 
 def test_the_largest_draft_can_be_logged(alice: Athlete) -> None:
-    exercises = [pull_ups(exercise_id=PISTOL_SQUAT, sets=50, per_side=True)] * 100
+    exercises = [pull_ups(exercise_id=PISTOL_SQUAT, sets=50, per_side=True)] * 20
     draft = instantiate(alice, create(alice, a_workout(exercises=exercises)).id)
     draft.start_time.CopyFrom(at("2026-03-02T17:00:00"))
     draft.time_zone = "UTC"
-    assert [len(e.sets) for e in alice.log(draft).exercises] == [100] * 100
+    assert [len(e.sets) for e in alice.log(draft).exercises] == [100] * 20
+
+
+def test_a_workout_with_more_sets_than_a_session_may_have_is_refused(alice: Athlete) -> None:
+    largest = [pull_ups(exercise_id=PISTOL_SQUAT, sets=50, per_side=True)] * 20
+    for more in ([*largest, pull_ups(sets=1)], [pull_ups(sets=50)] * 41):
+        with refused("INVALID_FIELD", INVALID) as refusals:
+            create(alice, a_workout(exercises=more))
+        assert refusals[0].fields == ["workout.exercises"]
+
+
+def test_a_page_of_large_workouts_stays_within_what_clients_take(
+    alice: Athlete, bob: Athlete
+) -> None:
+    large = [pull_ups(notes="ä" * 4000)] * 100  # about 0.8 MB
+    made = [create(alice, a_workout(exercises=large)).id for _ in range(6)]
+    for revision in range(5):
+        update(alice, made[0], "description", description=str(revision))
+    found: list[str] = []
+    token = ""
+    while not found or token:
+        page = alice.workouts.ListWorkouts(pb.ListWorkoutsRequest(page_token=token))
+        assert page.ByteSize() < 4_000_000
+        found += [w.id for w in page.workouts]
+        token = page.next_page_token
+    assert found == made[::-1]
+    first = revisions(alice, made[0])
+    rest = revisions(alice, made[0], page_token=first.next_page_token)
+    assert [w.revision for w in (*first.revisions, *rest.revisions)] == [6, 5, 4, 3, 2, 1]
+    assert not bob.workouts.ListWorkouts(pb.ListWorkoutsRequest()).workouts
 
 
 def test_a_chosen_revision_can_be_instantiated(alice: Athlete) -> None:

@@ -9,6 +9,9 @@ from sqlalchemy import make_url
 
 from tests.conftest import seed
 from tests.support import Athlete, running_service
+from training_service import server
+from training_service.errors import Reason, TrainingError, database_unavailable
+from training_service.storage.database import Database
 from training_service.storage.migrations import migrate
 
 PASSWORD = "a-password"
@@ -62,3 +65,47 @@ def _inherit(connection: psycopg.Connection, login: str) -> None:
     # From PostgreSQL 16 on, inheritance belongs to the membership and not to the role.
     if connection.info.server_version >= 160000:
         connection.execute(f"GRANT training_app TO {login} WITH INHERIT TRUE")
+
+
+def test_a_database_that_stumbles_while_rights_are_checked_is_asked_again(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = 0
+    check = server.excess_privileges
+
+    async def stumble(database: Database) -> str | None:
+        nonlocal asked
+        asked += 1
+        if asked == 1:
+            raise database_unavailable()
+        return await check(database)
+
+    monkeypatch.setattr(server, "excess_privileges", stumble)
+    with running_service(database_url, health_interval_seconds=0.05) as running:
+        alice = Athlete(running.address)
+        assert alice.log().id
+        alice.close()
+    assert asked >= 2
+
+
+def test_seeding_does_not_spoil_a_graph_that_an_administrator_changed(
+    make_database: Callable[[], str],
+) -> None:
+    url = make_database()
+    migrate(url)
+    assert seed(url) == 249
+    assert seed(url) == 0
+    with psycopg.connect(url, autocommit=True) as connection:
+        # As if this release brought an exercise that leads to one made easier meanwhile.
+        [(id,)] = connection.execute("SELECT id FROM training.exercises WHERE slug = 'pull-up'")
+        connection.execute(
+            "DELETE FROM training.exercise_edges WHERE %s IN (easier_id, harder_id)", [id]
+        )
+        connection.execute("DELETE FROM training.exercises WHERE id = %s", [id])
+        connection.execute(
+            "UPDATE training.exercises SET difficulty = 1 WHERE slug = 'weighted-pull-up'"
+        )
+        with pytest.raises(TrainingError) as caught:
+            seed(url)
+        assert caught.value.reason is Reason.PROGRESSION_DIFFICULTY_DROP
+        assert connection.execute("SELECT count(*) FROM training.exercises").fetchone() == (248,)

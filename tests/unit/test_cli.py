@@ -61,3 +61,19 @@ def test_a_database_that_is_not_there_ends_a_command_with_words(
     result = CliRunner().invoke(app, ["migrate"])
     assert result.exit_code == 1
     assert "can't connect to the database" in result.stderr
+
+
+def test_an_unknown_revision_ends_migrate_with_words(
+    monkeypatch: pytest.MonkeyPatch, database_url: str
+) -> None:
+    monkeypatch.setenv("TRAINING_DATABASE_URL", database_url)
+    result = CliRunner().invoke(app, ["migrate", "nonsense"])
+    assert result.exit_code == 1
+    assert "nonsense" in result.stderr
+
+
+def test_a_port_out_of_range_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRAINING_LISTEN_ADDRESS", "127.0.0.1:70000")
+    result = CliRunner().invoke(app, ["serve", "--workers", "2"])
+    assert result.exit_code == 2
+    assert "TRAINING_LISTEN_ADDRESS: the port must not be above 65535" in result.stderr

@@ -1,6 +1,10 @@
 """Local dates, and what may be counted of which exercise."""
 
+import zoneinfo
+from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
+from importlib import resources
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -26,9 +30,28 @@ def utc(text: str) -> datetime:
     return datetime.fromisoformat(text).replace(tzinfo=UTC)
 
 
+@pytest.fixture(autouse=True)
+def _time_zones_of_the_lock() -> Iterator[None]:
+    """The machine's own time zones may be of another version."""
+    zoneinfo.reset_tzpath(())
+    yield
+    zoneinfo.reset_tzpath()
+
+
+def test_the_machines_own_time_zones_are_not_asked(tmp_path: Path) -> None:
+    (tmp_path / "Europe").mkdir()
+    honolulu = resources.files("tzdata").joinpath("zoneinfo", "Pacific", "Honolulu").read_bytes()
+    (tmp_path / "Europe" / "Vaduz").write_bytes(honolulu)
+    zoneinfo.reset_tzpath([str(tmp_path)])
+    assert ZoneInfo.no_cache("Europe/Vaduz").utcoffset(utc("2026-03-02T00:30:00")) == -timedelta(
+        hours=10
+    )
+    assert local_date(utc("2026-03-02T00:30:00"), "Europe/Vaduz", "zone") == date(2026, 3, 2)
+
+
 @given(instants, zones)
 def test_the_local_date_is_that_of_the_clock_on_the_wall(instant: datetime, zone: str) -> None:
-    offset = instant.astimezone(ZoneInfo(zone)).utcoffset()
+    offset = instant.astimezone(ZoneInfo.no_cache(zone)).utcoffset()
     assert offset is not None
     assert local_date(instant, zone, "zone") == (instant + offset).date()
 

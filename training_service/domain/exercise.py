@@ -1,7 +1,7 @@
 """What an exercise is, and the rules of the progression graph."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
@@ -107,9 +107,14 @@ MAX_CYCLE_NAMED = 20
 """Most exercises of a cycle that an answer names."""
 
 
-def check_progression(edges: Iterable[Edge], difficulty: Mapping[UUID, int]) -> None:
+def check_progression(edges: Collection[Edge], difficulty: Mapping[UUID, int]) -> None:
     """Refuses a graph in which an edge goes down in difficulty or edges close a cycle."""
-    harder: dict[UUID, list[UUID]] = defaultdict(list)
+    check_no_drop(edges, difficulty)
+    check_no_cycle(edges)
+
+
+def check_no_drop(edges: Iterable[Edge], difficulty: Mapping[UUID, int]) -> None:
+    """Refuses an edge that leads from a harder to an easier exercise."""
     for source, target in edges:
         if difficulty[target] < difficulty[source]:
             raise TrainingError(
@@ -117,6 +122,12 @@ def check_progression(edges: Iterable[Edge], difficulty: Mapping[UUID, int]) -> 
                 "a progression must not lead to an easier exercise",
                 metadata={"easier_exercise_id": str(source), "harder_exercise_id": str(target)},
             )
+
+
+def check_no_cycle(edges: Iterable[Edge]) -> None:
+    """Refuses edges that lead back to where they began."""
+    harder: dict[UUID, list[UUID]] = defaultdict(list)
+    for source, target in edges:
         harder[source].append(target)
     cycle = _find_cycle(harder)
     if cycle:

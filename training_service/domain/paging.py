@@ -3,11 +3,15 @@
 import base64
 import binascii
 import json
+from collections.abc import Iterable
 
 from training_service.errors import Reason, TrainingError
 
 DEFAULT_PAGE_SIZE = 50
 MAX_PAGE_SIZE = 1000
+
+MAX_PAGE_BYTES = 3_000_000
+"""Most bytes of records on a page: gRPC clients refuse messages above 4 MiB by default."""
 
 KeyPart = str | int
 
@@ -15,6 +19,18 @@ KeyPart = str | int
 def page_limit(page_size: int) -> int:
     """Returns how many items a page holds: 0 is the default, too many is the most (AIP-158)."""
     return min(page_size or DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE)
+
+
+def fitting_count(sizes_bytes: Iterable[int]) -> int:
+    """Returns how many of the items, one at least, fit on a page together."""
+    total = 0
+    count = 0
+    for size in sizes_bytes:
+        total += size
+        if count and total > MAX_PAGE_BYTES:
+            break
+        count += 1
+    return count
 
 
 def encode_page_token(listing: str, key: tuple[KeyPart, ...]) -> str:
@@ -41,13 +57,14 @@ def decode_page_token(
         found, *key = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
         json.dumps(key, ensure_ascii=False).encode()  # refuses half a surrogate pair
     except (binascii.Error, ValueError, TypeError, RecursionError):
-        raise _invalid() from None
+        raise invalid_page_token() from None
     if found != listing or tuple(type(part) for part in key) != shape:
-        raise _invalid()
+        raise invalid_page_token()
     return tuple(key)
 
 
-def _invalid() -> TrainingError:
+def invalid_page_token() -> TrainingError:
+    """Returns the refusal of a token that this service did not make for the listing."""
     return TrainingError(
         Reason.INVALID_PAGE_TOKEN, "the page token does not belong to a listing with these filters"
     )

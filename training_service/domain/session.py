@@ -15,6 +15,10 @@ LOCAL_DATE_MARGIN = timedelta(days=1)
 """No local date begins or ends further than this from the same date in UTC."""
 
 
+MAX_SETS = 2_000
+"""Most sets of a session, and of a workout: how much a single record may hold."""
+
+
 class RetractionKind(StrEnum):
     """How a session came to count no more."""
 
@@ -70,11 +74,19 @@ def time_zone_names() -> frozenset[str]:
     return frozenset(resources.files("tzdata").joinpath("zones").read_text().split())
 
 
+@cache
+def _time_zone(name: str) -> ZoneInfo:
+    """Returns a time zone of that database, whatever the machine has of its own."""
+    file = resources.files("tzdata").joinpath("zoneinfo", *name.split("/"))
+    with file.open("rb") as stream:
+        return ZoneInfo.from_file(stream, key=name)
+
+
 def local_date(started_at: datetime, time_zone: str, path: str) -> date:
     """Returns the calendar date of an instant in a time zone; `path` is the field of the zone."""
     if time_zone not in time_zone_names():
         raise invalid_field(path, "must be a name of the IANA time zone database")
-    return started_at.astimezone(ZoneInfo(time_zone)).date()
+    return started_at.astimezone(_time_zone(time_zone)).date()
 
 
 def earliest_start(day: date) -> datetime:
@@ -89,6 +101,12 @@ def latest_start(day: date) -> datetime:
     if day == date.max:
         return datetime.max.replace(tzinfo=UTC)
     return datetime(day.year, day.month, day.day, tzinfo=UTC) + LOCAL_DATE_MARGIN
+
+
+def check_set_count(count: int, path: str) -> None:
+    """Refuses more sets than a record may hold; `path` is the field of the exercises."""
+    if count > MAX_SETS:
+        raise invalid_field(path, f"must not have more than {MAX_SETS} sets in all")
 
 
 def check_counted_in_reps(kind: MovementKind, path: str) -> None:

@@ -156,7 +156,7 @@ class KeySet:
         self._location = location
         self._keys: dict[str | None, jwt.PyJWK] = {}
         self._read_at = -KEYS_MAX_AGE_SECONDS
-        self._turn = asyncio.Lock()
+        self._reading: asyncio.Task[None] | None = None
 
     async def find(self, key_id: str | None) -> jwt.PyJWK:
         """Returns the key with this id.
@@ -165,11 +165,13 @@ class KeySet:
         """
         is_known = key_id in self._keys
         oldest_seconds = KEYS_MAX_AGE_SECONDS if is_known else KEYS_MIN_AGE_SECONDS
-        is_being_read = is_known and self._turn.locked()
-        if self._age_seconds() > oldest_seconds and not is_being_read:
-            async with self._turn:
-                if self._age_seconds() > oldest_seconds:
-                    await self._refresh()
+        if time.monotonic() - self._read_at > oldest_seconds:
+            if self._reading is None:
+                # A task of its own: a caller who gives up must not end the reading for all.
+                self._reading = asyncio.create_task(self._refresh())
+                await asyncio.shield(self._reading)
+            elif not is_known:
+                await asyncio.shield(self._reading)
         if not self._keys:
             raise TrainingError(
                 Reason.KEYS_UNAVAILABLE,
@@ -180,9 +182,6 @@ class KeySet:
             raise jwt.InvalidTokenError("unknown key")
         return self._keys[key_id]
 
-    def _age_seconds(self) -> float:
-        return time.monotonic() - self._read_at
-
     async def _refresh(self) -> None:
         try:
             keys = jwt.PyJWKSet.from_json(await asyncio.to_thread(self._read))
@@ -190,8 +189,8 @@ class KeySet:
         except Exception as error:
             # Whatever an issuer in trouble answers: the keys read before stay good.
             logger.warning("keys not read", location=self._location, why=repr(error)[:200])
-        finally:
-            self._read_at = time.monotonic()
+        self._read_at = time.monotonic()
+        self._reading = None
 
     def _read(self) -> str:
         if "://" not in self._location:

@@ -16,7 +16,8 @@ from training_service.domain.exercise import (
     ExerciseState,
     MovementKind,
     check_definition_kept,
-    check_progression,
+    check_no_cycle,
+    check_no_drop,
     exercise_id,
     with_ordered_neighbours,
 )
@@ -147,7 +148,7 @@ class ExerciseServicer(ExerciseServiceServicer):
             check_definition_kept(before, after)
             await _check_neighbours(change, after, "exercise")
             after = with_ordered_neighbours(after)
-            await change.update(after)
+            await change.update(before, after)
             return to_message(after)
 
         return await once(self._exercises.change(), write, pb.Exercise, work)
@@ -171,7 +172,7 @@ class ExerciseServicer(ExerciseServiceServicer):
                     version=before.version + 1,
                     updated_at=write.received_at,
                 )
-                await change.update(after)
+                await change.update(before, after)
             return to_message(after)
 
         return await once(self._exercises.change(), write, pb.Exercise, work)
@@ -207,7 +208,7 @@ def _after(key: tuple[Any, ...] | None) -> ExerciseKey | None:
         return None
     score, difficulty, slug = key
     if not (-(2**31) < score < 2**31 and -(2**15) < difficulty < 2**15) or "\0" in slug:
-        raise TrainingError(Reason.INVALID_PAGE_TOKEN, "the page token was tampered with")
+        raise paging.invalid_page_token()
     return score, difficulty, slug
 
 
@@ -244,7 +245,9 @@ async def _check_neighbours(change: CatalogueChange, exercise: Exercise, path: s
     _check_known(exercise.easier_ids, difficulty, f"{path}.easier_exercise_ids")
     _check_known(exercise.harder_ids, difficulty, f"{path}.harder_exercise_ids")
     kept = [edge for edge in edges if exercise.id not in edge]
-    check_progression([*kept, *edges_of(exercise)], difficulty)
+    own = edges_of(exercise)
+    check_no_drop(own, difficulty)
+    check_no_cycle([*kept, *own])
 
 
 def _check_known(ids: tuple[UUID, ...], known: Mapping[UUID, int], path: str) -> None:

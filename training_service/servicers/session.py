@@ -1,5 +1,6 @@
 """SessionService."""
 
+import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -19,6 +20,7 @@ from training_service.domain.session import (
     SessionFilter,
     check_counted_in_reps,
     check_counted_in_seconds,
+    check_set_count,
     local_date,
 )
 from training_service.errors import Reason, TrainingError, invalid_field
@@ -45,8 +47,8 @@ from training_service.storage.session import (
     unknown_workout,
 )
 
-MAX_PAGE_BYTES = 3_000_000
-"""Most bytes of records on a page: gRPC clients refuse messages above 4 MB by default."""
+MAX_SETS_PER_BATCH = 20_000
+"""How much one call may ask of a process that serves others at the same time."""
 
 COMPLETION = EnumNames(pb.SessionCompletion)
 STATES = {
@@ -97,9 +99,11 @@ class SessionServicer(SessionServiceServicer):
     ) -> pb.BatchLogSessionsResponse:
         scope = athlete_scope(request.external_user_id)
         now = utc_now()
+        _check_batch_size(request)
         results: list[bytes | TrainingError] = []
         drafts: dict[int, _Draft] = {}
         for index, entry in enumerate(request.requests):
+            await asyncio.sleep(0)  # other calls have their turn between sessions
             try:
                 _check_entry(entry, scope)
                 drafts[index] = _Draft(scope, entry.session, entry.request_id, now)
@@ -134,8 +138,8 @@ class SessionServicer(SessionServiceServicer):
             rows: Sequence[StoredSession | SessionSummary]
             stored = await self._sessions.list_full(scope, filters, after, limit + 1)
             rows = stored
-            shown = _within_page_bytes(stored[:limit])
-            response.sessions.extend(map(to_message, shown))
+            count = paging.fitting_count(len(row.record) for row in stored[:limit])
+            response.sessions.extend(map(to_message, stored[:count]))
         else:
             summaries = await self._sessions.list_summaries(scope, filters, after, limit + 1)
             rows = summaries
@@ -160,7 +164,15 @@ class SessionServicer(SessionServiceServicer):
         original_id = named.original_id or named.id
         versions = await self._sessions.list_versions(scope, original_id)
         ordered = _first_to_last(versions, original_id)
-        return pb.ListSessionVersionsResponse(sessions=map(to_message, ordered))
+        listing = listing_digest(request)
+        key = paging.decode_page_token(listing, request.page_token, (int,))
+        begin = max(int(key[0]), 0) if key else 0
+        rest = ordered[begin : begin + paging.page_limit(request.page_size)]
+        end = begin + paging.fitting_count(len(version.record) for version in rest)
+        response = pb.ListSessionVersionsResponse(sessions=map(to_message, ordered[begin:end]))
+        if end < len(ordered):
+            response.next_page_token = paging.encode_page_token(listing, (end,))
+        return response
 
     async def _get(self, scope: Scope, session_id: str) -> StoredSession:
         stored = await self._sessions.get(scope, UUID(session_id))
@@ -191,6 +203,7 @@ class SessionServicer(SessionServiceServicer):
         facts = await self._catalogue.facts(ids)
         batch: dict[int, NewSession] = {}
         for index, draft in drafts.items():
+            await asyncio.sleep(0)
             try:
                 draft.resolve_workout(revisions, all_known=True)
                 batch[index] = draft.finish(facts)
@@ -221,6 +234,7 @@ class _Draft:
         self.message.CopyFrom(given)
         for name in OUTPUT_ONLY:
             self.message.ClearField(name)  # type: ignore[arg-type]
+        check_set_count(sum(len(e.sets) for e in given.exercises), PATH)
         self.workout_id = optional_uuid(given.workout_id)
         self.message.workout_id = str(self.workout_id or "")
         self.started_at = to_datetime(given.start_time, "session.start_time")
@@ -308,6 +322,12 @@ def _check_sets(facts: ExerciseFacts, sets: Iterable[pb.PerformedSet], path: str
         check_volume(facts.movement_kind, performed.target, f"{path}[{index}].target")
 
 
+def _check_batch_size(request: pb.BatchLogSessionsRequest) -> None:
+    sets = sum(len(e.sets) for entry in request.requests for e in entry.session.exercises)
+    if sets > MAX_SETS_PER_BATCH:
+        raise invalid_field("requests", f"must not have more than {MAX_SETS_PER_BATCH} sets in all")
+
+
 def _check_entry(entry: pb.LogSessionRequest, scope: Scope) -> None:
     """Refuses an entry of a batch that breaks the contract or is for another athlete."""
     contract.check(entry)
@@ -371,17 +391,7 @@ def _after(key: tuple[int | str, ...] | None) -> SessionKey | None:
         instant.FromMicroseconds(int(key[0]))
         return to_datetime(instant, "page_token"), UUID(str(key[1]))
     except (ValueError, OverflowError, TrainingError):
-        raise TrainingError(Reason.INVALID_PAGE_TOKEN, "the page token was tampered with") from None
-
-
-def _within_page_bytes(rows: Sequence[StoredSession]) -> Sequence[StoredSession]:
-    """Returns as many of the rows, one at least, as fit on a page."""
-    total = 0
-    for count, row in enumerate(rows):
-        total += len(row.record)
-        if count and total > MAX_PAGE_BYTES:
-            return rows[:count]
-    return rows
+        raise paging.invalid_page_token() from None
 
 
 def to_message(stored: StoredSession) -> pb.Session:

@@ -13,6 +13,7 @@ from training_service import contract
 from training_service.caller import Scope, athlete_scope
 from training_service.domain import paging
 from training_service.domain.ordering import in_given_order
+from training_service.domain.session import check_set_count
 from training_service.domain.workout import NewRevision, WorkoutFilter
 from training_service.errors import FieldViolation, Reason, TrainingError, bad_reference
 from training_service.servicers.convert import (
@@ -83,9 +84,10 @@ class WorkoutServicer(WorkoutServiceServicer):
         limit = paging.page_limit(request.page_size)
         before_id = _uuid_of_token(str(key[0])) if key else None
         page = await self._workouts.list_page(scope, filters, before_id, limit + 1)
-        response = pb.ListWorkoutsResponse(workouts=[to_message(w) for w in page[:limit]])
-        if len(page) > limit:
-            last = str(page[limit - 1].id)
+        count = paging.fitting_count(len(w.record) for w in page[:limit])
+        response = pb.ListWorkoutsResponse(workouts=[to_message(w) for w in page[:count]])
+        if len(page) > count:
+            last = str(page[count - 1].id)
             response.next_page_token = paging.encode_page_token(listing, (last,))
         return response
 
@@ -153,11 +155,12 @@ class WorkoutServicer(WorkoutServiceServicer):
         page = await self._workouts.list_revisions(scope, workout_id, before, limit + 1)
         if not page:
             await self._get(scope, workout_id)
+        count = paging.fitting_count(len(r.record) for r in page[:limit])
         response = pb.ListWorkoutRevisionsResponse(
-            revisions=[pb.Workout.FromString(r.record) for r in page[:limit]]
+            revisions=[pb.Workout.FromString(r.record) for r in page[:count]]
         )
-        if len(page) > limit:
-            last = page[limit - 1].revision
+        if len(page) > count:
+            last = page[count - 1].revision
             response.next_page_token = paging.encode_page_token(listing, (last,))
         return response
 
@@ -266,6 +269,7 @@ def _check_exercises(
 ) -> None:
     """Refuses unknown exercises, deprecated ones that are not allowed, and a volume that does not
     fit the exercise."""
+    check_set_count(sum(e.sets * len(_sides(e)) for e in exercises), PATH)
     ids = [UUID(e.exercise_id) for e in exercises]
     check_exercises_known(ids, facts, PATH)
     for index, (id, exercise) in enumerate(zip(ids, exercises, strict=True)):
@@ -320,12 +324,12 @@ def _uuid_of_token(text: str) -> UUID:
     try:
         return UUID(text)
     except ValueError:
-        raise TrainingError(Reason.INVALID_PAGE_TOKEN, "the page token was tampered with") from None
+        raise paging.invalid_page_token() from None
 
 
 def _revision_of_token(number: int) -> int:
     if not 0 < number < LATEST_REVISION:
-        raise TrainingError(Reason.INVALID_PAGE_TOKEN, "the page token was tampered with")
+        raise paging.invalid_page_token()
     return number
 
 
@@ -404,15 +408,17 @@ def draft_session(workout: pb.Workout) -> session_pb2.Session:
             order=prescribed.order,
             superset_group=prescribed.superset_group,
         )
-        sides = (
-            (set_pb2.SIDE_LEFT, set_pb2.SIDE_RIGHT)
-            if prescribed.per_side
-            else (set_pb2.SIDE_UNSPECIFIED,)
-        )
         for _ in range(prescribed.sets):
-            for side in sides:
+            for side in _sides(prescribed):
                 exercise.sets.add(kind=prescribed.kind, side=side, target=_target(prescribed))
     return draft
+
+
+def _sides(prescribed: pb.WorkoutExercise) -> Sequence["set_pb2.Side.ValueType"]:
+    """Returns the sides that each set is done on."""
+    if prescribed.per_side:
+        return (set_pb2.SIDE_LEFT, set_pb2.SIDE_RIGHT)
+    return (set_pb2.SIDE_UNSPECIFIED,)
 
 
 def _target(prescribed: pb.WorkoutExercise) -> set_pb2.SetTarget:

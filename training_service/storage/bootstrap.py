@@ -8,7 +8,7 @@ import psycopg
 from psycopg import sql
 from sqlalchemy import make_url
 
-from training_service.domain.exercise import Exercise
+from training_service.domain.exercise import Exercise, check_progression
 from training_service.settings import Settings
 from training_service.storage.database import Database
 from training_service.storage.exercise import ExerciseRepository
@@ -33,8 +33,9 @@ async def seed_catalogue(
 ) -> int:
     """Adds those of the exercises that are missing and returns how many they were.
 
-    What is there stays as it is: an administrator may have changed it. All or nothing; `progress`
-    is called for each exercise looked at.
+    What is there stays as it is: an administrator may have changed it. All or nothing: refused, as
+    a change through the service would be, when the progression graph would not stay sound.
+    `progress` is called for each exercise looked at.
     """
     database = Database(settings, url)
     await database.open()
@@ -49,6 +50,8 @@ async def seed_catalogue(
             for exercise in missing:
                 await change.insert_edges(exercise)
             if missing:
+                # An administrator may have changed what the new edges lead to.
+                check_progression(*await change.graph())
                 await change.announce()
             for _ in known:
                 progress()

@@ -27,6 +27,13 @@ ROLLBACK_TIMEOUT_SECONDS = 2.0
 
 Parameters = Mapping[str, Any]
 
+_NOT_AS_MIGRATED = (
+    errors.UndefinedTable,
+    errors.UndefinedColumn,
+    errors.InvalidSchemaName,
+    errors.InsufficientPrivilege,
+)
+
 
 class Transaction:
     """Statements of one open transaction, on a pipeline."""
@@ -68,7 +75,9 @@ class Database:
 
     def __init__(self, settings: Settings, url: str) -> None:
         self._role = settings.database_role
-        options = f"-c statement_timeout={int(settings.statement_timeout_seconds * 1000)}"
+        # Poolers refuse start-up options: behind one, the timeout is the login's own setting.
+        milliseconds = int(settings.statement_timeout_seconds * 1000)
+        options = {"options": f"-c statement_timeout={milliseconds}"} if self._role else {}
         self._pool = AsyncConnectionPool[AsyncConnection[Any]](
             url,
             min_size=settings.pool_min_size,
@@ -79,7 +88,7 @@ class Database:
             check=None,
             # A database that is away is tried again soon after it returns, not minutes later.
             reconnect_timeout=5.0,
-            kwargs={"autocommit": True, "options": options, "application_name": "training-service"},
+            kwargs={"autocommit": True, "application_name": "training-service", **options},
         )
 
     async def open(self) -> None:
@@ -189,5 +198,8 @@ def _refusal(error: errors.Error) -> TrainingError | None:
         error, errors.OperationalError | errors.InterfaceError | errors.ReadOnlySqlTransaction
     ):
         logger.warning("database unavailable", why=type(error).__name__)
+        return database_unavailable()
+    if isinstance(error, _NOT_AS_MIGRATED):
+        logger.error("the schema is not what this version needs", why=str(error).partition("\n")[0])
         return database_unavailable()
     return None

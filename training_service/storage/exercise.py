@@ -220,6 +220,11 @@ _INSERT_EDGE = prepare_command(
     .values({c.name: parameter(c.name, c) for c in exercise_edges.c})
     .on_conflict_do_nothing()
 )
+_TOUCH = prepare_command(
+    update(exercises)
+    .where(exercises.c.id == any_(bindparam("ids", type_=ARRAY(Uuid))))
+    .values(version=exercises.c.version + 1, updated_at=parameter("now", exercises.c.updated_at))
+)
 _MARK_IN_USE = prepare_command(
     update(exercises)
     .where(
@@ -295,7 +300,7 @@ class ExerciseRepository:
                 yield CatalogueChange(transaction)
         except errors.UniqueViolation:
             raise TrainingError(
-                Reason.EXERCISE_ALREADY_EXISTS, "there is an exercise with this slug"
+                Reason.EXERCISE_ALREADY_EXISTS, "another exercise has this slug, or had it once"
             ) from None
 
 
@@ -361,6 +366,7 @@ class CatalogueChange:
         """Adds an exercise with its edges."""
         await self.insert_alone(exercise)
         await self.insert_edges(exercise)
+        await self._touch(neighbours_of(exercise), exercise.updated_at)
 
     async def insert_alone(self, exercise: Exercise) -> None:
         """Adds an exercise without its edges, whose other ends may not be there yet."""
@@ -373,11 +379,23 @@ class CatalogueChange:
                 _INSERT_EDGE, {"easier_id": easier, "harder_id": harder}
             )
 
-    async def update(self, exercise: Exercise) -> None:
+    async def update(self, before: Exercise, after: Exercise) -> None:
         """Replaces an exercise and its edges."""
-        await self._transaction.execute(_UPDATE, _values(exercise))
-        await self._transaction.execute(_DELETE_EDGES, {"id": exercise.id})
-        await self.insert_edges(exercise)
+        await self._transaction.execute(_UPDATE, _values(after))
+        await self._transaction.execute(_DELETE_EDGES, {"id": after.id})
+        await self.insert_edges(after)
+        changed = neighbours_of(before) ^ neighbours_of(after)
+        await self._touch(changed, after.updated_at)
+
+    async def _touch(self, ids: set[UUID], now: datetime | None) -> None:
+        """Raises the versions of exercises that gained or lost an edge: it is part of them."""
+        if ids:
+            await self._transaction.execute(_TOUCH, {"ids": list(ids), "now": now})
+
+
+def neighbours_of(exercise: Exercise) -> set[UUID]:
+    """Returns the other ends of an exercise's edges."""
+    return {*exercise.easier_ids, *exercise.harder_ids}
 
 
 def edges_of(exercise: Exercise) -> list[Edge]:
@@ -413,7 +431,8 @@ class Catalogue:
         self._facts: dict[UUID, ExerciseFacts] = {}
         self._version = -1
         self._checked_at = -REFRESH_SECONDS
-        self._turn = asyncio.Lock()
+        self._refreshing = asyncio.Lock()
+        self._freezing = asyncio.Lock()
 
     async def facts(
         self, ids: Iterable[UUID], *, max_age_seconds: float = REFRESH_SECONDS
@@ -438,28 +457,28 @@ class Catalogue:
         fresh = [id for id, fact in facts.items() if not fact.in_use]
         if not fresh:
             return
-        async with self._turn:
-            # The update's row locks wait for a change of a definition, or hold it off.
-            async with self._database.transaction(None) as transaction:
-                await transaction.execute(_MARK_IN_USE, {"ids": fresh, "now": now})
+        # The update's row locks wait for a change of a definition, or hold it off.
+        async with self._freezing, self._database.transaction(None) as transaction:
+            await transaction.execute(_MARK_IN_USE, {"ids": fresh, "now": now})
+        async with self._refreshing:
             await self._load()
         if any(self._facts[id].movement_kind != facts[id].movement_kind for id in fresh):
             raise TrainingError(Reason.CONFLICT, "an exercise was being changed")
 
-    def _is_older_than(self, seconds: float) -> bool:
-        return time.monotonic() - self._checked_at > seconds
-
     async def _refresh(self, max_age_seconds: float) -> None:
-        if not self._is_older_than(max_age_seconds):
+        """Asks the database for changes, unless it was asked since the oldest acceptable time."""
+        oldest = time.monotonic() - max_age_seconds
+        if self._checked_at >= oldest:
             return
-        async with self._turn:
-            if not self._is_older_than(max_age_seconds):
-                return  # another call did it while this one waited
+        async with self._refreshing:
+            if self._checked_at >= oldest:
+                return  # another call asked while this one waited
+            asked_at = time.monotonic()
             [version] = await self._database.read_shared(_VERSION, {})
             if version != self._version:
                 await self._load()
             self._version = version
-            self._checked_at = time.monotonic()
+            self._checked_at = asked_at
 
     async def _load(self) -> None:
         facts = await self._database.read_shared(_FACTS, {})

@@ -7,8 +7,9 @@ from pathlib import Path
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
+from alembic.util import CommandError
 from sqlalchemy import Connection, create_engine, make_url, text
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.pool import NullPool
 
 import migrations
@@ -20,6 +21,10 @@ LOCK_TIMEOUT_SECONDS = 5
 
 STATEMENT_TIMEOUT_SECONDS = 600
 ADVISORY_LOCK = 0x7472_6169_6E69_6E67  # "training" in ASCII
+
+
+class MigrationError(Exception):
+    """A migration could not be run; nothing of it remains."""
 
 
 def _config() -> Config:
@@ -38,20 +43,25 @@ def head_revision() -> str:
 def migrate(url: str, revision: str = "head") -> None:
     """Upgrades, or downgrades, to a revision: "head", "base" or one's id.
 
-    Only one such call at a time works on a database; another waits for it.
+    Raises MigrationError for an unknown revision, and when a lock or the time runs out. Only one
+    such call at a time works on a database; another waits for it.
     """
-    with _connect(url) as connection:
+    with connect(url) as connection:
         config = _config()
         config.attributes["connection"] = connection
         current = _current(connection)
-        if revision == "base" or (current and revision in _earlier_than(current)):
-            command.downgrade(config, revision)
-        else:
-            command.upgrade(config, revision)
+        try:
+            if revision == "base" or (current and revision in earlier_revisions(current)):
+                command.downgrade(config, revision)
+            else:
+                command.upgrade(config, revision)
+        except (CommandError, DBAPIError) as error:
+            raise MigrationError(str(error)) from error
 
 
 @contextmanager
-def _connect(url: str) -> Iterator[Connection]:
+def connect(url: str) -> Iterator[Connection]:
+    """Yields a connection for migrations, which has the database to itself among them."""
     engine = create_engine(
         make_url(url).set(drivername="postgresql+psycopg"),
         poolclass=NullPool,
@@ -80,14 +90,7 @@ def _current(connection: Connection) -> str | None:
     return current
 
 
-def _earlier_than(revision: str) -> set[str]:
+def earlier_revisions(revision: str) -> frozenset[str]:
+    """Returns the revisions that come before one."""
     script = ScriptDirectory.from_config(_config())
-    return {r.revision for r in script.walk_revisions("base", revision)} - {revision}
-
-
-def is_earlier_revision(revision: str) -> bool:
-    """Whether a revision comes before the one this version of the service needs.
-
-    One that is unknown here comes from a later version: it only added to the schema.
-    """
-    return revision in _earlier_than(head_revision())
+    return frozenset(r.revision for r in script.walk_revisions("base", revision)) - {revision}

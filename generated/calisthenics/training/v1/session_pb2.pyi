@@ -302,7 +302,7 @@ class Session(_message.Message):
 
     @_builtins.property
     def exercises(self) -> _containers.RepeatedCompositeFieldContainer[Global___SessionExercise]:
-        """In the order they were done."""
+        """In the order they were done; 2,000 sets at most in all."""
 
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
@@ -402,7 +402,7 @@ class BatchLogSessionsRequest(_message.Message):
     """Whether one that is refused keeps all from being stored."""
     @_builtins.property
     def requests(self) -> _containers.RepeatedCompositeFieldContainer[Global___LogSessionRequest]:
-        """The sessions. Their `external_user_id` must be empty or that of the batch. Each is checked on
+        """The sessions, with 20,000 sets at most in all. Their `external_user_id` must be empty or that of the batch. Each is checked on
         its own, and answered on its own.
         """
 
@@ -687,19 +687,27 @@ class ListSessionVersionsRequest(_message.Message):
 
     EXTERNAL_USER_ID_FIELD_NUMBER: _builtins.int
     SESSION_ID_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     external_user_id: _builtins.str
     """Whose data: the athlete's id; empty is the caller's own."""
     session_id: _builtins.str
     """Id of any version."""
+    page_size: _builtins.int
+    """Most versions on a page; 0 is 50, above 1,000 is taken as 1,000."""
+    page_token: _builtins.str
+    """From the previous page; all other fields must be as they were."""
     def __init__(
         self,
         *,
         external_user_id: _builtins.str = ...,
         session_id: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["external_user_id", b"external_user_id", "session_id", b"session_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["external_user_id", b"external_user_id", "page_size", b"page_size", "page_token", b"page_token", "session_id", b"session_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -712,18 +720,24 @@ class ListSessionVersionsResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     SESSIONS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """For the next page; empty on the last."""
     @_builtins.property
     def sessions(self) -> _containers.RepeatedCompositeFieldContainer[Global___Session]:
-        """First to last."""
+        """First to last. The page may hold fewer than asked for, to stay within 3 MB, without being the
+        last.
+        """
 
     def __init__(
         self,
         *,
         sessions: _abc.Iterable[Global___Session] | None = ...,
+        next_page_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["sessions", b"sessions"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "sessions", b"sessions"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -111,7 +111,8 @@ class SessionServiceServicer:
 
     def ListSessions(self, request, context):
         """Lists sessions by start time. Pages stay in step while new sessions arrive: none that was there
-        when paging began is skipped or shown twice.
+        when paging began is skipped or shown twice for it. One that is amended to another start time
+        between pages is found where it then belongs.
 
         Errors: INVALID_PAGE_TOKEN.
         """
@@ -141,10 +142,10 @@ class SessionServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListSessionVersions(self, request, context):
-        """Returns all versions of a session, first to last, whichever of them is named. At most one of
-        them is current.
+        """Lists all versions of a session, first to last, whichever of them is named. At most one of them
+        is current.
 
-        Errors: SESSION_NOT_FOUND.
+        Errors: SESSION_NOT_FOUND, INVALID_PAGE_TOKEN.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

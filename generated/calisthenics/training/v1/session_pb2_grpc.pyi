@@ -56,7 +56,8 @@ class SessionServiceStub:
     """
     ListSessions: _grpc.UnaryUnaryMultiCallable[_session_pb2.ListSessionsRequest, _session_pb2.ListSessionsResponse]
     """Lists sessions by start time. Pages stay in step while new sessions arrive: none that was there
-    when paging began is skipped or shown twice.
+    when paging began is skipped or shown twice for it. One that is amended to another start time
+    between pages is found where it then belongs.
 
     Errors: INVALID_PAGE_TOKEN.
     """
@@ -74,10 +75,10 @@ class SessionServiceStub:
     Errors: SESSION_NOT_FOUND, SESSION_NOT_CURRENT, REQUEST_ID_REUSED.
     """
     ListSessionVersions: _grpc.UnaryUnaryMultiCallable[_session_pb2.ListSessionVersionsRequest, _session_pb2.ListSessionVersionsResponse]
-    """Returns all versions of a session, first to last, whichever of them is named. At most one of
-    them is current.
+    """Lists all versions of a session, first to last, whichever of them is named. At most one of them
+    is current.
 
-    Errors: SESSION_NOT_FOUND.
+    Errors: SESSION_NOT_FOUND, INVALID_PAGE_TOKEN.
     """
 
 @_typing.type_check_only
@@ -108,7 +109,8 @@ class SessionServiceAsyncStub(SessionServiceStub):
     """
     ListSessions: _aio.UnaryUnaryMultiCallable[_session_pb2.ListSessionsRequest, _session_pb2.ListSessionsResponse]  # type: ignore[assignment]
     """Lists sessions by start time. Pages stay in step while new sessions arrive: none that was there
-    when paging began is skipped or shown twice.
+    when paging began is skipped or shown twice for it. One that is amended to another start time
+    between pages is found where it then belongs.
 
     Errors: INVALID_PAGE_TOKEN.
     """
@@ -126,10 +128,10 @@ class SessionServiceAsyncStub(SessionServiceStub):
     Errors: SESSION_NOT_FOUND, SESSION_NOT_CURRENT, REQUEST_ID_REUSED.
     """
     ListSessionVersions: _aio.UnaryUnaryMultiCallable[_session_pb2.ListSessionVersionsRequest, _session_pb2.ListSessionVersionsResponse]  # type: ignore[assignment]
-    """Returns all versions of a session, first to last, whichever of them is named. At most one of
-    them is current.
+    """Lists all versions of a session, first to last, whichever of them is named. At most one of them
+    is current.
 
-    Errors: SESSION_NOT_FOUND.
+    Errors: SESSION_NOT_FOUND, INVALID_PAGE_TOKEN.
     """
 
 class SessionServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -181,7 +183,8 @@ class SessionServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_session_pb2.ListSessionsResponse, _abc.Awaitable[_session_pb2.ListSessionsResponse]]:
         """Lists sessions by start time. Pages stay in step while new sessions arrive: none that was there
-        when paging began is skipped or shown twice.
+        when paging began is skipped or shown twice for it. One that is amended to another start time
+        between pages is found where it then belongs.
 
         Errors: INVALID_PAGE_TOKEN.
         """
@@ -217,10 +220,10 @@ class SessionServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _session_pb2.ListSessionVersionsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_session_pb2.ListSessionVersionsResponse, _abc.Awaitable[_session_pb2.ListSessionVersionsResponse]]:
-        """Returns all versions of a session, first to last, whichever of them is named. At most one of
-        them is current.
+        """Lists all versions of a session, first to last, whichever of them is named. At most one of them
+        is current.
 
-        Errors: SESSION_NOT_FOUND.
+        Errors: SESSION_NOT_FOUND, INVALID_PAGE_TOKEN.
         """
 
 def add_SessionServiceServicer_to_server(servicer: SessionServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -144,7 +144,7 @@ class Workout(_message.Message):
     """
     @_builtins.property
     def exercises(self) -> _containers.RepeatedCompositeFieldContainer[Global___WorkoutExercise]:
-        """In the order they are done."""
+        """In the order they are done; 2,000 sets at most in all, those of `per_side` counted twice."""
 
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
@@ -292,7 +292,7 @@ class ListWorkoutsResponse(_message.Message):
     """For the next page; empty on the last."""
     @_builtins.property
     def workouts(self) -> _containers.RepeatedCompositeFieldContainer[Global___Workout]:
-        """The page."""
+        """The page. It may hold fewer than asked for, to stay within 3 MB, without being the last."""
 
     def __init__(
         self,
@@ -466,7 +466,7 @@ class ListWorkoutRevisionsResponse(_message.Message):
     """For the next page; empty on the last."""
     @_builtins.property
     def revisions(self) -> _containers.RepeatedCompositeFieldContainer[Global___Workout]:
-        """The page."""
+        """The page. It may hold fewer than asked for, to stay within 3 MB, without being the last."""
 
     def __init__(
         self,
