@@ -103,9 +103,11 @@ class ExerciseServicer(ExerciseServiceServicer):
         key = paging.decode_page_token(listing, request.page_token, (int, int, str))
         limit = paging.page_limit(request.page_size)
         page = await self._exercises.list_page(_filter(request), _after(key), limit + 1)
-        response = pb.ListExercisesResponse(exercises=[to_message(e) for e, _ in page[:limit]])
-        if len(page) > limit:
-            response.next_page_token = paging.encode_page_token(listing, page[limit - 1][1])
+        exercises = [to_message(exercise) for exercise, _ in page[:limit]]
+        count = paging.fitting_count(exercise.ByteSize() for exercise in exercises)
+        response = pb.ListExercisesResponse(exercises=exercises[:count])
+        if len(page) > count:
+            response.next_page_token = paging.encode_page_token(listing, page[count - 1][1])
         return response
 
     async def CreateExercise(self, request: pb.CreateExerciseRequest, context: Any) -> pb.Exercise:

@@ -490,7 +490,7 @@ class BatchGetExercisesRequest(_message.Message):
     EXERCISES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def exercises(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Ids or slugs."""
+        """Ids or slugs, 100 at most."""
 
     def __init__(
         self,
@@ -620,7 +620,7 @@ class ListExercisesResponse(_message.Message):
     """For the next page; empty on the last."""
     @_builtins.property
     def exercises(self) -> _containers.RepeatedCompositeFieldContainer[Global___Exercise]:
-        """The page."""
+        """The page. It may hold fewer than asked for, to stay within 3 MB, without being the last."""
 
     def __init__(
         self,
