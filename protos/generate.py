@@ -21,6 +21,8 @@ PROTOS = Path(__file__).resolve().parent
 GENERATED = PROTOS.parent / "generated"
 IMAGE = GENERATED / "training.binpb"
 VALIDATE = "buf/validate/validate.proto"
+# No contract imports it, but refusals carry it: a gateway needs it to write them as JSON.
+ERROR_DETAILS = "google/rpc/error_details.proto"
 
 
 def run_protoc(*arguments: str) -> None:
@@ -52,6 +54,7 @@ def build_image(contracts: list[str], image: Path) -> None:
             "--include_imports",
             "--include_source_info",
             f"--descriptor_set_out={image}",
+            ERROR_DETAILS,
             *contracts,
         )
 
