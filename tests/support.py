@@ -250,12 +250,14 @@ class Queries:
 
     @property
     def data(self) -> list[str]:
-        """The statements, without BEGIN, SET and COMMIT, the health check and the catalogue."""
+        """The statements, without BEGIN, SET and COMMIT, health checks and the catalogue."""
         return [
             q
             for q in self.sql
             if re.match(r"\s*(SELECT|INSERT|UPDATE|DELETE)", q)
-            and not re.search(r"alembic_version|catalogue_state|FROM training\.exercises", q)
+            and not re.search(
+                r"alembic_version|pg_roles|catalogue_state|FROM training\.exercises", q
+            )
         ]
 
 

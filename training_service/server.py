@@ -59,6 +59,7 @@ class TrainingServer:
         self._outdated_revisions = earlier_revisions(self._expected_revision)
         self._monitor: asyncio.Task[None] | None = None
         self._serving = asyncio.Event()
+        self._has_checked_role = False
         self._server = grpc.aio.server(
             interceptors=[InterceptorChain(settings, make_authenticator(settings))],
             options=_options(settings),
@@ -150,18 +151,25 @@ class TrainingServer:
         """
         try:
             revision = await database_revision(self._database)
-            excess = await excess_privileges(self._database)
+            if not self._has_checked_role:
+                await self._check_role()
+        except SettingsError:
+            raise
         except TrainingError as error:
             return error.message
         except Exception:
             logger.exception("health check failed")
             return "the health check failed"
-        if excess:
-            raise SettingsError(f"TRAINING_DATABASE_ROLE: {excess}")
         # A revision unknown here comes from a later version: it only added to the schema.
         if revision is None or revision in self._outdated_revisions:
             return f"the schema is at revision {revision}, {self._expected_revision} is needed"
         return None
+
+    async def _check_role(self) -> None:
+        excess = await excess_privileges(self._database)
+        if excess:
+            raise SettingsError(f"TRAINING_DATABASE_ROLE: {excess}")
+        self._has_checked_role = True
 
 
 def _options(settings: Settings) -> list[tuple[str, int]]:

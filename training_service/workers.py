@@ -31,7 +31,12 @@ def run_here(settings: Settings, url: str, on_ready: Callable[[int], None]) -> N
 
     from training_service.server import run
 
-    uvloop.run(run(settings, url, on_ready))
+    try:
+        uvloop.run(run(settings, url, on_ready))
+    finally:
+        # Being told twice must not keep the embedded database from being stopped in order.
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_IGN)
 
 
 class Supervisor:

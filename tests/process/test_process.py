@@ -109,7 +109,7 @@ def test_a_drain_finishes_what_is_under_way_and_takes_nothing_new(
             eventually(lambda: _is_refused(service.address))
             connection.rollback()
         assert under_way.result().state == pb.SESSION_STATE_CURRENT
-        assert service.stop() == 0
+        assert service.process.wait(30) == 0
 
 
 def _is_waiting(url: str) -> bool:

@@ -57,7 +57,7 @@ def rpcs(*levels: str) -> Any:
 
 def statements(queries: Queries) -> list[str]:
     """Returns all SQL but that of the health check and of new connections."""
-    return [q for q in queries.sql if not re.search("alembic_version|SET ROLE", q)]
+    return [q for q in queries.sql if not re.search("alembic_version|pg_roles|SET ROLE", q)]
 
 
 @pytest.fixture
