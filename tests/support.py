@@ -29,6 +29,9 @@ from training_service.domain.exercise import exercise_id
 from training_service.server import TrainingServer
 from training_service.settings import Settings
 
+HOUSEKEEPING = r"alembic_version|pg_roles|catalogue_state|FROM training\.exercises"
+"""Statements that no call sends: health checks, and what is remembered of the catalogue."""
+
 PULL_UP = str(exercise_id("pull-up"))
 PUSH_UP = str(exercise_id("push-up"))
 L_SIT = str(exercise_id("l-sit"))  # isometric
