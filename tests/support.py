@@ -258,9 +258,7 @@ class Queries:
             q
             for q in self.sql
             if re.match(r"\s*(SELECT|INSERT|UPDATE|DELETE)", q)
-            and not re.search(
-                r"alembic_version|pg_roles|catalogue_state|FROM training\.exercises", q
-            )
+            and not re.search(HOUSEKEEPING, q)
         ]
 
 
