@@ -4,8 +4,6 @@ The database is shared, so a test that writes adds exercises of its own, in a fa
 and links them to one another only; what is said of the catalogue leaves such exercises aside.
 """
 
-import base64
-import json
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +17,16 @@ from calisthenics.training.v1 import session_pb2, workout_pb2
 from google.protobuf.field_mask_pb2 import FieldMask
 
 from tests.conftest import seed
-from tests.support import PULL_UP, Athlete, a_session, a_workout, at, refused, running_service
+from tests.support import (
+    PULL_UP,
+    Athlete,
+    a_session,
+    a_workout,
+    at,
+    forged_token,
+    refused,
+    running_service,
+)
 from training_service.catalogue import load_catalogue
 from training_service.domain.exercise import Exercise, exercise_id
 from training_service.storage.migrations import migrate
@@ -117,12 +124,6 @@ def two_page_token(athlete: Athlete, **filters: Any) -> str:
     token: str = athlete.exercises.ListExercises(request).next_page_token
     assert token
     return token
-
-
-def forged(token: str, *key: Any) -> str:
-    """Returns a token of the same listing with another sort key."""
-    listing = json.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))[0]
-    return base64.urlsafe_b64encode(json.dumps([listing, *key]).encode()).decode().rstrip("=")
 
 
 # Reading
@@ -577,7 +578,7 @@ def test_a_page_token_that_is_garbage_is_refused(alice: Athlete, token: str) -> 
 def test_a_page_token_that_was_tampered_with_is_refused(
     alice: Athlete, key: tuple[Any, ...]
 ) -> None:
-    token = forged(two_page_token(alice), *key)
+    token = forged_token(two_page_token(alice), *key)
     with refused("INVALID_PAGE_TOKEN", Code.INVALID_ARGUMENT):
         alice.exercises.ListExercises(pb.ListExercisesRequest(page_token=token))
 

@@ -2,7 +2,6 @@
 and goes on serving."""
 
 import base64
-import json
 import socket
 import struct
 import uuid
@@ -43,6 +42,7 @@ from tests.support import (
     RunningService,
     a_session,
     a_workout,
+    forged_token,
     refused,
     running_service,
 )
@@ -378,13 +378,6 @@ def test_the_answer_to_very_many_mistakes_fits_into_metadata(service: RunningSer
     assert sum(32 + len(key) + len(value) for key, value in trailers) < 7000
 
 
-def retoken(token: str, *key: object) -> str:
-    """Returns a page token of the same listing with another key."""
-    listing, *_ = json.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
-    text = json.dumps([listing, *key])
-    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
-
-
 HUGE = 10**40
 
 
@@ -397,7 +390,7 @@ def test_a_forged_token_of_the_sessions_is_refused(key: tuple[object, ...], alic
     alice.log()
     alice.log()
     request = session_pb2.ListSessionsRequest(page_size=1)
-    request.page_token = retoken(alice.sessions.ListSessions(request).next_page_token, *key)
+    request.page_token = forged_token(alice.sessions.ListSessions(request).next_page_token, *key)
     with refused("INVALID_PAGE_TOKEN", grpc.StatusCode.INVALID_ARGUMENT):
         alice.sessions.ListSessions(request)
 
@@ -407,7 +400,7 @@ def test_a_forged_token_of_the_workouts_is_refused(key: tuple[object, ...], alic
     alice.create_workout()
     alice.create_workout()
     request = workout_pb2.ListWorkoutsRequest(page_size=1)
-    request.page_token = retoken(alice.workouts.ListWorkouts(request).next_page_token, *key)
+    request.page_token = forged_token(alice.workouts.ListWorkouts(request).next_page_token, *key)
     with refused("INVALID_PAGE_TOKEN", grpc.StatusCode.INVALID_ARGUMENT):
         alice.workouts.ListWorkouts(request)
 
@@ -436,7 +429,7 @@ def test_a_forged_token_of_the_revisions_is_refused(
     alice.workouts.UpdateWorkout(change)
     request = workout_pb2.ListWorkoutRevisionsRequest(workout_id=workout.id, page_size=1)
     token = alice.workouts.ListWorkoutRevisions(request).next_page_token
-    request.page_token = retoken(token, *key)
+    request.page_token = forged_token(token, *key)
     with refused("INVALID_PAGE_TOKEN", grpc.StatusCode.INVALID_ARGUMENT):
         alice.workouts.ListWorkoutRevisions(request)
 
@@ -456,7 +449,7 @@ def test_a_forged_token_of_the_exercises_is_refused(
     key: tuple[object, ...], alice: Athlete
 ) -> None:
     request = exercise_pb2.ListExercisesRequest(page_size=1, query="pull")
-    request.page_token = retoken(alice.exercises.ListExercises(request).next_page_token, *key)
+    request.page_token = forged_token(alice.exercises.ListExercises(request).next_page_token, *key)
     with refused("INVALID_PAGE_TOKEN", grpc.StatusCode.INVALID_ARGUMENT):
         alice.exercises.ListExercises(request)
 

@@ -1,7 +1,5 @@
 """SessionService over a real channel; batches have a file of their own."""
 
-import base64
-import json
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,6 +23,7 @@ from tests.support import (
     a_session,
     at,
     eventually,
+    forged_token,
     refused,
 )
 
@@ -105,12 +104,6 @@ def rows(owner: psycopg.Connection, athlete: Athlete) -> tuple[int, ...]:
         f"(SELECT count(*) FROM training.{t} WHERE external_user_id = %(id)s)" for t in TABLES
     )
     return owner.execute(f"SELECT {counts}", {"id": athlete.id}).fetchone() or ()
-
-
-def forged_token(token: str, *key: object) -> str:
-    """Returns a token of the same listing with another sort key."""
-    listing = json.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))[0]
-    return base64.urlsafe_b64encode(json.dumps([listing, *key]).encode()).decode().rstrip("=")
 
 
 @contextmanager

@@ -1,7 +1,5 @@
 """WorkoutService over a real channel."""
 
-import base64
-import json
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -31,6 +29,7 @@ from tests.support import (
     a_workout,
     at,
     eventually,
+    forged_token,
     refused,
 )
 
@@ -133,12 +132,6 @@ def exercise_rows(owner: psycopg.Connection, workout_id: str) -> list[tuple[int,
         "WHERE workout_id = %s ORDER BY position"
     )
     return list(owner.execute(query, [workout_id]))
-
-
-def forged_token(token: str, *key: object) -> str:
-    """Returns a token of the same listing with another sort key."""
-    listing = json.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))[0]
-    return base64.urlsafe_b64encode(json.dumps([listing, *key]).encode()).decode().rstrip("=")
 
 
 WAITING = """
