@@ -11,8 +11,9 @@ from calisthenics.training.v1 import (
     session_pb2,
     workout_pb2,
 )
+from google.api import field_behavior_pb2
 from google.protobuf.any_pb2 import Any
-from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
+from google.protobuf.descriptor import Descriptor, MethodDescriptor, ServiceDescriptor
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
@@ -74,6 +75,16 @@ def access_levels() -> dict[str, Method]:
         path = f"/{method.containing_service.full_name}/{method.name}"
         found[path] = Method(path, access)
     return found
+
+
+def output_only_fields(message: Descriptor) -> tuple[str, ...]:
+    """Returns the fields of a message that only the service sets."""
+    behaviors = field_behavior_pb2.field_behavior
+    return tuple(
+        field.name
+        for field in message.fields
+        if field_behavior_pb2.OUTPUT_ONLY in field.GetOptions().Extensions[behaviors]
+    )
 
 
 _validator = Validator()

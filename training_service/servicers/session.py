@@ -13,7 +13,7 @@ from calisthenics.training.v1.session_pb2_grpc import SessionServiceServicer
 from training_service import contract
 from training_service.caller import Scope, athlete_scope
 from training_service.domain import paging
-from training_service.domain.ordering import in_given_order
+from training_service.domain.ordering import check_orders
 from training_service.domain.session import (
     NewSession,
     RetractionKind,
@@ -56,17 +56,7 @@ STATES = {
     RetractionKind.SUPERSEDED.value: pb.SESSION_STATE_SUPERSEDED,
     RetractionKind.VOIDED.value: pb.SESSION_STATE_VOIDED,
 }
-OUTPUT_ONLY = (
-    "id",
-    "external_user_id",
-    "local_date",
-    "create_time",
-    "supersedes_session_id",
-    "state",
-    "superseded_by_session_id",
-    "retract_time",
-    "retract_reason",
-)
+OUTPUT_ONLY = contract.output_only_fields(pb.Session.DESCRIPTOR)
 
 PATH = "session.exercises"
 
@@ -82,15 +72,16 @@ class SessionServicer(SessionServiceServicer):
 
     async def LogSession(self, request: pb.LogSessionRequest, context: Any) -> pb.Session:
         scope = athlete_scope(request.external_user_id)
-        draft = _Draft(scope, request.session, request.request_id, utc_now())
+        sent = digest("log", request.session)
+        draft = _Draft(scope, request.session, request.request_id, sent, utc_now())
         new = await self._complete(draft)
         return pb.Session.FromString(await self._sessions.log(scope, new))
 
     async def AmendSession(self, request: pb.AmendSessionRequest, context: Any) -> pb.Session:
         scope = athlete_scope(request.external_user_id)
         superseded = await self._get(scope, request.session_id)
-        draft = _Draft(scope, request.session, request.request_id, utc_now(), superseded)
-        draft.digest = digest("amend", request.session_id, request.reason, request.session)
+        sent = digest("amend", request.session_id, request.reason, request.session)
+        draft = _Draft(scope, request.session, request.request_id, sent, utc_now(), superseded)
         new = await self._complete(draft)
         return pb.Session.FromString(await self._sessions.amend(scope, new, request.reason))
 
@@ -106,7 +97,8 @@ class SessionServicer(SessionServiceServicer):
             await asyncio.sleep(0)  # other calls have their turn between sessions
             try:
                 _check_entry(entry, scope)
-                drafts[index] = _Draft(scope, entry.session, entry.request_id, now)
+                sent = digest("log", entry.session)
+                drafts[index] = _Draft(scope, entry.session, entry.request_id, sent, now)
             except TrainingError as refusal:
                 results.append(refusal)
             else:
@@ -133,20 +125,17 @@ class SessionServicer(SessionServiceServicer):
         listing = listing_digest(request)
         after = _after(paging.decode_page_token(listing, request.page_token, (int, str)))
         limit = paging.page_limit(request.page_size)
-        response = pb.ListSessionsResponse()
+        rows: Sequence[StoredSession | SessionSummary]
         if request.view == pb.SESSION_VIEW_FULL:
-            rows: Sequence[StoredSession | SessionSummary]
-            stored = await self._sessions.list_full(scope, filters, after, limit + 1)
-            rows = stored
+            rows = stored = await self._sessions.list_full(scope, filters, after, limit + 1)
             count = paging.fitting_count(len(row.record) for row in stored[:limit])
-            response.sessions.extend(map(to_message, stored[:count]))
+            page = [to_message(row) for row in stored[:count]]
         else:
-            summaries = await self._sessions.list_summaries(scope, filters, after, limit + 1)
-            rows = summaries
-            shown_summaries = summaries[:limit]
-            response.sessions.extend(_summary(scope, s) for s in shown_summaries)
-        if len(response.sessions) < len(rows):
-            last = rows[len(response.sessions) - 1]
+            rows = found = await self._sessions.list_summaries(scope, filters, after, limit + 1)
+            page = [_summary(scope, row) for row in found[:limit]]
+        response = pb.ListSessionsResponse(sessions=page)
+        if len(page) < len(rows):
+            last = rows[len(page) - 1]
             response.next_page_token = paging.encode_page_token(listing, _key(last))
         return response
 
@@ -222,13 +211,14 @@ class _Draft:
         scope: Scope,
         given: pb.Session,
         request_id: str,
+        request_digest: bytes,
         now: datetime,
         supersedes: StoredSession | None = None,
     ) -> None:
         self.scope = scope
         self.now = now
         self.request_id = optional_uuid(request_id)
-        self.digest = digest("log", given)
+        self.request_digest = request_digest
         self.supersedes = supersedes
         self.message = pb.Session()
         self.message.CopyFrom(given)
@@ -243,13 +233,11 @@ class _Draft:
         self.local_date = local_date(self.started_at, given.time_zone, "session.time_zone")
         self.given = given.exercises
         self.exercise_ids = [UUID(e.exercise_id) for e in given.exercises]
-        ordered = in_given_order(self.given, [e.order for e in self.given], PATH)
-        self.message.ClearField("exercises")
-        for order, exercise in enumerate(ordered, start=1):
-            added = self.message.exercises.add()
-            added.CopyFrom(exercise)
-            added.order = order
-            added.exercise_id = str(UUID(exercise.exercise_id))
+        check_orders([e.order for e in self.given], PATH)
+        self.message.exercises.sort(key=lambda exercise: exercise.order)
+        for order, exercise in enumerate(self.message.exercises, start=1):
+            exercise.order = order
+            exercise.exercise_id = str(UUID(exercise.exercise_id))
 
     def resolve_workout(self, revisions: Revisions, *, all_known: bool = False) -> None:
         """Settles which revision of the workout was followed.
@@ -300,7 +288,7 @@ class _Draft:
             workout_id=self.workout_id,
             workout_revision=message.workout_revision or None,
             request_id=self.request_id,
-            request_digest=self.digest,
+            request_digest=self.request_digest,
             exercises=tuple((UUID(e.exercise_id), len(e.sets)) for e in message.exercises),
             created_at=self.now,
             record=message.SerializeToString(),

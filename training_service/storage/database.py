@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 import structlog
-from psycopg import AsyncConnection, errors
+from psycopg import AsyncConnection, AsyncCursor, errors
 from psycopg.pq import TransactionStatus
 from psycopg.rows import args_row
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout, TooManyRequests
@@ -45,22 +45,11 @@ class Transaction:
     async def execute(self, statement: Statement[Any], parameters: Parameters) -> None:
         """Queues a statement whose result is of no interest. A failure shows at the next fetch or
         at the end of the transaction."""
-        await self._connection.execute(
-            statement.sql,
-            {**self._own, **statement.constants, **parameters},
-            prepare=True,
-            binary=True,
-        )
+        await _run(self._connection, statement, {**self._own, **parameters})
 
     async def fetch(self, statement: Statement[Row], parameters: Parameters) -> list[Row]:
         """Runs a statement, with all that is queued before it, and returns its rows."""
-        cursor = self._connection.cursor(row_factory=args_row(statement.row))
-        await cursor.execute(
-            statement.sql,
-            {**self._own, **statement.constants, **parameters},
-            prepare=True,
-            binary=True,
-        )
+        cursor = await _run(self._connection, statement, {**self._own, **parameters})
         return await cursor.fetchall()
 
     async def fetch_first(self, statement: Statement[Row], parameters: Parameters) -> Row | None:
@@ -110,27 +99,15 @@ class Database:
         async with self._connection() as connection:
             async with connection.pipeline():
                 await self._begin(connection, scope, "BEGIN READ ONLY")
-                cursor = connection.cursor(row_factory=args_row(statement.row))
-                await cursor.execute(
-                    statement.sql,
-                    {
-                        "external_user_id": scope.external_user_id,
-                        **statement.constants,
-                        **parameters,
-                    },
-                    prepare=True,
-                    binary=True,
-                )
+                own = {"external_user_id": scope.external_user_id}
+                cursor = await _run(connection, statement, {**own, **parameters})
                 await connection.execute("COMMIT", prepare=True)
             return await cursor.fetchall()
 
     async def read_shared(self, statement: Statement[Row], parameters: Parameters) -> list[Row]:
         """Runs one query on shared reference data."""
         async with self._connection() as connection:
-            cursor = connection.cursor(row_factory=args_row(statement.row))
-            await cursor.execute(
-                statement.sql, {**statement.constants, **parameters}, prepare=True, binary=True
-            )
+            cursor = await _run(connection, statement, parameters)
             return await cursor.fetchall()
 
     @contextlib.asynccontextmanager
@@ -168,6 +145,17 @@ class Database:
             if refusal is None:
                 raise
             raise refusal from error
+
+
+async def _run(
+    connection: AsyncConnection[Any], statement: Statement[Row], parameters: Parameters
+) -> AsyncCursor[Row]:
+    """Sends a prepared statement, or queues it on a pipeline; the cursor gives its rows."""
+    cursor = connection.cursor(row_factory=args_row(statement.row))
+    await cursor.execute(
+        statement.sql, {**statement.constants, **parameters}, prepare=True, binary=True
+    )
+    return cursor
 
 
 async def _abandon_transaction(connection: AsyncConnection[Any]) -> None:
