@@ -6,7 +6,7 @@ RUN python -m venv /venv
 # Dependencies first: they change less often than the code.
 COPY requirements.lock .
 RUN --mount=type=cache,target=/root/.cache/pip \
-    /venv/bin/pip install --require-hashes -r requirements.lock
+    /venv/bin/pip install --no-deps --require-hashes -r requirements.lock
 COPY pyproject.toml README.md LICENSE ./
 COPY generated generated
 COPY migrations migrations
