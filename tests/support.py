@@ -27,6 +27,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from google.rpc import error_details_pb2, status_pb2
 from sqlalchemy import make_url
 
+from training_service import contract
 from training_service.domain.exercise import exercise_id
 from training_service.server import TrainingServer
 from training_service.settings import Settings
@@ -104,13 +105,31 @@ def running_service(url: str, **settings: Any) -> Iterator[RunningService]:
         service.stop()
 
 
-class _WithMetadata(grpc.UnaryUnaryClientInterceptor):
+class _WithMetadata(grpc.UnaryUnaryClientInterceptor, grpc.UnaryStreamClientInterceptor):
     def __init__(self, metadata: list[tuple[str, str]]) -> None:
         self._metadata = metadata
 
     def intercept_unary_unary(self, continuation: Any, details: Any, request: Any) -> Any:
         metadata = [*(details.metadata or []), *self._metadata]
         return continuation(details._replace(metadata=metadata), request)
+
+    intercept_unary_stream = intercept_unary_unary
+
+
+STREAMS = {
+    f"/{m.containing_service.full_name}/{m.name}" for m in contract.methods() if m.server_streaming
+}
+
+
+def call_bytes(
+    channel: grpc.Channel, path: str, body: bytes, metadata: list[tuple[str, str]] | None = None
+) -> bytes:
+    """Makes a call with bytes that need not be a message. Returns the bytes of the answer; those
+    of a stream in one, which for protobuf is the messages merged."""
+    if path in STREAMS:
+        return b"".join(channel.unary_stream(path)(body, metadata=metadata))
+    response: bytes = channel.unary_unary(path)(body, metadata=metadata)
+    return response
 
 
 class Athlete:
@@ -122,7 +141,7 @@ class Athlete:
         self.id = str(uuid.uuid4())
         pairs = [("x-external-user-id", self.id)] if metadata is None else list(metadata.items())
         if roles:
-            pairs.append(("x-caller-roles", roles))
+            pairs.append(("x-caller-scope", f"training:{roles}"))
         self.metadata = pairs
         self._channel = grpc.insecure_channel(
             address, options=[("grpc.use_local_subchannel_pool", 1)]

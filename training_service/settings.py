@@ -74,6 +74,12 @@ class Settings(BaseSettings):
     default_deadline_seconds: float = Field(
         30.0, gt=0, le=3600, description="Deadline of a call that brings none, and the longest."
     )
+    stream_deadline_seconds: float = Field(
+        300.0,
+        gt=0,
+        le=86400,
+        description="The same for a stream, which can be resumed after it.",
+    )
     health_interval_seconds: float = Field(
         2.0, gt=0, le=60, description="How often the database is asked whether it is well."
     )
@@ -97,7 +103,7 @@ class Settings(BaseSettings):
 
     authentication: Literal["metadata", "jwt"] = Field(
         "metadata",
-        description="metadata: trust x-external-user-id and x-caller-roles from the peer, which "
+        description="metadata: trust x-external-user-id and x-caller-scope from the peer, which "
         "has verified the token. jwt: verify the bearer token here.",
     )
     trust_any_peer: bool = Field(

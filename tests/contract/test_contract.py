@@ -169,6 +169,12 @@ def test_every_variable_of_a_path_and_every_body_is_a_field_of_the_request(
         assert body == "*" or fields[body].message_type
 
 
+@each_method()
+def test_every_stream_can_be_resumed(method: MethodDescriptor) -> None:
+    assert not method.client_streaming
+    assert is_resumable(method) == method.server_streaming
+
+
 def test_no_two_rpcs_share_a_path() -> None:
     used = Counter(
         (verb, re.sub(r"{[^}]*}", "{}", path))
@@ -210,7 +216,12 @@ def test_every_listing_with_pages_is_asked_for_pages(method: MethodDescriptor) -
     has_pages = "next_page_token" in method.output_type.fields_by_name
     asked = {"page_size", "page_token"} & set(method.input_type.fields_by_name)
     assert len(asked) == (2 if has_pages else 0)
-    assert ("INVALID_PAGE_TOKEN" in declared(method)) == has_pages
+    assert ("INVALID_PAGE_TOKEN" in declared(method)) == (has_pages or is_resumable(method))
+
+
+def is_resumable(method: MethodDescriptor) -> bool:
+    """Whether a stream goes on where another broke."""
+    return method.server_streaming and "cursor" in method.input_type.fields_by_name
 
 
 @each_method()

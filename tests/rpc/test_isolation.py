@@ -18,7 +18,16 @@ from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
-from tests.support import PULL_UP, Athlete, Refusal, a_session, a_workout, patched_queries, refused
+from tests.support import (
+    PULL_UP,
+    Athlete,
+    Refusal,
+    a_session,
+    a_workout,
+    call_bytes,
+    patched_queries,
+    refused,
+)
 from training_service import contract
 from training_service.storage.tables import metadata
 
@@ -94,6 +103,7 @@ class Belongings:
                     "etag",
                     "page_size",
                     "page_token",
+                    "cursor",
                     "query",
                     "atomic",
                     "from_time",
@@ -120,12 +130,8 @@ def type_of(rpc: str) -> Any:
 
 def call(channel: grpc.Channel, method: MethodDescriptor, request: Message) -> Message:
     path = f"/{method.containing_service.full_name}/{method.name}"
-    response = GetMessageClass(method.output_type)
-    return channel.unary_unary(
-        path,
-        request_serializer=type(request).SerializeToString,
-        response_deserializer=response.FromString,
-    )(request)
+    response = call_bytes(channel, path, request.SerializeToString())
+    return GetMessageClass(method.output_type).FromString(response)
 
 
 def call_or_refusal(

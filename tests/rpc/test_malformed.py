@@ -42,6 +42,7 @@ from tests.support import (
     RunningService,
     a_session,
     a_workout,
+    call_bytes,
     forged_token,
     refused,
     running_service,
@@ -131,7 +132,7 @@ def path_of(method: MethodDescriptor) -> str:
 def send(caller: Athlete, path: str, body: bytes) -> bytes | Refusal:
     """Makes a call with bytes that need not be a message."""
     try:
-        response: bytes = caller.channel.unary_unary(path)(body)
+        response = call_bytes(caller.channel, path, body)
     except grpc.RpcError as error:
         return Refusal(error)
     return response
@@ -611,7 +612,7 @@ def test_an_identity_of_odd_bytes_is_refused_and_the_connection_goes_on(
 @pytest.mark.parametrize(
     "header",
     [
-        (b"x-caller-roles", b"\xff,service"),
+        (b"x-caller-scope", b"\xff training:service"),
         (b"authorization", b"\xff\xfe"),
         (b"traceparent", b"\xff"),
         (b"x-something", b"\x80"),

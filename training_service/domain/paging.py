@@ -3,7 +3,8 @@
 import base64
 import binascii
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TypeVar
 
 from training_service.errors import Reason, TrainingError
 
@@ -14,6 +15,7 @@ MAX_PAGE_BYTES = 3_000_000
 """Most bytes of records on a page: gRPC clients refuse messages above 4 MiB by default."""
 
 KeyPart = str | int
+T = TypeVar("T")
 
 
 def page_limit(page_size: int) -> int:
@@ -21,16 +23,26 @@ def page_limit(page_size: int) -> int:
     return min(page_size or DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE)
 
 
-def fitting_count(sizes_bytes: Iterable[int]) -> int:
+def fitting_count(sizes_bytes: Iterable[int], max_bytes: int = MAX_PAGE_BYTES) -> int:
     """Returns how many of the items, one at least, fit on a page together."""
     total = 0
     count = 0
     for size in sizes_bytes:
         total += size
-        if count and total > MAX_PAGE_BYTES:
+        if count and total > max_bytes:
             break
         count += 1
     return count
+
+
+def parts(items: Sequence[T], max_bytes: int, size: Callable[[T], int]) -> Iterator[Sequence[T]]:
+    """Yields all items in runs of at most `max_bytes`, each of one item at least."""
+    begin = 0
+    while begin < len(items):
+        rest = items[begin:]
+        count = fitting_count((size(item) for item in rest), max_bytes)
+        yield rest[:count]
+        begin += count
 
 
 def encode_page_token(listing: str, key: tuple[KeyPart, ...]) -> str:

@@ -10,7 +10,8 @@
 Each method's handler is wrapped once, on its first call.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing, asynccontextmanager
 from typing import Any, TypeAlias
 
 import grpc
@@ -53,16 +54,12 @@ class InterceptorChain(grpc.aio.ServerInterceptor):
         return wrapped
 
     def _wrap(self, method: contract.Method, handler: Any) -> "Handler":
+        if handler.response_streaming:
+            return self._wrap_stream(method, handler)
+
         async def unary(body: bytes, context: Context) -> Message:
-            call = Call(method, context)
-            async with (
-                telemetry(call),
-                refusals(call),
-                deadline(call, self._settings.default_deadline_seconds),
-            ):
-                await establish_caller(call, self._authenticator)
-                request = self._parse(body, handler.request_deserializer)
-                contract.check(request)
+            seconds = self._settings.default_deadline_seconds
+            async with self._admitted(method, handler, body, context, seconds) as request:
                 response: Message = await handler.unary_unary(request, context)
                 return response
             raise AssertionError("a refused call does not come here")
@@ -70,6 +67,39 @@ class InterceptorChain(grpc.aio.ServerInterceptor):
         return grpc.unary_unary_rpc_method_handler(
             unary, request_deserializer=None, response_serializer=handler.response_serializer
         )
+
+    def _wrap_stream(self, method: contract.Method, handler: Any) -> "Handler":
+        # Written message by message, and not as a generator of its own: gRPC would leave that
+        # suspended when the caller hangs up, with what it holds, until the garbage collector comes.
+        async def stream(body: bytes, context: Context) -> None:
+            seconds = self._settings.stream_deadline_seconds
+            async with (
+                self._admitted(method, handler, body, context, seconds) as request,
+                aclosing(handler.unary_stream(request, context)) as responses,
+            ):
+                async for response in responses:
+                    await context.write(response)
+
+        return grpc.unary_stream_rpc_method_handler(
+            stream, request_deserializer=None, response_serializer=handler.response_serializer
+        )
+
+    @asynccontextmanager
+    async def _admitted(
+        self,
+        method: contract.Method,
+        handler: Any,
+        body: bytes,
+        context: Context,
+        longest_seconds: float,
+    ) -> AsyncIterator[Message]:
+        """Takes a call through all interceptors and yields its request."""
+        call = Call(method, context)
+        async with telemetry(call), refusals(call), deadline(call, longest_seconds):
+            await establish_caller(call, self._authenticator)
+            request = self._parse(body, handler.request_deserializer)
+            contract.check(request)
+            yield request
 
     def _parse(self, body: bytes, deserialize: Callable[[bytes], Message]) -> Message:
         limit = self._settings.max_receive_bytes

@@ -19,9 +19,9 @@ from training_service.settings import Settings
 logger = structlog.get_logger(__name__)
 
 USER_KEY = "x-external-user-id"
-ROLES_KEY = "x-caller-roles"
+SCOPE_KEY = "x-caller-scope"
 SCOPE_PREFIX = "training:"
-"""What a role is called in the `scope` claim of a token: "training:admin"."""
+"""What a role is called in a scope, of a token or in the metadata: "training:admin"."""
 
 KEYS_MAX_AGE_SECONDS = 300.0
 KEYS_MIN_AGE_SECONDS = 10.0
@@ -86,9 +86,10 @@ def _canonical_uuid(value: object, name: str) -> UUID:
     return found
 
 
-def _roles(names: list[str]) -> frozenset[Role]:
-    """Returns the roles among the names; a name that is not one grants nothing."""
-    return frozenset(role for role in Role if role.value in names)
+def _roles(scopes: list[str]) -> frozenset[Role]:
+    """Returns the roles in scopes, each a list of words (RFC 6749); other words grant nothing."""
+    words = {word for scope in scopes for word in scope.split(" ")}
+    return frozenset(role for role in Role if SCOPE_PREFIX + role.value in words)
 
 
 class MetadataAuthenticator:
@@ -99,8 +100,7 @@ class MetadataAuthenticator:
         user = _external_user_id(call)
         if user is None:
             return None
-        names = [name.strip() for v in call.metadata(ROLES_KEY) for name in v.split(",")]
-        return Caller(user, _roles(names))
+        return Caller(user, _roles(call.metadata(SCOPE_KEY)))
 
 
 class JwtAuthenticator:
@@ -125,11 +125,7 @@ class JwtAuthenticator:
         user = _canonical_uuid(claims["userId"], "claim userId")
         if named is not None and named != user:
             raise _unauthenticated(f"{USER_KEY} is not the user of the token")
-        scopes = str(claims.get("scope", "")).split()
-        return Caller(
-            user,
-            _roles([s.removeprefix(SCOPE_PREFIX) for s in scopes if s.startswith(SCOPE_PREFIX)]),
-        )
+        return Caller(user, _roles([str(claims.get("scope", ""))]))
 
     async def _verify(self, token: str) -> dict[str, Any]:
         try:

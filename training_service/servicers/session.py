@@ -1,8 +1,11 @@
 """SessionService."""
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+import hashlib
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from contextlib import aclosing
 from datetime import datetime
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -35,7 +38,7 @@ from training_service.servicers.convert import (
     write_request,
 )
 from training_service.servicers.enums import EnumNames
-from training_service.servicers.paging import listing_digest
+from training_service.servicers.paging import listing_digest, uuid_of_token
 from training_service.servicers.references import check_exercises_known, check_volume
 from training_service.storage.exercise import Catalogue, ExerciseFacts
 from training_service.storage.session import (
@@ -49,6 +52,9 @@ from training_service.storage.session import (
 
 MAX_SETS_PER_BATCH = 20_000
 """How much one call may ask of a process that serves others at the same time."""
+
+EXPORT_MESSAGE_BYTES = 1_000_000
+"""About how much one message of an export carries."""
 
 COMPLETION = EnumNames(pb.SessionCompletion)
 STATES = {
@@ -138,6 +144,27 @@ class SessionServicer(SessionServiceServicer):
             last = rows[len(page) - 1]
             response.next_page_token = paging.encode_page_token(listing, _key(last))
         return response
+
+    async def ExportSessions(
+        self, request: pb.ExportSessionsRequest, context: Any
+    ) -> AsyncIterator[pb.ExportSessionsResponse]:
+        scope = athlete_scope(request.external_user_id)
+        listing = listing_digest(request)
+        key = paging.decode_page_token(listing, request.cursor, (str,))
+        after_id = uuid_of_token(key[0]) if key else UUID(int=0)
+        summary = pb.ExportSummary()
+        ids = hashlib.sha256()
+        async with aclosing(self._sessions.export(scope, _filter(request), after_id)) as batches:
+            async for batch in batches:
+                for part in paging.parts(batch, EXPORT_MESSAGE_BYTES, lambda row: len(row.record)):
+                    ids.update("".join(f"{row.id}\n" for row in part).encode())
+                    summary.session_count += len(part)
+                    yield pb.ExportSessionsResponse(
+                        sessions=map(to_message, part),
+                        cursor=paging.encode_page_token(listing, (str(part[-1].id),)),
+                    )
+        summary.ids_sha256 = ids.hexdigest()
+        yield pb.ExportSessionsResponse(summary=summary)
 
     async def VoidSession(self, request: pb.VoidSessionRequest, context: Any) -> pb.Session:
         scope = athlete_scope(request.external_user_id)
@@ -349,22 +376,16 @@ def _first_to_last(versions: Sequence[StoredSession], original_id: UUID) -> list
     return ordered
 
 
-def _filter(request: pb.ListSessionsRequest) -> SessionFilter:
-    def instant(name: str) -> datetime | None:
-        return to_datetime(getattr(request, name), name) if request.HasField(name) else None  # type: ignore[arg-type]
-
-    return SessionFilter(
-        from_time=instant("from_time"),
-        to_time=instant("to_time"),
-        from_date=from_date(request.from_date, "from_date")
-        if request.HasField("from_date")
-        else None,
-        to_date=from_date(request.to_date, "to_date") if request.HasField("to_date") else None,
-        workout_id=optional_uuid(request.workout_id),
-        exercise_id=optional_uuid(request.exercise_id),
-        oldest_first=request.oldest_first,
-        show_retracted=request.show_retracted,
-    )
+def _filter(request: pb.ListSessionsRequest | pb.ExportSessionsRequest) -> SessionFilter:
+    """Returns the filters of a request; an export has fewer of them."""
+    readers: dict[str, Callable[[Any], Any]] = {
+        **{n: partial(to_datetime, path=n) for n in ("from_time", "to_time")},
+        **{n: partial(from_date, path=n) for n in ("from_date", "to_date")},
+        **dict.fromkeys(("workout_id", "exercise_id"), UUID),
+        **dict.fromkeys(("oldest_first", "show_retracted"), bool),
+    }
+    given = {field.name: value for field, value in request.ListFields() if field.name in readers}
+    return SessionFilter(**{name: readers[name](value) for name, value in given.items()})
 
 
 def _key(row: StoredSession | SessionSummary) -> tuple[int, str]:

@@ -24,7 +24,7 @@ from training_service.servicers.convert import (
 )
 from training_service.servicers.masks import check_etag, masked_fields, merged
 from training_service.servicers.once import once
-from training_service.servicers.paging import listing_digest
+from training_service.servicers.paging import listing_digest, uuid_of_token
 from training_service.servicers.references import check_exercises_known, check_volume
 from training_service.storage.exercise import Catalogue, ExerciseFacts
 from training_service.storage.idempotency import WriteRequest
@@ -82,7 +82,7 @@ class WorkoutServicer(WorkoutServiceServicer):
         listing = listing_digest(request)
         key = paging.decode_page_token(listing, request.page_token, (str,))
         limit = paging.page_limit(request.page_size)
-        before_id = _uuid_of_token(str(key[0])) if key else None
+        before_id = uuid_of_token(key[0]) if key else None
         page = await self._workouts.list_page(scope, filters, before_id, limit + 1)
         count = paging.fitting_count(len(w.record) for w in page[:limit])
         response = pb.ListWorkoutsResponse(workouts=[to_message(w) for w in page[:count]])
@@ -318,13 +318,6 @@ def _check_not_deleted(head: StoredWorkout) -> None:
 def _check_deleted(head: StoredWorkout) -> None:
     if head.deleted_at is None:
         raise TrainingError(Reason.WORKOUT_NOT_DELETED, "the workout is not deleted")
-
-
-def _uuid_of_token(text: str) -> UUID:
-    try:
-        return UUID(text)
-    except ValueError:
-        raise paging.invalid_page_token() from None
 
 
 def _revision_of_token(number: int) -> int:

@@ -121,6 +121,14 @@ class Database:
             yield Transaction(connection, scope)
             await connection.execute("COMMIT", prepare=True)
 
+    @contextlib.asynccontextmanager
+    async def snapshot(self, scope: Scope) -> AsyncIterator[Transaction]:
+        """Opens a read-only transaction for one athlete whose statements all see one moment."""
+        async with self._connection() as connection, connection.pipeline():
+            await self._begin(connection, scope, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            yield Transaction(connection, scope)
+            await connection.execute("COMMIT", prepare=True)
+
     @staticmethod
     async def _begin(connection: AsyncConnection[Any], scope: Scope | None, begin: str) -> None:
         await connection.execute(begin, prepare=True)

@@ -1,6 +1,6 @@
 """Logged sessions: appended, never changed."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import AsyncGenerator, Collection, Sequence
 from datetime import date, datetime
 from functools import cache
 from typing import Any, NamedTuple
@@ -8,7 +8,9 @@ from uuid import UUID
 
 from psycopg import errors
 from sqlalchemy import (
+    ColumnElement,
     Integer,
+    Select,
     and_,
     any_,
     bindparam,
@@ -51,6 +53,10 @@ from training_service.storage.tables import (
 
 BATCH_ATTEMPTS = 3
 """How often a batch is tried when other writers store some of its sessions meanwhile."""
+
+
+EXPORT_BATCH = 100
+"""How many sessions an export holds in memory."""
 
 
 class StoredSession(NamedTuple):
@@ -110,9 +116,11 @@ _IS_RETRACTED = exists().where(
 )
 _NO_RETRACTION = tuple(null().label(c.name) for c in _RETRACTION)
 
-_FULL = (sessions.c.id, sessions.c.started_at, sessions.c.original_id)
-_SUMMARY_BEFORE = (sessions.c.id, sessions.c.started_at)
-_SUMMARY_AFTER = (
+Columns = tuple[ColumnElement[Any], ...]
+
+_FULL: Columns = (sessions.c.id, sessions.c.started_at, sessions.c.original_id)
+_SUMMARY_BEFORE: Columns = (sessions.c.id, sessions.c.started_at)
+_SUMMARY_AFTER: Columns = (
     sessions.c.time_zone,
     sessions.c.local_date,
     sessions.c.duration_seconds,
@@ -191,6 +199,32 @@ _FILTERS: dict[str, Any] = {
 }
 
 
+def _names(filters: SessionFilter) -> frozenset[str]:
+    """Returns which filters are in use."""
+    return frozenset(name for name in _FILTERS if getattr(filters, name) is not None)
+
+
+def _parameters(filters: SessionFilter) -> dict[str, Any]:
+    """Returns the values of the filters in use."""
+    parameters = {name: getattr(filters, name) for name in _names(filters)}
+    if filters.from_date:
+        parameters["from_date_start"] = earliest_start(filters.from_date)
+    if filters.to_date:
+        parameters["to_date_start"] = latest_start(filters.to_date)
+    return parameters
+
+
+def _selection(
+    before: Columns, after: Columns, filters: frozenset[str], *, show_retracted: bool
+) -> Select[Any]:
+    """Returns the query for an athlete's sessions, their retraction between the columns."""
+    if show_retracted:
+        statement = select(*before, *_RETRACTION, *after).select_from(_WITH_RETRACTION)
+    else:
+        statement = select(*before, *_NO_RETRACTION, *after).where(~_IS_RETRACTED)
+    return statement.where(own(sessions), *(_FILTERS[name] for name in sorted(filters)))
+
+
 @cache
 def _list(
     filters: frozenset[str],
@@ -201,26 +235,28 @@ def _list(
     continued: bool,
 ) -> Statement[Any]:
     """Returns a listing: one statement for each combination of filters in use."""
-    retraction = _RETRACTION if show_retracted else _NO_RETRACTION
-    if full:
-        statement = select(*_FULL, *retraction, sessions.c.record)
-    else:
-        statement = select(*_SUMMARY_BEFORE, *retraction, *_SUMMARY_AFTER)
-    if show_retracted:
-        statement = statement.select_from(_WITH_RETRACTION)
-    else:
-        statement = statement.where(~_IS_RETRACTED)
-    statement = statement.where(own(sessions), *(_FILTERS[name] for name in sorted(filters)))
+    before, after = (_FULL, (sessions.c.record,)) if full else (_SUMMARY_BEFORE, _SUMMARY_AFTER)
+    statement = _selection(before, after, filters, show_retracted=show_retracted)
     if continued:
         key = tuple_(sessions.c.started_at, sessions.c.id)
-        after = tuple_(
+        last = tuple_(
             parameter("after_start", sessions.c.started_at), parameter("after_id", sessions.c.id)
         )
-        statement = statement.where(key > after if oldest_first else key < after)
+        statement = statement.where(key > last if oldest_first else key < last)
     order = [sessions.c.started_at, sessions.c.id]
     statement = statement.order_by(*(order if oldest_first else [c.desc() for c in order]))
     row = StoredSession if full else SessionSummary
     return prepare(statement.limit(bindparam("limit", type_=Integer)), row)
+
+
+@cache
+def _export(filters: frozenset[str], *, show_retracted: bool) -> Statement[StoredSession]:
+    """Returns the next sessions of an export, in the order of their ids."""
+    after = (sessions.c.record,)
+    statement = _selection(_FULL, after, filters, show_retracted=show_retracted)
+    statement = statement.where(sessions.c.id > parameter("after_id", sessions.c.id))
+    statement = statement.order_by(sessions.c.id).limit(bindparam("limit", type_=Integer))
+    return prepare(statement, StoredSession)
 
 
 class SessionRepository:
@@ -259,22 +295,37 @@ class SessionRepository:
         *,
         full: bool,
     ) -> list[Any]:
-        values = {name: getattr(filters, name) for name in _FILTERS}
-        parameters = {name: value for name, value in values.items() if value is not None}
+        parameters = _parameters(filters)
         statement = _list(
-            frozenset(parameters),
+            _names(filters),
             full=full,
             oldest_first=filters.oldest_first,
             show_retracted=filters.show_retracted,
             continued=after is not None,
         )
-        if filters.from_date:
-            parameters["from_date_start"] = earliest_start(filters.from_date)
-        if filters.to_date:
-            parameters["to_date_start"] = latest_start(filters.to_date)
         if after:
             parameters["after_start"], parameters["after_id"] = after
         return await self._database.read(scope, statement, {**parameters, "limit": limit})
+
+    async def export(
+        self, scope: Scope, filters: SessionFilter, after_id: UUID
+    ) -> AsyncGenerator[list[StoredSession]]:
+        """Yields all sessions with an id above `after_id`, in batches, as they are at one moment.
+
+        Holds a connection until it is closed: close it (`contextlib.aclosing`).
+        """
+        parameters = _parameters(filters)
+        statement = _export(_names(filters), show_retracted=filters.show_retracted)
+        async with self._database.snapshot(scope) as snapshot:
+            while True:
+                rows = await snapshot.fetch(
+                    statement, {**parameters, "after_id": after_id, "limit": EXPORT_BATCH}
+                )
+                if rows:
+                    yield rows
+                    after_id = rows[-1].id
+                if len(rows) < EXPORT_BATCH:
+                    return
 
     async def workout_revisions(
         self, scope: Scope, workout_ids: Collection[UUID]

@@ -36,7 +36,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     MALFORMED_REQUEST: _ErrorReason.ValueType  # 4
     """The bytes of the request are not a message of the RPC's request type."""
     INVALID_PAGE_TOKEN: _ErrorReason.ValueType  # 5
-    """The page token was not issued for this listing, or its filters changed between pages."""
+    """The page token or cursor was not issued for this listing, or its filters changed since."""
     INVALID_UPDATE_MASK: _ErrorReason.ValueType  # 6
     """The update mask is empty, or names a field that does not exist or can't be changed."""
     REQUEST_ID_REUSED: _ErrorReason.ValueType  # 7
@@ -111,7 +111,7 @@ INVALID_FIELD: ErrorReason.ValueType  # 3
 MALFORMED_REQUEST: ErrorReason.ValueType  # 4
 """The bytes of the request are not a message of the RPC's request type."""
 INVALID_PAGE_TOKEN: ErrorReason.ValueType  # 5
-"""The page token was not issued for this listing, or its filters changed between pages."""
+"""The page token or cursor was not issued for this listing, or its filters changed since."""
 INVALID_UPDATE_MASK: ErrorReason.ValueType  # 6
 """The update mask is empty, or names a field that does not exist or can't be changed."""
 REQUEST_ID_REUSED: ErrorReason.ValueType  # 7

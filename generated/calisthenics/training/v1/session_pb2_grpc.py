@@ -56,6 +56,11 @@ class SessionServiceStub:
                 request_serializer=calisthenics_dot_training_dot_v1_dot_session__pb2.ListSessionsRequest.SerializeToString,
                 response_deserializer=calisthenics_dot_training_dot_v1_dot_session__pb2.ListSessionsResponse.FromString,
                 _registered_method=True)
+        self.ExportSessions = channel.unary_stream(
+                '/calisthenics.training.v1.SessionService/ExportSessions',
+                request_serializer=calisthenics_dot_training_dot_v1_dot_session__pb2.ExportSessionsRequest.SerializeToString,
+                response_deserializer=calisthenics_dot_training_dot_v1_dot_session__pb2.ExportSessionsResponse.FromString,
+                _registered_method=True)
         self.AmendSession = channel.unary_unary(
                 '/calisthenics.training.v1.SessionService/AmendSession',
                 request_serializer=calisthenics_dot_training_dot_v1_dot_session__pb2.AmendSessionRequest.SerializeToString,
@@ -120,6 +125,19 @@ class SessionServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ExportSessions(self, request, context):
+        """Streams an athlete's sessions in the order they were stored, as they are at one moment. Each
+        message but the last carries sessions and a cursor to resume behind them; the last carries a
+        summary, and a stream without one has broken: call again with the last cursor. Sessions stored
+        meanwhile then come at the end, so that nothing that was there at the first call is missing or
+        comes twice.
+
+        Errors: INVALID_PAGE_TOKEN for a cursor.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def AmendSession(self, request, context):
         """Stores a corrected session that supersedes the given one, which must be current. Returns the
         new session.
@@ -173,6 +191,11 @@ def add_SessionServiceServicer_to_server(servicer, server):
                     servicer.ListSessions,
                     request_deserializer=calisthenics_dot_training_dot_v1_dot_session__pb2.ListSessionsRequest.FromString,
                     response_serializer=calisthenics_dot_training_dot_v1_dot_session__pb2.ListSessionsResponse.SerializeToString,
+            ),
+            'ExportSessions': grpc.unary_stream_rpc_method_handler(
+                    servicer.ExportSessions,
+                    request_deserializer=calisthenics_dot_training_dot_v1_dot_session__pb2.ExportSessionsRequest.FromString,
+                    response_serializer=calisthenics_dot_training_dot_v1_dot_session__pb2.ExportSessionsResponse.SerializeToString,
             ),
             'AmendSession': grpc.unary_unary_rpc_method_handler(
                     servicer.AmendSession,
@@ -300,6 +323,33 @@ class SessionService:
             '/calisthenics.training.v1.SessionService/ListSessions',
             calisthenics_dot_training_dot_v1_dot_session__pb2.ListSessionsRequest.SerializeToString,
             calisthenics_dot_training_dot_v1_dot_session__pb2.ListSessionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExportSessions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/calisthenics.training.v1.SessionService/ExportSessions',
+            calisthenics_dot_training_dot_v1_dot_session__pb2.ExportSessionsRequest.SerializeToString,
+            calisthenics_dot_training_dot_v1_dot_session__pb2.ExportSessionsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -61,6 +61,15 @@ class SessionServiceStub:
 
     Errors: INVALID_PAGE_TOKEN.
     """
+    ExportSessions: _grpc.UnaryStreamMultiCallable[_session_pb2.ExportSessionsRequest, _session_pb2.ExportSessionsResponse]
+    """Streams an athlete's sessions in the order they were stored, as they are at one moment. Each
+    message but the last carries sessions and a cursor to resume behind them; the last carries a
+    summary, and a stream without one has broken: call again with the last cursor. Sessions stored
+    meanwhile then come at the end, so that nothing that was there at the first call is missing or
+    comes twice.
+
+    Errors: INVALID_PAGE_TOKEN for a cursor.
+    """
     AmendSession: _grpc.UnaryUnaryMultiCallable[_session_pb2.AmendSessionRequest, _session_pb2.Session]
     """Stores a corrected session that supersedes the given one, which must be current. Returns the
     new session.
@@ -113,6 +122,15 @@ class SessionServiceAsyncStub(SessionServiceStub):
     between pages is found where it then belongs.
 
     Errors: INVALID_PAGE_TOKEN.
+    """
+    ExportSessions: _aio.UnaryStreamMultiCallable[_session_pb2.ExportSessionsRequest, _session_pb2.ExportSessionsResponse]  # type: ignore[assignment]
+    """Streams an athlete's sessions in the order they were stored, as they are at one moment. Each
+    message but the last carries sessions and a cursor to resume behind them; the last carries a
+    summary, and a stream without one has broken: call again with the last cursor. Sessions stored
+    meanwhile then come at the end, so that nothing that was there at the first call is missing or
+    comes twice.
+
+    Errors: INVALID_PAGE_TOKEN for a cursor.
     """
     AmendSession: _aio.UnaryUnaryMultiCallable[_session_pb2.AmendSessionRequest, _session_pb2.Session]  # type: ignore[assignment]
     """Stores a corrected session that supersedes the given one, which must be current. Returns the
@@ -187,6 +205,21 @@ class SessionServiceServicer(metaclass=_abc_1.ABCMeta):
         between pages is found where it then belongs.
 
         Errors: INVALID_PAGE_TOKEN.
+        """
+
+    @_abc_1.abstractmethod
+    def ExportSessions(
+        self,
+        request: _session_pb2.ExportSessionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_session_pb2.ExportSessionsResponse], _abc.AsyncIterator[_session_pb2.ExportSessionsResponse]]:
+        """Streams an athlete's sessions in the order they were stored, as they are at one moment. Each
+        message but the last carries sessions and a cursor to resume behind them; the last carries a
+        summary, and a stream without one has broken: call again with the last cursor. Sessions stored
+        meanwhile then come at the end, so that nothing that was there at the first call is missing or
+        comes twice.
+
+        Errors: INVALID_PAGE_TOKEN for a cursor.
         """
 
     @_abc_1.abstractmethod
