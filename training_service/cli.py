@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
+from uuid import UUID
 
 import typer
 from rich.console import Console
@@ -18,6 +19,7 @@ from training_service.catalogue import load_catalogue
 from training_service.domain.exercise import exercise_id
 from training_service.embedded import database_url
 from training_service.errors import TrainingError
+from training_service.issuer import DevelopmentIssuer
 from training_service.logs import configure_logs
 from training_service.settings import Settings, SettingsError, load_settings, settings_table
 from training_service.storage.bootstrap import seed_catalogue
@@ -146,6 +148,23 @@ def probe(
         if not is_serving(target or f"localhost:{port}", settings):
             console.print("not serving")
             raise typer.Exit(1)
+
+
+@app.command()
+def dev_token(
+    user: Annotated[UUID, typer.Option(help="The athlete's external_user_id.")],
+    scope: Annotated[
+        str, typer.Option(help='Words such as "training:admin" or "training:service".')
+    ] = "",
+    lifetime_seconds: Annotated[int, typer.Option(help="When it expires; may be past.")] = 3600,
+) -> None:
+    """Print a bearer token of the development issuer, for a gateway on this machine.
+
+    The issuer's keys are made on first use, in TRAINING_DATA_DIRECTORY.
+    """
+    with _settings() as settings:
+        issuer = DevelopmentIssuer(settings.data_directory / "issuer")
+        print(issuer.token(user, scope, lifetime_seconds))
 
 
 @app.command()

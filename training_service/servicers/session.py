@@ -128,7 +128,7 @@ class SessionServicer(SessionServiceServicer):
     ) -> pb.ListSessionsResponse:
         scope = athlete_scope(request.external_user_id)
         filters = _filter(request)
-        listing = listing_digest(request)
+        listing = listing_digest(request, scope)
         after = _after(paging.decode_page_token(listing, request.page_token, (int, str)))
         limit = paging.page_limit(request.page_size)
         rows: Sequence[StoredSession | SessionSummary]
@@ -149,7 +149,7 @@ class SessionServicer(SessionServiceServicer):
         self, request: pb.ExportSessionsRequest, context: Any
     ) -> AsyncIterator[pb.ExportSessionsResponse]:
         scope = athlete_scope(request.external_user_id)
-        listing = listing_digest(request)
+        listing = listing_digest(request, scope)
         key = paging.decode_page_token(listing, request.cursor, (str,))
         after_id = uuid_of_token(key[0]) if key else UUID(int=0)
         summary = pb.ExportSummary()
@@ -180,7 +180,7 @@ class SessionServicer(SessionServiceServicer):
         original_id = named.original_id or named.id
         versions = await self._sessions.list_versions(scope, original_id)
         ordered = _first_to_last(versions, original_id)
-        listing = listing_digest(request)
+        listing = listing_digest(request, scope)
         key = paging.decode_page_token(listing, request.page_token, (int,))
         begin = max(int(key[0]), 0) if key else 0
         rest = ordered[begin : begin + paging.page_limit(request.page_size)]

@@ -79,7 +79,7 @@ class WorkoutServicer(WorkoutServiceServicer):
             exercise_id=optional_uuid(request.exercise_id),
             query=request.query,
         )
-        listing = listing_digest(request)
+        listing = listing_digest(request, scope)
         key = paging.decode_page_token(listing, request.page_token, (str,))
         limit = paging.page_limit(request.page_size)
         before_id = uuid_of_token(key[0]) if key else None
@@ -147,7 +147,7 @@ class WorkoutServicer(WorkoutServiceServicer):
         self, request: pb.ListWorkoutRevisionsRequest, context: Any
     ) -> pb.ListWorkoutRevisionsResponse:
         scope = athlete_scope(request.external_user_id)
-        listing = listing_digest(request)
+        listing = listing_digest(request, scope)
         key = paging.decode_page_token(listing, request.page_token, (int,))
         limit = paging.page_limit(request.page_size)
         before = _revision_of_token(int(key[0])) if key else LATEST_REVISION
