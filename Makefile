@@ -3,11 +3,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+DOCS := deploy/envoy/docs/node_modules/.package-lock.json
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test lint types layers contracts check generate format migrate lock clean
+.PHONY: help run gateway demo test bench lint types layers contracts check generate packages format migrate lock clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -18,16 +19,27 @@ $(INSTALLED): requirements-dev.lock pyproject.toml
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
+$(DOCS): deploy/envoy/docs/package-lock.json $(INSTALLED)
+	@$(BIN)/python protos/clients.py deploy/envoy/docs
+
 run: $(INSTALLED) ## Start PostgreSQL, migrate, seed and serve on port 50051, until Ctrl-C
 	@$(BIN)/training-service migrate
 	@$(BIN)/training-service seed
 	@TRAINING_LOG_FORMAT=$${TRAINING_LOG_FORMAT:-console} $(BIN)/training-service serve
+
+gateway: $(INSTALLED) $(DOCS) ## The same behind Envoy: REST and its documentation on port 8080
+	@$(BIN)/training-service migrate
+	@$(BIN)/training-service seed
+	@TRAINING_LOG_FORMAT=$${TRAINING_LOG_FORMAT:-console} $(BIN)/python deploy/envoy/gateway.py run
 
 demo: $(INSTALLED) ## Fill a running service with two athletes' logs and show them
 	@$(BIN)/training-service demo
 
 test: $(INSTALLED) ## Run all tests on a real PostgreSQL, with coverage
 	$(BIN)/pytest
+
+bench: $(INSTALLED) ## Measure calls beside what they could cost at best (about 10 minutes; needs h2load)
+	$(BIN)/python -m benchmarks --output benchmarks/latest.json
 
 lint: $(INSTALLED) ## Check style and common mistakes
 	$(BIN)/ruff format --check .
@@ -47,6 +59,9 @@ check: lint types layers contracts test ## Run every check
 generate: $(INSTALLED) ## Regenerate everything under generated/ from protos/
 	$(BIN)/python protos/generate.py
 
+packages: $(INSTALLED) ## Build the client packages, Python and npm, into dist/
+	$(BIN)/python protos/packages.py
+
 format: $(INSTALLED) ## Format Python and contracts
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
@@ -60,4 +75,4 @@ lock: $(INSTALLED) ## Renew the locked versions of all dependencies
 	$(COMPILE) --upgrade pyproject.toml --extra embedded --extra dev -c requirements.lock -o requirements-dev.lock
 
 clean: ## Remove the virtual environment, caches and the development database
-	rm -rf $(VENV) .data .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage*
+	rm -rf $(VENV) .data dist protos/node_modules deploy/envoy/docs/node_modules tests/e2e/clients/node_modules .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage*

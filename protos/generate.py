@@ -13,8 +13,10 @@ import tempfile
 from pathlib import Path
 
 import google.api.annotations_pb2
+from clients import write_clients
 from google.protobuf import descriptor_pb2
 from grpc_tools import protoc
+from openapi import write_openapi
 from protovalidate._gen.buf.validate import validate_pb
 
 PROTOS = Path(__file__).resolve().parent
@@ -85,12 +87,17 @@ def generate(contracts: list[str], image: Path, target: Path) -> None:
 
 def generate_all(target: Path) -> None:
     """Writes everything generated to a folder."""
-    contracts = sorted(str(p.relative_to(PROTOS)) for p in PROTOS.rglob("*.proto"))
+    contracts = sorted(
+        str(p.relative_to(PROTOS)) for p in (PROTOS / "calisthenics").rglob("*.proto")
+    )
     image = target / IMAGE.name
     build_image(contracts, image)
     generate(contracts, image, target)
     # Says that the stubs are typed (PEP 561).
-    (target / "calisthenics" / "py.typed").touch()
+    for package in ("buf", "calisthenics"):
+        (target / package / "py.typed").touch()
+    write_clients(image, target)
+    write_openapi(image, target / "openapi.json")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Fixtures: the service behind a real Envoy, and callers with tokens of a real issuer."""
 
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -21,7 +22,8 @@ StartGateway = Callable[..., AbstractContextManager[Envoy]]
 @pytest.fixture(scope="session")
 def issuer(tmp_path_factory: pytest.TempPathFactory) -> DevelopmentIssuer:
     """Who issues the tokens that gateways accept."""
-    return DevelopmentIssuer(tmp_path_factory.mktemp("issuer"))
+    # Where `training-service dev-token` looks, given the folder above it as data directory.
+    return DevelopmentIssuer(tmp_path_factory.mktemp("data") / "issuer")
 
 
 @pytest.fixture(scope="session")
@@ -31,7 +33,7 @@ def start_gateway(
     """Runs an Envoy in front of services, on free ports; calls are unlimited unless said."""
 
     def start(
-        services: list[str], *, output: Any = None, wait: bool = True, **options: Any
+        services: list[str], *, output: Any = subprocess.DEVNULL, wait: bool = True, **options: Any
     ) -> AbstractContextManager[Envoy]:
         usual: dict[str, Any] = {
             "listen": f"127.0.0.1:{free_port()}",

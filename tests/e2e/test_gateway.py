@@ -4,7 +4,12 @@ import base64
 import hashlib
 import hmac
 import json
+import os
 import re
+import shutil
+import subprocess
+import sys
+import textwrap
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -43,8 +48,7 @@ from training_service import contract
 from training_service.issuer import AUDIENCE, ISSUER, DevelopmentIssuer
 from training_service.storage.session import SessionRepository
 
-pytestmark = pytest.mark.xdist_group("gateway")
-
+ROOT = GENERATED.parent
 SESSION = json_format.MessageToDict(a_session())
 NOBODY = str(uuid.uuid4())
 NewClient = Callable[..., RestClient]
@@ -611,3 +615,25 @@ def test_the_openapi_document_is_the_published_one(stranger: RestClient) -> None
     answer = stranger.get(f"{BASE}/openapi.json")
     assert (answer.status, answer.headers["content-type"]) == (200, "application/json")
     assert answer.content == (GENERATED / "openapi.json").read_bytes()
+
+
+# What documents tell a reader to type.
+
+
+@pytest.mark.skipif(not shutil.which("curl"), reason="this machine has no curl")
+def test_the_curl_call_of_the_readme_works_as_it_stands(
+    envoy: Envoy, issuer: DevelopmentIssuer
+) -> None:
+    readme = (ROOT / "README.md").read_text()
+    [block] = re.findall(r"(?:^    .*\n|^\n)*?^    curl (?:.*\n)+?\n", readme, re.MULTILINE)
+    command = textwrap.dedent(block).replace("localhost:8080", envoy.address)
+    environment = {**os.environ, "TRAINING_DATA_DIRECTORY": str(issuer.jwks_file.parents[1])}
+    program = ".venv/bin/training-service"
+    assert program in command
+    command = command.replace(program, f"{sys.executable} -m training_service")
+    done = subprocess.run(
+        ["bash", "-euc", command], cwd=ROOT, env=environment, capture_output=True, check=True
+    )
+    session = json.loads(done.stdout)
+    assert session["externalUserId"] in command
+    assert [s["actualReps"] for s in session["exercises"][0]["sets"]] == [8, 7]

@@ -3,15 +3,11 @@
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
-
 from deploy.envoy.gateway import UpstreamTls
 from tests.certificates import Authority
 from tests.e2e.conftest import StartGateway
 from tests.e2e.rest import RestClient
 from tests.support import service_process
-
-pytestmark = pytest.mark.xdist_group("gateway")
 
 NAME = "training.internal"
 

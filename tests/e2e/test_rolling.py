@@ -8,14 +8,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import psycopg
-import pytest
 
 from tests.e2e.conftest import StartGateway
 from tests.e2e.rest import Answer, RestClient
 from tests.e2e.test_gateway import SESSION
 from tests.support import ServiceProcess, eventually, free_port
-
-pytestmark = pytest.mark.xdist_group("rolling")
 
 READERS = 3
 WRITERS = 3
@@ -83,8 +80,8 @@ def load(new_client: Callable[..., RestClient], address: str) -> Iterator[tuple[
 
 
 def start(url: str, port: int) -> ServiceProcess:
-    # Longer than the gateway takes to notice.
-    service = ServiceProcess(url, port=port, TRAINING_DRAIN_DELAY_SECONDS="1")
+    # Longer than the gateway takes to notice, on a busy machine too.
+    service = ServiceProcess(url, port=port, TRAINING_DRAIN_DELAY_SECONDS="3")
     service.wait_until_ready()
     return service
 

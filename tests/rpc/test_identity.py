@@ -35,9 +35,6 @@ from tests.support import (
 from training_service import contract
 from training_service.interceptors import identity
 
-# The service that verifies tokens is started once.
-pytestmark = pytest.mark.xdist_group("identity")
-
 USER = "x-external-user-id"
 SCOPE = "x-caller-scope"
 SOMEONE = "5f0c1c52-5a3e-4b39-9d3b-6f2f3f0a7a11"

@@ -55,8 +55,6 @@ from training_service.storage.migrations import migrate
 from training_service.storage.tables import metadata
 
 pytestmark = [
-    # The world below is expensive, and one for each worker would be wasted.
-    pytest.mark.xdist_group("malformed"),
     # A failing request may be large; it is shown all the same.
     pytest.mark.filterwarnings("ignore:Generating overly large repr"),
 ]

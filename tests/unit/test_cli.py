@@ -1,16 +1,19 @@
 """The command line and its documents."""
 
 import sys
+import uuid
 from pathlib import Path
 
+import jwt
 import pytest
 from typer.testing import CliRunner
 
 from training_service.cli import app
+from training_service.issuer import ALGORITHM, AUDIENCE, ISSUER
 from training_service.settings import settings_table
 
 ROOT = Path(__file__).parents[2]
-COMMANDS = ["serve", "migrate", "seed", "demo", "probe", "settings"]
+COMMANDS = ["serve", "migrate", "seed", "demo", "dev-token", "probe", "settings"]
 
 
 def test_the_settings_document_is_what_the_settings_say() -> None:
@@ -29,7 +32,11 @@ def test_every_command_explains_itself(command: str) -> None:
 def test_no_command_is_forgotten_above() -> None:
     listed = CliRunner().invoke(app, ["--help"]).stdout
     found = {name for name in COMMANDS if f" {name} " in listed}
-    registered = {c.name or c.callback.__name__ for c in app.registered_commands if c.callback}
+    registered = {
+        c.name or c.callback.__name__.replace("_", "-")
+        for c in app.registered_commands
+        if c.callback
+    }
     assert found == registered == set(COMMANDS)
 
 
@@ -77,3 +84,33 @@ def test_a_port_out_of_range_is_refused_by_name(monkeypatch: pytest.MonkeyPatch)
     result = CliRunner().invoke(app, ["serve", "--workers", "2"])
     assert result.exit_code == 2
     assert "TRAINING_LISTEN_ADDRESS: the port must not be above 65535" in result.stderr
+
+
+def test_a_development_token_is_good_for_the_keys_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRAINING_DATA_DIRECTORY", str(tmp_path))
+    user = str(uuid.uuid4())
+
+    def token(*options: str) -> str:
+        result = CliRunner().invoke(app, ["dev-token", "--user", user, *options])
+        assert result.exit_code == 0
+        return result.stdout.strip()
+
+    def claims(token: str) -> dict[str, object]:
+        keys = jwt.PyJWKSet.from_json((tmp_path / "issuer" / "jwks.json").read_text())
+        [key] = keys.keys
+        found: dict[str, object] = jwt.decode(
+            token, key, algorithms=[ALGORITHM], issuer=ISSUER, audience=AUDIENCE
+        )
+        return found
+
+    assert claims(token())["userId"] == user
+    assert "scope" not in claims(token())
+    assert claims(token("--scope", "training:admin"))["scope"] == "training:admin"
+    with pytest.raises(jwt.ExpiredSignatureError):
+        claims(token("--lifetime-seconds", "-1"))
+    key_file = tmp_path / "issuer" / "private-key.pem"
+    assert key_file.stat().st_mode & 0o077 == 0
+    assert "PRIVATE" not in (tmp_path / "issuer" / "jwks.json").read_text()
+    assert '"d"' not in (tmp_path / "issuer" / "jwks.json").read_text()

@@ -38,6 +38,7 @@ WRONG = {
     "grace_seconds": ["-1", "301", "x", "nan"],
     "drain_delay_seconds": ["-0.1", "301", "x", "nan"],
     "default_deadline_seconds": ["0", "3601", "x", "nan"],
+    "stream_deadline_seconds": ["0", "86401", "x", "nan"],
     "health_interval_seconds": ["0", "61", "x", "nan"],
     "max_receive_bytes": ["65535", str(256 * 1024 * 1024 + 1), "8MB", "x"],
     "max_concurrent_streams": ["0", "100001", "x"],

@@ -1,0 +1,1 @@
+"""Benchmarks on real processes: see docs/performance.md."""

@@ -1,0 +1,126 @@
+"""Load from h2load, which costs little itself and speaks HTTP/2 to gRPC and REST alike."""
+
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from google.protobuf.message import Message
+
+from benchmarks.processes import usage
+
+LATENCIES = (50, 95, 99)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """The request that is sent again and again."""
+
+    url: str
+    headers: Mapping[str, str]
+    body: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """What one run of a load came to."""
+
+    requests_per_second: float
+    cpu_us: Mapping[str, float]
+    """CPU time for each request, by the name of what used it."""
+    latency_ms: Mapping[int, float]
+    """By percentile."""
+    peak_memory_mb: Mapping[str, float]
+
+    @property
+    def total_cpu_us(self) -> float:
+        """CPU time of all that was measured, for each request."""
+        return sum(self.cpu_us.values())
+
+
+def grpc_request(
+    address: str, path: str, message: Message, metadata: Mapping[str, str] | None = None
+) -> Request:
+    """Returns a gRPC call as the HTTP/2 request it is."""
+    body = message.SerializeToString()
+    return Request(
+        url=f"http://{address}{path}",
+        headers={"content-type": "application/grpc", "te": "trailers", **(metadata or {})},
+        body=b"\0" + len(body).to_bytes(4, "big") + body,
+    )
+
+
+def require_h2load() -> str:
+    """Returns where h2load is; ends the program with what to do when it is not there."""
+    found = shutil.which("h2load")
+    if not found:
+        sys.exit("h2load is needed: apt-get install nghttp2-client")
+    return found
+
+
+def run_load(
+    request: Request,
+    count: int,
+    pids: Mapping[str, int],
+    *,
+    connections: int = 8,
+    streams: int = 2,
+) -> Sample:
+    """Sends a request `count` times over several connections and measures what that took.
+
+    Raises RuntimeError unless all are answered with 200. Of gRPC that says little: the caller
+    checks the status of a call by itself.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        log, data = Path(folder, "log"), Path(folder, "body")
+        command = [require_h2load(), "-n", str(count), "-c", str(connections), "-m", str(streams)]
+        command += [f"--log-file={log}"]
+        for name, value in request.headers.items():
+            command += ["-H", f"{name}: {value}"]
+        if request.body is not None:
+            data.write_bytes(request.body)
+            command += [f"--data={data}"]
+        before = {name: usage(pid) for name, pid in pids.items()}
+        done = subprocess.run(
+            [*command, request.url], check=True, capture_output=True, text=True, timeout=600
+        )
+        after = {name: usage(pid) for name, pid in pids.items()}
+        latencies = _latencies_us(log)
+    if f"{count} 2xx" not in done.stdout:
+        raise RuntimeError(done.stdout)
+    rate = re.search(r"finished in .*?, ([\d.]+) req/s", done.stdout)
+    assert rate is not None
+    return Sample(
+        requests_per_second=float(rate[1]),
+        cpu_us={
+            name: (after[name].cpu_seconds - before[name].cpu_seconds) / count * 1e6
+            for name in pids
+        },
+        latency_ms={p: _percentile(latencies, p) / 1000 for p in LATENCIES},
+        peak_memory_mb={name: after[name].memory_bytes / 1e6 for name in pids},
+    )
+
+
+def _latencies_us(log: Path) -> list[int]:
+    """Returns how long each request took: the third column of h2load's log."""
+    return sorted(int(line.split("\t")[2]) for line in log.read_text().splitlines())
+
+
+def _percentile(ordered: Sequence[int], percent: int) -> float:
+    return ordered[min(len(ordered) - 1, len(ordered) * percent // 100)]
+
+
+def median(samples: Sequence[Sample]) -> Sample:
+    """Returns a sample whose every number is the median of those of the samples."""
+    first = samples[0]
+    return Sample(
+        requests_per_second=statistics.median(s.requests_per_second for s in samples),
+        cpu_us={n: statistics.median(s.cpu_us[n] for s in samples) for n in first.cpu_us},
+        latency_ms={p: statistics.median(s.latency_ms[p] for s in samples) for p in LATENCIES},
+        peak_memory_mb={n: max(s.peak_memory_mb[n] for s in samples) for n in first.cpu_us},
+    )

@@ -1,0 +1,94 @@
+"""What is measured: real processes, each with what it and all its children used."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import grpc
+import psutil
+import psycopg
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+START_SECONDS = 60.0
+MEMORY_TYPES = ("uss", "pss", "rss")
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a process and its children have used so far, and hold now."""
+
+    cpu_seconds: float
+    memory_bytes: int
+
+
+def usage(pid: int) -> Usage:
+    """Returns the CPU time and the memory of a process and its children, those that ended too.
+
+    Memory is what belongs to them alone and their share of the rest (PSS).
+    """
+    root = psutil.Process(pid)
+    cpu = 0.0
+    memory = 0
+    for process in [root, *root.children(recursive=True)]:
+        try:
+            times = process.cpu_times()
+            cpu += times.user + times.system
+            if process is root:
+                cpu += times.children_user + times.children_system
+            memory += process.memory_full_info().pss
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            continue
+    return Usage(cpu, memory)
+
+
+def database_pid(url: str) -> int:
+    """Returns the process id of a PostgreSQL server on this machine."""
+    with psycopg.connect(url) as connection:
+        row = connection.execute("SHOW data_directory").fetchone()
+    assert row is not None
+    return int(Path(row[0], "postmaster.pid").read_text().splitlines()[0])
+
+
+@contextmanager
+def python_process(
+    *arguments: str, environment: dict[str, str] | None = None, output: IO[str] | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Runs a Python module as a process until the end of the block."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", *arguments],
+        env={**os.environ, **(environment or {})},
+        stdout=output or subprocess.DEVNULL,
+        stderr=output or subprocess.DEVNULL,
+    )
+    try:
+        yield process
+    finally:
+        process.terminate()
+        try:
+            process.wait(30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def wait_until_serving(address: str, process: subprocess.Popen[bytes]) -> None:
+    """Returns when a gRPC server reports SERVING; raises RuntimeError when it ends instead."""
+    end = time.monotonic() + START_SECONDS
+    with grpc.insecure_channel(address) as channel:
+        stub = health_pb2_grpc.HealthStub(channel)
+        while True:
+            try:
+                answer = stub.Check(health_pb2.HealthCheckRequest(), timeout=1)
+                if answer.status == health_pb2.HealthCheckResponse.SERVING:
+                    return
+            except grpc.RpcError:
+                pass
+            if process.poll() is not None or time.monotonic() > end:
+                raise RuntimeError(f"{address} does not serve")
+            time.sleep(0.1)
