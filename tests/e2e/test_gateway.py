@@ -228,8 +228,8 @@ def test_a_deadline_is_a_gateway_timeout(ada: RestClient, database_url: str) -> 
         connection.execute("LOCK TABLE training.sessions IN ACCESS EXCLUSIVE MODE")
         answer = ada.get(ada.sessions, **{"grpc-timeout": "300m"})
     assert answer.status == 504
+    # gRPC itself, the service and Envoy all watch it; only the latter two give a reason.
     assert answer.json["code"] == grpc.StatusCode.DEADLINE_EXCEEDED.value[0]
-    assert answer.reason in ("DEADLINE_EXCEEDED", "gateway DEADLINE_EXCEEDED")
 
 
 def test_a_database_that_is_away_is_unavailable(
