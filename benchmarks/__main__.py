@@ -33,8 +33,9 @@ from training_service.issuer import DevelopmentIssuer
 from training_service.storage.bootstrap import ensure_database
 
 WORKERS = 2
-SERVICE, STACK, HANDWRITTEN, ENVOY = (f"127.0.0.1:{port}" for port in (50151, 50152, 50153, 50154))
-ENVOY_ADMIN_PORT = 50155
+# Below the range that clients' own ports come from.
+SERVICE, STACK, HANDWRITTEN, ENVOY = (f"127.0.0.1:{port}" for port in (15151, 15152, 15153, 15154))
+ENVOY_ADMIN_PORT = 15155
 UNLIMITED = 100_000_000
 
 console = Console(stderr=True)

@@ -31,6 +31,7 @@ from training_service import contract
 from training_service.domain.exercise import exercise_id
 from training_service.server import TrainingServer
 from training_service.settings import Settings
+from training_service.storage.pipeline import OneWritePipeline
 
 HOUSEKEEPING = r"alembic_version|pg_roles|catalogue_state|FROM training\.exercises"
 """Statements that no call sends: health checks, and what is remembered of the catalogue."""
@@ -300,11 +301,20 @@ def patched_queries(patch: Any, seen: Queries | None = None) -> Iterator[None]:
                 seen.sql.append(query)
         return await original(self, query, *args, **kwargs)
 
+    original_queue = OneWritePipeline.queue
+
+    def queue(self: OneWritePipeline, command: bytes) -> None:
+        if seen is not None:
+            seen.sql.append(command.decode())
+        original_queue(self, command)
+
     psycopg.AsyncCursor.execute = execute  # type: ignore[method-assign]
+    OneWritePipeline.queue = queue  # type: ignore[method-assign]
     try:
         yield
     finally:
         psycopg.AsyncCursor.execute = original  # type: ignore[method-assign]
+        OneWritePipeline.queue = original_queue  # type: ignore[method-assign]
 
 
 class Proxy:

@@ -19,6 +19,7 @@ from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout, TooManyRe
 from training_service.caller import Scope
 from training_service.errors import Reason, TrainingError, database_unavailable
 from training_service.settings import Settings
+from training_service.storage.pipeline import OneWritePipeline, one_write_pipeline
 from training_service.storage.statements import Row, Statement
 
 logger = structlog.get_logger(__name__)
@@ -97,11 +98,11 @@ class Database:
     ) -> list[Row]:
         """Runs one query for an athlete: a read-only transaction in a single round trip."""
         async with self._connection() as connection:
-            async with connection.pipeline():
-                await self._begin(connection, scope, "BEGIN READ ONLY")
+            async with one_write_pipeline(connection) as pipeline:
+                _begin(pipeline, scope, b"BEGIN READ ONLY")
                 own = {"external_user_id": scope.external_user_id}
                 cursor = await _run(connection, statement, {**own, **parameters})
-                await connection.execute("COMMIT", prepare=True)
+                pipeline.queue(b"COMMIT")
             return await cursor.fetchall()
 
     async def read_shared(self, statement: Statement[Row], parameters: Parameters) -> list[Row]:
@@ -116,26 +117,18 @@ class Database:
 
         Commits when the block ends, rolls back when it raises.
         """
-        async with self._connection() as connection, connection.pipeline():
-            await self._begin(connection, scope, "BEGIN")
+        async with self._connection() as connection, one_write_pipeline(connection) as pipeline:
+            _begin(pipeline, scope, b"BEGIN")
             yield Transaction(connection, scope)
-            await connection.execute("COMMIT", prepare=True)
+            pipeline.queue(b"COMMIT")
 
     @contextlib.asynccontextmanager
     async def snapshot(self, scope: Scope) -> AsyncIterator[Transaction]:
         """Opens a read-only transaction for one athlete whose statements all see one moment."""
-        async with self._connection() as connection, connection.pipeline():
-            await self._begin(connection, scope, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        async with self._connection() as connection, one_write_pipeline(connection) as pipeline:
+            _begin(pipeline, scope, b"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
             yield Transaction(connection, scope)
-            await connection.execute("COMMIT", prepare=True)
-
-    @staticmethod
-    async def _begin(connection: AsyncConnection[Any], scope: Scope | None, begin: str) -> None:
-        await connection.execute(begin, prepare=True)
-        if scope:
-            # SET takes no parameters; a UUID has no character that could end the literal.
-            athlete = f"SET LOCAL app.external_user_id = '{scope.external_user_id}'"
-            await connection.execute(athlete, prepare=False)
+            pipeline.queue(b"COMMIT")
 
     @contextlib.asynccontextmanager
     async def _connection(self) -> AsyncIterator[AsyncConnection[Any]]:
@@ -153,6 +146,14 @@ class Database:
             if refusal is None:
                 raise
             raise refusal from error
+
+
+def _begin(pipeline: OneWritePipeline, scope: Scope | None, begin: bytes) -> None:
+    pipeline.queue(begin)
+    if scope:
+        # SET takes no parameters; a UUID has no character that could end the literal.
+        athlete = f"SET LOCAL app.external_user_id = '{scope.external_user_id}'"
+        pipeline.queue(athlete.encode())
 
 
 async def _run(
