@@ -9,7 +9,7 @@ import pytest
 from psycopg import AsyncConnection, errors
 from psycopg.pq import TransactionStatus
 
-from training_service.storage.pipeline import OneWritePipeline, one_write_pipeline
+from training_service.storage.pipeline import OneWritePipeline
 
 
 def on_connection(url: str, act: Callable[[AsyncConnection[Any]], Awaitable[None]]) -> None:
@@ -44,7 +44,7 @@ def writes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 def test_all_leaves_at_once_when_the_pipeline_ends(database_url: str, writes: list[int]) -> None:
     async def act(connection: AsyncConnection[Any]) -> None:
-        async with one_write_pipeline(connection) as pipeline:
+        async with OneWritePipeline(connection) as pipeline:
             pipeline.queue(b"BEGIN")
             first = await connection.execute("SELECT 1", prepare=False)
             second = await connection.execute("SELECT 2", prepare=False)
@@ -60,7 +60,7 @@ def test_a_result_in_between_sends_what_was_queued_before(
     database_url: str, writes: list[int]
 ) -> None:
     async def act(connection: AsyncConnection[Any]) -> None:
-        async with one_write_pipeline(connection) as pipeline:
+        async with OneWritePipeline(connection) as pipeline:
             pipeline.queue(b"BEGIN")
             pipeline.queue(b"SET LOCAL app.external_user_id = 'someone'")
             assert await one(connection, "SELECT current_setting('app.external_user_id')") == (
@@ -79,7 +79,7 @@ def test_the_first_error_is_the_one_that_is_raised(database_url: str, position: 
         statements = ["SELECT 1", "SELECT 2", "SELECT 3"]
         statements[position] = "SELECT 1/0"
         with pytest.raises(errors.DivisionByZero):  # noqa: PT012
-            async with one_write_pipeline(connection) as pipeline:
+            async with OneWritePipeline(connection) as pipeline:
                 pipeline.queue(b"BEGIN")
                 for statement in statements:
                     await connection.execute(statement, prepare=True)
@@ -91,7 +91,7 @@ def test_the_first_error_is_the_one_that_is_raised(database_url: str, position: 
 
 def test_an_error_is_raised_where_a_result_is_waited_for(database_url: str) -> None:
     async def act(connection: AsyncConnection[Any]) -> None:
-        async with one_write_pipeline(connection) as pipeline:
+        async with OneWritePipeline(connection) as pipeline:
             pipeline.queue(b"BEGIN")
             await connection.execute("SELECT 1/0", prepare=True)
             with pytest.raises(errors.DivisionByZero):
@@ -110,7 +110,7 @@ def test_an_error_is_raised_where_a_result_is_waited_for(database_url: str) -> N
 def test_an_error_of_a_queued_command_is_raised(database_url: str) -> None:
     async def act(connection: AsyncConnection[Any]) -> None:
         with pytest.raises(errors.SyntaxError):
-            async with one_write_pipeline(connection) as pipeline:
+            async with OneWritePipeline(connection) as pipeline:
                 pipeline.queue(b"BEGINN")
 
     on_connection(database_url, act)
@@ -119,7 +119,7 @@ def test_an_error_of_a_queued_command_is_raised(database_url: str) -> None:
 def test_statements_are_prepared_once(database_url: str) -> None:
     async def act(connection: AsyncConnection[Any]) -> None:
         for _ in range(3):
-            async with one_write_pipeline(connection):
+            async with OneWritePipeline(connection):
                 await connection.execute("SELECT 41 + 1", prepare=True)
         query = "SELECT count(*) FROM pg_prepared_statements WHERE statement = 'SELECT 41 + 1'"
         assert await one(connection, query) == 1
@@ -130,7 +130,7 @@ def test_statements_are_prepared_once(database_url: str) -> None:
 def test_a_waiting_statement_can_be_cancelled(database_url: str) -> None:
     async def act(connection: AsyncConnection[Any]) -> None:
         with pytest.raises(TimeoutError):  # noqa: PT012
-            async with asyncio.timeout(0.2), one_write_pipeline(connection) as pipeline:
+            async with asyncio.timeout(0.2), OneWritePipeline(connection) as pipeline:
                 pipeline.queue(b"BEGIN")
                 await connection.execute("SELECT pg_sleep(60)", prepare=True)
         await connection.rollback()

@@ -10,8 +10,8 @@
 Each method's handler is wrapped once, on its first call.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing
 from typing import Any, TypeAlias
 
 import grpc
@@ -20,10 +20,10 @@ from google.protobuf.message import DecodeError, Message
 from training_service import contract
 from training_service.errors import Reason, TrainingError
 from training_service.interceptors.call import Call, Context
-from training_service.interceptors.deadline import deadline
-from training_service.interceptors.errors import refusals
+from training_service.interceptors.deadline import Deadline
+from training_service.interceptors.errors import Refusals
 from training_service.interceptors.identity import Authenticator, establish_caller
-from training_service.interceptors.telemetry import telemetry
+from training_service.interceptors.telemetry import Telemetry
 from training_service.settings import Settings
 
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
@@ -54,52 +54,49 @@ class InterceptorChain(grpc.aio.ServerInterceptor):
         return wrapped
 
     def _wrap(self, method: contract.Method, handler: Any) -> "Handler":
-        if handler.response_streaming:
-            return self._wrap_stream(method, handler)
+        wrap = self._stream if handler.response_streaming else self._unary
+        return wrap(method, handler)
 
-        async def unary(body: bytes, context: Context) -> Message:
-            seconds = self._settings.default_deadline_seconds
-            async with self._admitted(method, handler, body, context, seconds) as request:
-                response: Message = await handler.unary_unary(request, context)
-                return response
+    def _unary(self, method: contract.Method, handler: Any) -> "Handler":
+        seconds = self._settings.default_deadline_seconds
+
+        async def unary(body: bytes, context: Context) -> bytes:
+            call = Call(method, context)
+            with Telemetry(call):
+                async with Refusals(call), Deadline(call, seconds):
+                    request = await self._admit(call, handler, body)
+                    response = await handler.unary_unary(request, context)
+                    return to_bytes(response)
             raise AssertionError("a refused call does not come here")
 
         return grpc.unary_unary_rpc_method_handler(
-            unary, request_deserializer=None, response_serializer=handler.response_serializer
+            unary, request_deserializer=None, response_serializer=None
         )
 
-    def _wrap_stream(self, method: contract.Method, handler: Any) -> "Handler":
+    def _stream(self, method: contract.Method, handler: Any) -> "Handler":
+        seconds = self._settings.stream_deadline_seconds
+
         # Written message by message, and not as a generator of its own: gRPC would leave that
         # suspended when the caller hangs up, with what it holds, until the garbage collector comes.
         async def stream(body: bytes, context: Context) -> None:
-            seconds = self._settings.stream_deadline_seconds
-            async with (
-                self._admitted(method, handler, body, context, seconds) as request,
-                aclosing(handler.unary_stream(request, context)) as responses,
-            ):
-                async for response in responses:
-                    await context.write(response)
+            call = Call(method, context)
+            with Telemetry(call):
+                async with Refusals(call), Deadline(call, seconds):
+                    request = await self._admit(call, handler, body)
+                    async with aclosing(handler.unary_stream(request, context)) as responses:
+                        async for response in responses:
+                            await context.write(to_bytes(response))
 
         return grpc.unary_stream_rpc_method_handler(
-            stream, request_deserializer=None, response_serializer=handler.response_serializer
+            stream, request_deserializer=None, response_serializer=None
         )
 
-    @asynccontextmanager
-    async def _admitted(
-        self,
-        method: contract.Method,
-        handler: Any,
-        body: bytes,
-        context: Context,
-        longest_seconds: float,
-    ) -> AsyncIterator[Message]:
-        """Takes a call through all interceptors and yields its request."""
-        call = Call(method, context)
-        async with telemetry(call), refusals(call), deadline(call, longest_seconds):
-            await establish_caller(call, self._authenticator)
-            request = self._parse(body, handler.request_deserializer)
-            contract.check(request)
-            yield request
+    async def _admit(self, call: Call, handler: Any, body: bytes) -> Message:
+        """Returns the request of a call whose caller and fields are as they should be."""
+        await establish_caller(call, self._authenticator)
+        request = self._parse(body, handler.request_deserializer)
+        contract.check(request)
+        return request
 
     def _parse(self, body: bytes, deserialize: Callable[[bytes], Message]) -> Message:
         limit = self._settings.max_receive_bytes
@@ -117,3 +114,8 @@ class InterceptorChain(grpc.aio.ServerInterceptor):
         # theirs was applied to.
         request.DiscardUnknownFields()
         return request
+
+
+def to_bytes(response: Message | bytes) -> bytes:
+    """Returns what goes over the wire: a servicer may answer with a record as it is stored."""
+    return response if isinstance(response, bytes) else response.SerializeToString()

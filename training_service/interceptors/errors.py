@@ -1,7 +1,6 @@
 """The one place where an error becomes an answer."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from types import TracebackType
 
 import grpc
 import structlog
@@ -14,18 +13,29 @@ from training_service.interceptors.call import Call
 logger = structlog.get_logger(__name__)
 
 
-@asynccontextmanager
-async def refusals(call: Call) -> AsyncIterator[None]:
+class Refusals:
     """Answers a refusal with its status and details, and a fault without saying anything of it."""
-    try:
-        yield
-    except TrainingError as error:
-        await _abort(call, error)
-    except grpc.aio.AbortError:
-        raise
-    except Exception:
-        logger.exception("fault", method=call.method.path, request_id=call.request_id)
-        await _abort(call, TrainingError(Reason.INTERNAL, "internal error"))
+
+    __slots__ = ("_call",)
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+
+    async def __aenter__(self) -> None:
+        pass
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if isinstance(error, TrainingError):
+            await _abort(self._call, error)
+        if isinstance(error, Exception) and not isinstance(error, grpc.aio.AbortError):
+            path = self._call.method.path
+            logger.error("fault", method=path, request_id=self._call.request_id, exc_info=error)
+            await _abort(self._call, TrainingError(Reason.INTERNAL, "internal error"))
 
 
 async def _abort(call: Call, error: TrainingError) -> None:

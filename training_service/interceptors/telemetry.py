@@ -1,8 +1,7 @@
 """One log record for each call: which, how it ended, how long it took; never what it carried."""
 
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from types import TracebackType
 
 import grpc
 import structlog
@@ -19,25 +18,33 @@ def _status_name(code: grpc.StatusCode | int) -> str:
     return code.name if isinstance(code, grpc.StatusCode) else _NAMES[code]
 
 
-@asynccontextmanager
-async def telemetry(call: Call) -> AsyncIterator[None]:
+class Telemetry:
     """Records the end of a call, and returns its request id to the caller."""
-    began = time.perf_counter()
-    call.context.set_trailing_metadata((("x-request-id", call.request_id),))
-    status = "OK"
-    try:
-        yield
-    except grpc.aio.AbortError:
-        status = _status_name(call.context.code())
-        raise
-    except BaseException:
-        status = "CANCELLED"
-        raise
-    finally:
+
+    __slots__ = ("_began", "_call")
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+        self._began = time.perf_counter()
+
+    def __enter__(self) -> None:
+        self._call.context.set_trailing_metadata((("x-request-id", self._call.request_id),))
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        status = "OK"
+        if isinstance(error, grpc.aio.AbortError):
+            status = _status_name(self._call.context.code())
+        elif error is not None:
+            status = "CANCELLED"
         logger.info(
             "rpc",
-            method=call.method.path,
+            method=self._call.method.path,
             status=status,
-            duration_ms=round((time.perf_counter() - began) * 1000, 2),
-            request_id=call.request_id,
+            duration_ms=round((time.perf_counter() - self._began) * 1000, 2),
+            request_id=self._call.request_id,
         )

@@ -12,6 +12,7 @@ from uuid import UUID
 import uuid6
 from calisthenics.training.v1 import session_pb2 as pb
 from calisthenics.training.v1.session_pb2_grpc import SessionServiceServicer
+from google.protobuf.message import Message
 
 from training_service import contract
 from training_service.caller import Scope, athlete_scope
@@ -39,6 +40,7 @@ from training_service.servicers.convert import (
 )
 from training_service.servicers.enums import EnumNames
 from training_service.servicers.paging import listing_digest, uuid_of_token
+from training_service.servicers.records import of_records
 from training_service.servicers.references import check_exercises_known, check_volume
 from training_service.storage.exercise import Catalogue, ExerciseFacts
 from training_service.storage.session import (
@@ -62,6 +64,11 @@ STATES = {
     RetractionKind.SUPERSEDED.value: pb.SESSION_STATE_SUPERSEDED,
     RetractionKind.VOIDED.value: pb.SESSION_STATE_VOIDED,
 }
+ListSessionsRecords = of_records(pb.ListSessionsResponse.DESCRIPTOR)
+ListSessionVersionsRecords = of_records(pb.ListSessionVersionsResponse.DESCRIPTOR)
+ExportSessionsRecords = of_records(pb.ExportSessionsResponse.DESCRIPTOR)
+BatchLogSessionsRecords = of_records(pb.BatchLogSessionsResponse.DESCRIPTOR)
+BatchLogSessionsRecord = of_records(pb.BatchLogSessionsResult.DESCRIPTOR)
 OUTPUT_ONLY = contract.output_only_fields(pb.Session.DESCRIPTOR)
 
 PATH = "session.exercises"
@@ -76,24 +83,28 @@ class SessionServicer(SessionServiceServicer):
         self._sessions = sessions
         self._catalogue = catalogue
 
-    async def LogSession(self, request: pb.LogSessionRequest, context: Any) -> pb.Session:
+    async def LogSession(  # type: ignore[override]
+        self, request: pb.LogSessionRequest, context: Any
+    ) -> bytes:
         scope = athlete_scope(request.external_user_id)
         sent = digest("log", request.session)
         draft = _Draft(scope, request.session, request.request_id, sent, utc_now())
         new = await self._complete(draft)
-        return pb.Session.FromString(await self._sessions.log(scope, new))
+        return await self._sessions.log(scope, new)
 
-    async def AmendSession(self, request: pb.AmendSessionRequest, context: Any) -> pb.Session:
+    async def AmendSession(  # type: ignore[override]
+        self, request: pb.AmendSessionRequest, context: Any
+    ) -> bytes:
         scope = athlete_scope(request.external_user_id)
         superseded = await self._get(scope, request.session_id)
         sent = digest("amend", request.session_id, request.reason, request.session)
         draft = _Draft(scope, request.session, request.request_id, sent, utc_now(), superseded)
         new = await self._complete(draft)
-        return pb.Session.FromString(await self._sessions.amend(scope, new, request.reason))
+        return await self._sessions.amend(scope, new, request.reason)
 
-    async def BatchLogSessions(
+    async def BatchLogSessions(  # type: ignore[override]
         self, request: pb.BatchLogSessionsRequest, context: Any
-    ) -> pb.BatchLogSessionsResponse:
+    ) -> Message:
         scope = athlete_scope(request.external_user_id)
         now = utc_now()
         _check_batch_size(request)
@@ -119,13 +130,15 @@ class SessionServicer(SessionServiceServicer):
             results = _all_refused(results)
         return _batch_response(results)
 
-    async def GetSession(self, request: pb.GetSessionRequest, context: Any) -> pb.Session:
+    async def GetSession(  # type: ignore[override]
+        self, request: pb.GetSessionRequest, context: Any
+    ) -> bytes:
         scope = athlete_scope(request.external_user_id)
-        return to_message(await self._get(scope, request.session_id))
+        return to_record(await self._get(scope, request.session_id))
 
-    async def ListSessions(
+    async def ListSessions(  # type: ignore[override]
         self, request: pb.ListSessionsRequest, context: Any
-    ) -> pb.ListSessionsResponse:
+    ) -> Message:
         scope = athlete_scope(request.external_user_id)
         filters = _filter(request)
         listing = listing_digest(request, scope)
@@ -135,19 +148,18 @@ class SessionServicer(SessionServiceServicer):
         if request.view == pb.SESSION_VIEW_FULL:
             rows = stored = await self._sessions.list_full(scope, filters, after, limit + 1)
             count = paging.fitting_count(len(row.record) for row in stored[:limit])
-            page = [to_message(row) for row in stored[:count]]
+            response = ListSessionsRecords(sessions=map(to_record, stored[:count]))
         else:
             rows = found = await self._sessions.list_summaries(scope, filters, after, limit + 1)
-            page = [_summary(scope, row) for row in found[:limit]]
-        response = pb.ListSessionsResponse(sessions=page)
-        if len(page) < len(rows):
-            last = rows[len(page) - 1]
-            response.next_page_token = paging.encode_page_token(listing, _key(last))
-        return response
+            count = min(len(found), limit)
+            response = pb.ListSessionsResponse(sessions=[_summary(scope, r) for r in found[:count]])
+        if count < len(rows):
+            response.next_page_token = paging.encode_page_token(listing, _key(rows[count - 1]))
+        return response  # type: ignore[no-any-return]
 
-    async def ExportSessions(
+    async def ExportSessions(  # type: ignore[override]
         self, request: pb.ExportSessionsRequest, context: Any
-    ) -> AsyncIterator[pb.ExportSessionsResponse]:
+    ) -> AsyncIterator[Message]:
         scope = athlete_scope(request.external_user_id)
         listing = listing_digest(request, scope)
         key = paging.decode_page_token(listing, request.cursor, (str,))
@@ -159,22 +171,24 @@ class SessionServicer(SessionServiceServicer):
                 for part in paging.parts(batch, EXPORT_MESSAGE_BYTES, lambda row: len(row.record)):
                     ids.update("".join(f"{row.id}\n" for row in part).encode())
                     summary.session_count += len(part)
-                    yield pb.ExportSessionsResponse(
-                        sessions=map(to_message, part),
+                    yield ExportSessionsRecords(
+                        sessions=map(to_record, part),
                         cursor=paging.encode_page_token(listing, (str(part[-1].id),)),
                     )
         summary.ids_sha256 = ids.hexdigest()
         yield pb.ExportSessionsResponse(summary=summary)
 
-    async def VoidSession(self, request: pb.VoidSessionRequest, context: Any) -> pb.Session:
+    async def VoidSession(  # type: ignore[override]
+        self, request: pb.VoidSessionRequest, context: Any
+    ) -> bytes:
         scope = athlete_scope(request.external_user_id)
         write = write_request(request, utc_now())
         session_id = UUID(request.session_id)
-        return to_message(await self._sessions.void(scope, session_id, request.reason, write))
+        return to_record(await self._sessions.void(scope, session_id, request.reason, write))
 
-    async def ListSessionVersions(
+    async def ListSessionVersions(  # type: ignore[override]
         self, request: pb.ListSessionVersionsRequest, context: Any
-    ) -> pb.ListSessionVersionsResponse:
+    ) -> Message:
         scope = athlete_scope(request.external_user_id)
         named = await self._get(scope, request.session_id)
         original_id = named.original_id or named.id
@@ -185,10 +199,10 @@ class SessionServicer(SessionServiceServicer):
         begin = max(int(key[0]), 0) if key else 0
         rest = ordered[begin : begin + paging.page_limit(request.page_size)]
         end = begin + paging.fitting_count(len(version.record) for version in rest)
-        response = pb.ListSessionVersionsResponse(sessions=map(to_message, ordered[begin:end]))
+        response = ListSessionVersionsRecords(sessions=map(to_record, ordered[begin:end]))
         if end < len(ordered):
             response.next_page_token = paging.encode_page_token(listing, (end,))
-        return response
+        return response  # type: ignore[no-any-return]
 
     async def _get(self, scope: Scope, session_id: str) -> StoredSession:
         stored = await self._sessions.get(scope, UUID(session_id))
@@ -356,14 +370,16 @@ def _all_refused(results: Sequence[bytes | TrainingError]) -> list[bytes | Train
     return [r if isinstance(r, TrainingError) else other for r in results]
 
 
-def _batch_response(results: Iterable[bytes | TrainingError]) -> pb.BatchLogSessionsResponse:
-    response = pb.BatchLogSessionsResponse()
-    for result in results:
-        if isinstance(result, TrainingError):
-            response.results.add(status=contract.to_status(result))
-        else:
-            response.results.add().session.MergeFromString(result)
-    return response
+def _batch_response(results: Iterable[bytes | TrainingError]) -> Message:
+    return BatchLogSessionsRecords(  # type: ignore[no-any-return]
+        results=[_batch_result(result).SerializeToString() for result in results]
+    )
+
+
+def _batch_result(result: bytes | TrainingError) -> Message:
+    if isinstance(result, TrainingError):
+        return pb.BatchLogSessionsResult(status=contract.to_status(result))
+    return BatchLogSessionsRecord(session=result)  # type: ignore[no-any-return]
 
 
 def _first_to_last(versions: Sequence[StoredSession], original_id: UUID) -> list[StoredSession]:
@@ -403,11 +419,14 @@ def _after(key: tuple[int | str, ...] | None) -> SessionKey | None:
         raise paging.invalid_page_token() from None
 
 
-def to_message(stored: StoredSession) -> pb.Session:
-    """Returns a session as it was acknowledged, with what became of it since."""
-    message = pb.Session.FromString(stored.record)
-    _set_retraction(message, stored)
-    return message
+def to_record(stored: StoredSession) -> bytes:
+    """Returns a session as it was acknowledged, with what became of it since: of a field that
+    stands in a message twice, the later value counts."""
+    if stored.retraction is None:
+        return stored.record
+    retraction = pb.Session()
+    _set_retraction(retraction, stored)
+    return stored.record + retraction.SerializeToString()
 
 
 def _set_retraction(message: pb.Session, row: StoredSession | SessionSummary) -> None:

@@ -9,19 +9,36 @@ Rests on the hooks of psycopg's `BasePipeline` (3.3), which are not part of its 
 interface; `tests/storage/test_pipeline.py` says what must hold of them.
 """
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from functools import partial
-from typing import Any
+from types import TracebackType
+from typing import Self
 
-from psycopg import AsyncConnection, AsyncPipeline, Error
+from psycopg import AsyncPipeline, Error
 from psycopg.abc import PQGen
 
 
 class OneWritePipeline(AsyncPipeline):
-    """See the module."""
+    """Puts a connection in pipeline mode for a block: `async with OneWritePipeline(connection)`."""
 
     _may_write = False
+
+    async def __aenter__(self) -> Self:
+        # Never nested, so that there is nothing to wait for.
+        self.pgconn.enter_pipeline_mode()
+        self.level = 1
+        self._conn._pipeline = self
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        try:
+            await super().__aexit__(kind, error, traceback)
+        finally:
+            self._conn._pipeline = None
 
     def queue(self, command: bytes) -> None:
         """Queues a statement without parameters whose result is of no interest, such as BEGIN."""
@@ -57,15 +74,3 @@ class OneWritePipeline(AsyncPipeline):
                 first = first or error
         if first:
             raise first
-
-
-@asynccontextmanager
-async def one_write_pipeline(connection: AsyncConnection[Any]) -> AsyncIterator[OneWritePipeline]:
-    """Puts a connection in pipeline mode for the block, as `connection.pipeline()` does."""
-    pipeline = OneWritePipeline(connection)
-    connection._pipeline = pipeline
-    try:
-        async with pipeline:
-            yield pipeline
-    finally:
-        connection._pipeline = None
