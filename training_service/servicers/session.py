@@ -420,13 +420,14 @@ def _after(key: tuple[int | str, ...] | None) -> SessionKey | None:
 
 
 def to_record(stored: StoredSession) -> bytes:
-    """Returns a session as it was acknowledged, with what became of it since: of a field that
-    stands in a message twice, the later value counts."""
+    """Returns a session as it was acknowledged, with what became of it since."""
     if stored.retraction is None:
         return stored.record
-    retraction = pb.Session()
-    _set_retraction(retraction, stored)
-    return stored.record + retraction.SerializeToString()
+    # Not appended to the record, though a parser would take the later value: a gateway that
+    # transcodes as it reads does not.
+    message = pb.Session.FromString(stored.record)
+    _set_retraction(message, stored)
+    return message.SerializeToString()
 
 
 def _set_retraction(message: pb.Session, row: StoredSession | SessionSummary) -> None:
