@@ -19,7 +19,7 @@ $(INSTALLED): requirements-dev.lock pyproject.toml
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
-$(DOCS): deploy/envoy/docs/package-lock.json $(INSTALLED)
+$(DOCS): deploy/envoy/docs/package-lock.json | $(INSTALLED)
 	@$(BIN)/python protos/clients.py deploy/envoy/docs
 
 run: $(INSTALLED) ## Start PostgreSQL, migrate, seed and serve on port 50051, until Ctrl-C

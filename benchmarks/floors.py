@@ -27,9 +27,6 @@ from benchmarks.data import a_session
 class StackFloor(SessionServiceServicer, exercise_pb2_grpc.ExerciseServiceServicer):
     """Answers with messages it has in memory."""
 
-    def __init__(self) -> None:
-        self._exercises = exercise_pb2.ListExercisesResponse()
-
     async def LogSession(self, request: pb.LogSessionRequest, context: Any) -> pb.Session:
         return request.session
 

@@ -35,7 +35,8 @@ class Sample:
     """CPU time for each request, by the name of what used it."""
     latency_ms: Mapping[int, float]
     """By percentile."""
-    peak_memory_mb: Mapping[str, float]
+    memory_mb: Mapping[str, float]
+    """Held at the end of the run."""
 
     @property
     def total_cpu_us(self) -> float:
@@ -102,7 +103,7 @@ def run_load(
             for name in pids
         },
         latency_ms={p: _percentile(latencies, p) / 1000 for p in LATENCIES},
-        peak_memory_mb={name: after[name].memory_bytes / 1e6 for name in pids},
+        memory_mb={name: after[name].memory_bytes / 1e6 for name in pids},
     )
 
 
@@ -122,5 +123,5 @@ def median(samples: Sequence[Sample]) -> Sample:
         requests_per_second=statistics.median(s.requests_per_second for s in samples),
         cpu_us={n: statistics.median(s.cpu_us[n] for s in samples) for n in first.cpu_us},
         latency_ms={p: statistics.median(s.latency_ms[p] for s in samples) for p in LATENCIES},
-        peak_memory_mb={n: max(s.peak_memory_mb[n] for s in samples) for n in first.cpu_us},
+        memory_mb={n: max(s.memory_mb[n] for s in samples) for n in first.cpu_us},
     )

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-import grpc
 import psutil
 import psycopg
-from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from training_service.probe import is_serving
+from training_service.settings import Settings
 
 START_SECONDS = 60.0
-MEMORY_TYPES = ("uss", "pss", "rss")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,15 +80,7 @@ def python_process(
 def wait_until_serving(address: str, process: subprocess.Popen[bytes]) -> None:
     """Returns when a gRPC server reports SERVING; raises RuntimeError when it ends instead."""
     end = time.monotonic() + START_SECONDS
-    with grpc.insecure_channel(address) as channel:
-        stub = health_pb2_grpc.HealthStub(channel)
-        while True:
-            try:
-                answer = stub.Check(health_pb2.HealthCheckRequest(), timeout=1)
-                if answer.status == health_pb2.HealthCheckResponse.SERVING:
-                    return
-            except grpc.RpcError:
-                pass
-            if process.poll() is not None or time.monotonic() > end:
-                raise RuntimeError(f"{address} does not serve")
-            time.sleep(0.1)
+    while not is_serving(address, Settings()):
+        if process.poll() is not None or time.monotonic() > end:
+            raise RuntimeError(f"{address} does not serve")
+        time.sleep(0.1)

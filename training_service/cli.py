@@ -19,7 +19,7 @@ from training_service.catalogue import load_catalogue
 from training_service.domain.exercise import exercise_id
 from training_service.embedded import database_url
 from training_service.errors import TrainingError
-from training_service.issuer import DevelopmentIssuer
+from training_service.issuer import development_issuer
 from training_service.logs import configure_logs
 from training_service.settings import Settings, SettingsError, load_settings, settings_table
 from training_service.storage.bootstrap import seed_catalogue
@@ -163,8 +163,7 @@ def dev_token(
     The issuer's keys are made on first use, in TRAINING_DATA_DIRECTORY.
     """
     with _settings() as settings:
-        issuer = DevelopmentIssuer(settings.data_directory / "issuer")
-        print(issuer.token(user, scope, lifetime_seconds))
+        print(development_issuer(settings).token(user, scope, lifetime_seconds))
 
 
 @app.command()

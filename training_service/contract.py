@@ -11,7 +11,7 @@ from calisthenics.training.v1 import (
     session_pb2,
     workout_pb2,
 )
-from google.api import field_behavior_pb2
+from google.api import annotations_pb2, field_behavior_pb2
 from google.protobuf.any_pb2 import Any
 from google.protobuf.descriptor import Descriptor, MethodDescriptor, ServiceDescriptor
 from google.protobuf.duration_pb2 import Duration
@@ -75,6 +75,11 @@ def access_levels() -> dict[str, Method]:
         path = f"/{method.containing_service.full_name}/{method.name}"
         found[path] = Method(path, access)
     return found
+
+
+def is_read(method: MethodDescriptor) -> bool:
+    """Returns whether an RPC only reads, and so can be sent again: its HTTP rule is a GET."""
+    return bool(method.GetOptions().Extensions[annotations_pb2.http].get)
 
 
 def output_only_fields(message: Descriptor) -> tuple[str, ...]:

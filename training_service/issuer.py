@@ -14,6 +14,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from jwt.algorithms import ECAlgorithm
 
+from training_service.settings import Settings
+
 ISSUER = "https://auth.training.localhost"
 AUDIENCE = "training"
 ALGORITHM = "ES256"
@@ -50,6 +52,11 @@ class DevelopmentIssuer:
             **({"scope": scope} if scope else {}),
         }
         return jwt.encode(claims, self._key, algorithm=ALGORITHM, headers={"kid": KEY_ID})
+
+
+def development_issuer(settings: Settings) -> DevelopmentIssuer:
+    """Returns the issuer whose keys lie beside the development database."""
+    return DevelopmentIssuer(settings.data_directory / "issuer")
 
 
 def _new_key() -> bytes:

@@ -12,7 +12,6 @@ import signal
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -21,11 +20,10 @@ from string import Template
 from typing import Annotated, Any
 
 import typer
-from google.api import annotations_pb2
 from google.protobuf.descriptor import MethodDescriptor
 
 from training_service import contract
-from training_service.issuer import AUDIENCE, ISSUER, DevelopmentIssuer
+from training_service.issuer import AUDIENCE, ISSUER, development_issuer
 from training_service.probe import is_serving
 from training_service.settings import Settings, load_settings
 
@@ -79,7 +77,7 @@ class Gateway:
 def render(gateway: Gateway) -> str:
     """Returns the configuration as YAML."""
     host, port = _split(gateway.listen)
-    reads = [m for m in contract.methods() if _is_read(m) and not m.server_streaming]
+    reads = [m for m in contract.methods() if contract.is_read(m) and not m.server_streaming]
     streams = [m for m in contract.methods() if m.server_streaming]
     values: dict[str, Any] = {
         "listen_host": host,
@@ -141,11 +139,6 @@ def _transport_socket(tls: UpstreamTls | None) -> dict[str, Any]:
         },
     }
     return {"name": "envoy.transport_sockets.tls", "typed_config": config}
-
-
-def _is_read(method: MethodDescriptor) -> bool:
-    rule = method.GetOptions().Extensions[annotations_pb2.http]
-    return rule.WhichOneof("pattern") == "get"
 
 
 def _regex(methods: list[MethodDescriptor]) -> str:
@@ -318,7 +311,7 @@ def run(
 ) -> None:
     """Run the service and Envoy here, with the development issuer's tokens, until Ctrl-C."""
     settings = load_settings()
-    issuer = DevelopmentIssuer(settings.data_directory / "issuer")
+    issuer = development_issuer(settings)
     gateway = Gateway(
         listen=listen,
         admin_port=admin_port,

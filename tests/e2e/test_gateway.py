@@ -24,7 +24,6 @@ import psycopg
 import pytest
 from calisthenics.training.v1 import exercise_pb2, session_pb2, session_pb2_grpc
 from cryptography.hazmat.primitives.asymmetric import ec
-from google.api import annotations_pb2
 from google.protobuf import json_format
 from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message import Message
@@ -33,6 +32,7 @@ from google.protobuf.message_factory import GetMessageClass
 from deploy.envoy.gateway import GENERATED, Envoy
 from tests.e2e.conftest import StartGateway
 from tests.e2e.rest import BASE, Answer, RestClient, to_rest
+from tests.rpc.test_exercise import an_exercise, create
 from tests.rpc.test_isolation import SECRET, Belongings, call
 from tests.support import (
     PULL_UP,
@@ -58,22 +58,7 @@ def each_method() -> Any:
     return pytest.mark.parametrize("method", list(contract.methods()), ids=lambda m: m.name)
 
 
-def is_read(method: MethodDescriptor) -> bool:
-    return bool(method.GetOptions().Extensions[annotations_pb2.http].get)
-
-
 # Every RPC.
-
-
-def new_exercise() -> exercise_pb2.Exercise:
-    return exercise_pb2.Exercise(
-        slug=f"exercise-{uuid.uuid4().hex[:8]}z",
-        display_name="Exercise",
-        category=exercise_pb2.EXERCISE_CATEGORY_PUSH,
-        difficulty=3,
-        movement_kind=exercise_pb2.MOVEMENT_KIND_DYNAMIC,
-        primary_muscles=[exercise_pb2.MUSCLE_CHEST],
-    )
 
 
 def catalogue_request(method: MethodDescriptor, admin: Athlete) -> Message:
@@ -81,14 +66,13 @@ def catalogue_request(method: MethodDescriptor, admin: Athlete) -> Message:
     request: Any = GetMessageClass(method.input_type)()
     for field in method.input_type.fields:
         if field.name == "exercise" and field.message_type:
-            request.exercise.CopyFrom(new_exercise())
+            request.exercise.CopyFrom(an_exercise())
         elif field.name == "exercise":
             request.exercise = "pull-up"
         elif field.name == "exercises":
             request.exercises.extend(["pull-up", PULL_UP])
         elif field.name == "exercise_id":
-            new = exercise_pb2.CreateExerciseRequest(exercise=new_exercise())
-            request.exercise_id = admin.exercises.CreateExercise(new).id
+            request.exercise_id = create(admin).id
         elif field.name == "update_mask":
             request.update_mask.paths.append("display_name")
         elif field.name == "request_id":
@@ -117,7 +101,7 @@ def test_every_rpc_has_a_rest_call_that_succeeds(
     assert answer.status == 200, answer.content
     assert answer.headers["content-type"] == "application/json"
     parsed = parse(method, answer)
-    if is_read(method):
+    if contract.is_read(method):
         # REST shows just what gRPC does.
         assert parsed == call(athlete.channel, method, request)
         assert parsed.ByteSize()
@@ -209,7 +193,7 @@ def test_a_request_id_used_for_something_else_is_a_conflict(ada: RestClient) -> 
 
 
 def test_an_administrators_call_is_forbidden_to_others(ada: RestClient) -> None:
-    answer = ada.send("POST", f"{BASE}/exercises", json_format.MessageToDict(new_exercise()))
+    answer = ada.send("POST", f"{BASE}/exercises", json_format.MessageToDict(an_exercise()))
     assert_refused(answer, 403, grpc.StatusCode.PERMISSION_DENIED, "PERMISSION_DENIED")
 
 

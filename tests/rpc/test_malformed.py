@@ -21,7 +21,6 @@ from calisthenics.training.v1 import (
     workout_pb2,
 )
 from calisthenics.training.v1.session_pb2_grpc import SessionServiceStub
-from google.api import annotations_pb2
 from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
@@ -136,10 +135,6 @@ def send(caller: Athlete, path: str, body: bytes) -> bytes | Refusal:
     return response
 
 
-def is_read(method: MethodDescriptor) -> bool:
-    return bool(method.GetOptions().Extensions[annotations_pb2.http].get)
-
-
 def reason_of(status: status_pb2.Status) -> str:
     """Returns the reason in the first detail, where every refusal has it."""
     info = error_details_pb2.ErrorInfo()
@@ -157,7 +152,7 @@ def check_refusal(refusal: Refusal, method: MethodDescriptor) -> None:
 
 def stores_nothing(method: MethodDescriptor, answer: bytes | Refusal) -> bool:
     """Returns whether a call must have left everything as it was."""
-    if isinstance(answer, Refusal) or is_read(method):
+    if isinstance(answer, Refusal) or contract.is_read(method):
         return True
     response: Any = GetMessageClass(method.output_type).FromString(answer)
     if method.output_type.name != "BatchLogSessionsResponse":

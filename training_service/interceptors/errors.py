@@ -32,7 +32,7 @@ class Refusals:
     ) -> None:
         if isinstance(error, TrainingError):
             await _abort(self._call, error)
-        if isinstance(error, Exception) and not isinstance(error, grpc.aio.AbortError):
+        elif isinstance(error, Exception) and not isinstance(error, grpc.aio.AbortError):
             path = self._call.method.path
             logger.error("fault", method=path, request_id=self._call.request_id, exc_info=error)
             await _abort(self._call, TrainingError(Reason.INTERNAL, "internal error"))

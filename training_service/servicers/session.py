@@ -69,6 +69,13 @@ ListSessionVersionsRecords = of_records(pb.ListSessionVersionsResponse.DESCRIPTO
 ExportSessionsRecords = of_records(pb.ExportSessionsResponse.DESCRIPTOR)
 BatchLogSessionsRecords = of_records(pb.BatchLogSessionsResponse.DESCRIPTOR)
 BatchLogSessionsRecord = of_records(pb.BatchLogSessionsResult.DESCRIPTOR)
+FILTERS: Mapping[str, Callable[[Any], Any]] = {
+    **{name: partial(to_datetime, path=name) for name in ("from_time", "to_time")},
+    **{name: partial(from_date, path=name) for name in ("from_date", "to_date")},
+    **dict.fromkeys(("workout_id", "exercise_id"), UUID),
+    **dict.fromkeys(("oldest_first", "show_retracted"), bool),
+}
+"""How each filter is read from its field of a request."""
 OUTPUT_ONLY = contract.output_only_fields(pb.Session.DESCRIPTOR)
 
 PATH = "session.exercises"
@@ -394,14 +401,8 @@ def _first_to_last(versions: Sequence[StoredSession], original_id: UUID) -> list
 
 def _filter(request: pb.ListSessionsRequest | pb.ExportSessionsRequest) -> SessionFilter:
     """Returns the filters of a request; an export has fewer of them."""
-    readers: dict[str, Callable[[Any], Any]] = {
-        **{n: partial(to_datetime, path=n) for n in ("from_time", "to_time")},
-        **{n: partial(from_date, path=n) for n in ("from_date", "to_date")},
-        **dict.fromkeys(("workout_id", "exercise_id"), UUID),
-        **dict.fromkeys(("oldest_first", "show_retracted"), bool),
-    }
-    given = {field.name: value for field, value in request.ListFields() if field.name in readers}
-    return SessionFilter(**{name: readers[name](value) for name, value in given.items()})
+    given = {field.name: value for field, value in request.ListFields() if field.name in FILTERS}
+    return SessionFilter(**{name: FILTERS[name](value) for name, value in given.items()})
 
 
 def _key(row: StoredSession | SessionSummary) -> tuple[int, str]:

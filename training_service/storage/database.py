@@ -8,6 +8,7 @@ whose statements don't depend on one another's results takes a single round trip
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import Any
 
@@ -112,22 +113,21 @@ class Database:
             cursor = await _run(connection, statement, parameters)
             return await cursor.fetchall()
 
-    @contextlib.asynccontextmanager
-    async def transaction(self, scope: Scope | None) -> AsyncIterator[Transaction]:
+    def transaction(self, scope: Scope | None) -> AbstractAsyncContextManager[Transaction]:
         """Opens a transaction, for one athlete or, without a scope, on shared reference data.
 
         Commits when the block ends, rolls back when it raises.
         """
-        async with self._connection() as connection, OneWritePipeline(connection) as pipeline:
-            _begin(pipeline, scope, b"BEGIN")
-            yield Transaction(connection, scope)
-            pipeline.queue(b"COMMIT")
+        return self._transaction(scope, b"BEGIN")
+
+    def snapshot(self, scope: Scope) -> AbstractAsyncContextManager[Transaction]:
+        """Opens a read-only transaction for one athlete whose statements all see one moment."""
+        return self._transaction(scope, b"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
 
     @contextlib.asynccontextmanager
-    async def snapshot(self, scope: Scope) -> AsyncIterator[Transaction]:
-        """Opens a read-only transaction for one athlete whose statements all see one moment."""
+    async def _transaction(self, scope: Scope | None, begin: bytes) -> AsyncIterator[Transaction]:
         async with self._connection() as connection, OneWritePipeline(connection) as pipeline:
-            _begin(pipeline, scope, b"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            _begin(pipeline, scope, begin)
             yield Transaction(connection, scope)
             pipeline.queue(b"COMMIT")
 
