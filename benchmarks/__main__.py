@@ -112,7 +112,6 @@ def running_stack(folder: Path, athlete_count: int, sessions_each: int) -> Itera
         environment = {
             "TRAINING_DATABASE_URL": url,
             "TRAINING_LISTEN_ADDRESS": SERVICE,
-            "TRAINING_LOG_LEVEL": "WARNING",
         }
         output = stack.enter_context((folder / "processes.log").open("w"))
         for command in ("migrate", "seed"):
@@ -130,11 +129,12 @@ def running_stack(folder: Path, athlete_count: int, sessions_each: int) -> Itera
             return process.pid
 
         serve = ("training_service", "serve", "--workers", str(WORKERS))
+        floors = ("benchmarks.floors", str(WORKERS))
         pids = {
             "postgresql": database_pid(url),
             "service": start(SERVICE, *serve),
-            "stack": start(STACK, "benchmarks.floors", "stack", STACK),
-            "handwritten": start(HANDWRITTEN, "benchmarks.floors", "handwritten", HANDWRITTEN, url),
+            "stack": start(STACK, *floors, "stack", STACK),
+            "handwritten": start(HANDWRITTEN, *floors, "handwritten", HANDWRITTEN, url),
         }
         issuer = DevelopmentIssuer(folder / "issuer")
         gateway = Gateway(

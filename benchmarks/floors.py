@@ -1,9 +1,11 @@
 """The yardsticks, each a server of its own.
 
-python -m benchmarks.floors stack ADDRESS           what gRPC itself costs: a message echoed
-python -m benchmarks.floors handwritten ADDRESS URL the same RPCs by hand, with no checks at all
+python -m benchmarks.floors PROCESSES stack ADDRESS           what gRPC itself costs: an echo
+python -m benchmarks.floors PROCESSES handwritten ADDRESS URL the same RPCs by hand, unchecked
 """
 
+import multiprocessing
+import signal
 import sys
 import uuid
 from datetime import UTC
@@ -135,5 +137,21 @@ def pool_of(url: str) -> AsyncConnectionPool[Any]:
     )
 
 
+def run(kind: str, address: str, url: str = "") -> None:
+    """Serves in this process."""
+    uvloop.run(serve(kind, address, url))
+
+
+def main(count: int, arguments: list[str]) -> None:
+    """Serves in as many processes, which share the port, until SIGTERM."""
+    spawn = multiprocessing.get_context("spawn")
+    processes = [spawn.Process(target=run, args=arguments) for _ in range(count)]
+    signal.signal(signal.SIGTERM, lambda *_: [process.terminate() for process in processes])
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+
+
 if __name__ == "__main__":
-    uvloop.run(serve(sys.argv[1], sys.argv[2], "".join(sys.argv[3:])))
+    main(int(sys.argv[1]), sys.argv[2:])

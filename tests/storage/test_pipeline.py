@@ -32,13 +32,13 @@ async def one(connection: AsyncConnection[Any], sql: str) -> Any:
 def writes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Counts how many statements leave at a time."""
     seen: list[int] = []
-    original = psycopg._pipeline_base.pipeline_communicate  # type: ignore[attr-defined]
+    original = OneWritePipeline._send_gen
 
-    def communicate(pgconn: Any, commands: Any) -> Any:
-        seen.append(len(commands))
-        return original(pgconn, commands)
+    def send(self: OneWritePipeline) -> Any:
+        seen.append(len(self.command_queue))
+        return original(self)
 
-    monkeypatch.setattr(psycopg._pipeline_base, "pipeline_communicate", communicate)  # type: ignore[attr-defined]
+    monkeypatch.setattr(OneWritePipeline, "_send_gen", send)
     return seen
 
 

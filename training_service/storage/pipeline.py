@@ -15,6 +15,7 @@ from typing import Self
 
 from psycopg import AsyncPipeline, Error
 from psycopg.abc import PQGen
+from psycopg.generators import send
 
 
 class OneWritePipeline(AsyncPipeline):
@@ -53,15 +54,20 @@ class OneWritePipeline(AsyncPipeline):
         # Called after every statement, and after a sync.
         if self._may_write:
             self._may_write = False
-            yield from super()._communicate_gen()
+            yield from self._send_gen()
 
     def _fetch_gen(self, *, flush: bool) -> PQGen[None]:
         if flush and self.command_queue:
             # Somebody waits for a result of what has not been sent yet.
             self.command_queue.append(self.pgconn.send_flush_request)
-            yield from super()._communicate_gen()
-            flush = False
-        yield from super()._fetch_gen(flush=flush)
+            yield from self._send_gen()
+        yield from super()._fetch_gen(flush=False)
+
+    def _send_gen(self) -> PQGen[None]:
+        # psycopg's own would flush, and poll the socket, between any two of them.
+        while self.command_queue:
+            self.command_queue.popleft()()
+        yield from send(self.pgconn)
 
     def _exit_gen(self) -> PQGen[None]:
         self._enqueue_sync()
