@@ -49,6 +49,12 @@ def current_caller() -> Caller:
     return _current.get()
 
 
+def is_administrator() -> bool:
+    """Returns whether the caller, if it is known who calls, may write the catalogue."""
+    caller = _current.get(None)
+    return caller is not None and Role.ADMIN in caller.roles
+
+
 def athlete_scope(external_user_id: str) -> Scope:
     """Returns the scope for the athlete a request names; empty is the caller's own.
 

@@ -27,7 +27,7 @@ from training_service.servicers.session import SessionServicer
 from training_service.servicers.workout import WorkoutServicer
 from training_service.settings import Settings, SettingsError
 from training_service.storage.database import Database
-from training_service.storage.exercise import Catalogue, ExerciseRepository
+from training_service.storage.exercise import Catalogue, CatalogueVersion, ExerciseRepository
 from training_service.storage.health import database_revision, excess_privileges
 from training_service.storage.migrations import earlier_revisions, head_revision
 from training_service.storage.session import SessionRepository
@@ -71,11 +71,12 @@ class TrainingServer:
         self._register()
 
     def _register(self) -> None:
-        exercises = ExerciseRepository(self._database)
-        catalogue = Catalogue(self._database)
+        version = CatalogueVersion(self._database)
+        exercises = ExerciseServicer(ExerciseRepository(self._database, version), version)
+        catalogue = Catalogue(self._database, version)
         workouts = WorkoutServicer(WorkoutRepository(self._database), catalogue)
         sessions = SessionServicer(SessionRepository(self._database), catalogue)
-        add_ExerciseServiceServicer_to_server(ExerciseServicer(exercises), self._server)
+        add_ExerciseServiceServicer_to_server(exercises, self._server)
         add_WorkoutServiceServicer_to_server(workouts, self._server)
         add_SessionServiceServicer_to_server(sessions, self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)

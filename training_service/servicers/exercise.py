@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -22,6 +23,7 @@ from training_service.domain.exercise import (
     with_ordered_neighbours,
 )
 from training_service.errors import FieldViolation, Reason, TrainingError, bad_reference
+from training_service.servicers.cache import AnswerCache
 from training_service.servicers.convert import (
     optional_uuid,
     to_timestamp,
@@ -34,6 +36,7 @@ from training_service.servicers.once import once
 from training_service.servicers.paging import listing_digest
 from training_service.storage.exercise import (
     CatalogueChange,
+    CatalogueVersion,
     ExerciseFilter,
     ExerciseKey,
     ExerciseRepository,
@@ -72,17 +75,33 @@ CHANGEABLE = [
 class ExerciseServicer(ExerciseServiceServicer):
     """The catalogue."""
 
-    def __init__(self, exercises: ExerciseRepository) -> None:
+    def __init__(self, exercises: ExerciseRepository, version: CatalogueVersion) -> None:
         self._exercises = exercises
+        self._cache = AnswerCache(version)
 
-    async def GetExercise(self, request: pb.GetExerciseRequest, context: Any) -> pb.Exercise:
+    async def GetExercise(  # type: ignore[override]
+        self, request: pb.GetExerciseRequest, context: Any
+    ) -> bytes:
+        return await self._cache.answer(request, partial(self._get, request))
+
+    async def BatchGetExercises(  # type: ignore[override]
+        self, request: pb.BatchGetExercisesRequest, context: Any
+    ) -> bytes:
+        return await self._cache.answer(request, partial(self._batch_get, request))
+
+    async def ListExercises(  # type: ignore[override]
+        self, request: pb.ListExercisesRequest, context: Any
+    ) -> bytes:
+        return await self._cache.answer(request, partial(self._list, request))
+
+    async def _get(self, request: pb.GetExerciseRequest) -> pb.Exercise:
         found = await self._exercises.find([request.exercise])
         if not found:
             raise bad_reference(Reason.EXERCISE_NOT_FOUND, "exercise", "there is no such exercise")
         return to_message(found[0])
 
-    async def BatchGetExercises(
-        self, request: pb.BatchGetExercisesRequest, context: Any
+    async def _batch_get(
+        self, request: pb.BatchGetExercisesRequest
     ) -> pb.BatchGetExercisesResponse:
         found = await self._exercises.find(request.exercises)
         by_name = {name: e for e in found for name in (str(e.id), e.slug)}
@@ -96,9 +115,7 @@ class ExerciseServicer(ExerciseServiceServicer):
             )
         return pb.BatchGetExercisesResponse(exercises=[to_message(e) for e in wanted if e])
 
-    async def ListExercises(
-        self, request: pb.ListExercisesRequest, context: Any
-    ) -> pb.ListExercisesResponse:
+    async def _list(self, request: pb.ListExercisesRequest) -> pb.ListExercisesResponse:
         listing = listing_digest(request)
         key = paging.decode_page_token(listing, request.page_token, (int, int, str))
         limit = paging.page_limit(request.page_size)

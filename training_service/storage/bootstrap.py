@@ -11,7 +11,7 @@ from sqlalchemy import make_url
 from training_service.domain.exercise import Exercise, check_progression
 from training_service.settings import Settings
 from training_service.storage.database import Database
-from training_service.storage.exercise import ExerciseRepository
+from training_service.storage.exercise import CatalogueVersion, ExerciseRepository
 
 
 def ensure_database(server_url: str, name: str) -> str:
@@ -40,7 +40,8 @@ async def seed_catalogue(
     database = Database(settings, url)
     await database.open()
     try:
-        async with ExerciseRepository(database).change() as change:
+        repository = ExerciseRepository(database, CatalogueVersion(database))
+        async with repository.change() as change:
             await change.take_turn()
             known = await change.find([str(e.id) for e in exercises])
             missing = [e for e in exercises if e.id not in known]

@@ -1,6 +1,7 @@
 """The exercise catalogue and its progression graph."""
 
 import asyncio
+import math
 import time
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping
 from contextlib import asynccontextmanager
@@ -265,11 +266,38 @@ def search_text(exercise: Exercise) -> str:
     return NAME_SEPARATOR.join(dict.fromkeys(name.lower() for name in [*names, *joined]))
 
 
-class ExerciseRepository:
-    """Reads the catalogue and writes it, one change at a time."""
+class CatalogueVersion:
+    """The number that rises with each change of the catalogue, as this process last saw it."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._version = -1
+        self._asked_at = self._changed_at = -math.inf
+        self._asking = asyncio.Lock()
+
+    async def current(self, max_age_seconds: float) -> int:
+        """Returns the version; asks the database unless that was done since the oldest acceptable
+        time."""
+        oldest = max(time.monotonic() - max_age_seconds, self._changed_at)
+        if self._asked_at < oldest:
+            async with self._asking:
+                if self._asked_at < oldest:  # no other call asked while this one waited
+                    asked_at = time.monotonic()
+                    [self._version] = await self._database.read_shared(_VERSION, {})
+                    self._asked_at = asked_at
+        return self._version
+
+    def outdate(self) -> None:
+        """Makes the next call ask the database: this process changed the catalogue."""
+        self._changed_at = time.monotonic()
+
+
+class ExerciseRepository:
+    """Reads the catalogue and writes it, one change at a time."""
+
+    def __init__(self, database: Database, version: CatalogueVersion) -> None:
+        self._database = database
+        self._version = version
 
     async def find(self, names: Collection[str]) -> list[Exercise]:
         """Returns the exercises with these ids or slugs, in no order; missing ones are left out."""
@@ -302,6 +330,8 @@ class ExerciseRepository:
             raise TrainingError(
                 Reason.EXERCISE_ALREADY_EXISTS, "another exercise has this slug, or had it once"
             ) from None
+        finally:
+            self._version.outdate()
 
 
 def _given(filters: ExerciseFilter) -> dict[str, Any]:
@@ -426,11 +456,11 @@ class Catalogue:
     doesn't hold, and for one not yet in use, the database is asked.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, version: CatalogueVersion) -> None:
         self._database = database
+        self._version = version
         self._facts: dict[UUID, ExerciseFacts] = {}
-        self._version = -1
-        self._checked_at = -REFRESH_SECONDS
+        self._facts_version = -1
         self._refreshing = asyncio.Lock()
         self._freezing = asyncio.Lock()
 
@@ -467,18 +497,13 @@ class Catalogue:
 
     async def _refresh(self, max_age_seconds: float) -> None:
         """Asks the database for changes, unless it was asked since the oldest acceptable time."""
-        oldest = time.monotonic() - max_age_seconds
-        if self._checked_at >= oldest:
+        version = await self._version.current(max_age_seconds)
+        if version == self._facts_version:
             return
         async with self._refreshing:
-            if self._checked_at >= oldest:
-                return  # another call asked while this one waited
-            asked_at = time.monotonic()
-            [version] = await self._database.read_shared(_VERSION, {})
-            if version != self._version:
+            if version != self._facts_version:  # no other call loaded while this one waited
                 await self._load()
-            self._version = version
-            self._checked_at = asked_at
+                self._facts_version = version
 
     async def _load(self) -> None:
         facts = await self._database.read_shared(_FACTS, {})

@@ -28,6 +28,7 @@ if _version_not_supported:
 class ExerciseServiceStub:
     """The exercise catalogue and its progression graph: shared reference data, the same in every
     installation for the exercises that come with the service. Reading is open; writing is for admins.
+    Reads are answered from memory: a change shows in them within a second, to admins at once.
     """
 
     def __init__(self, channel):
@@ -71,6 +72,7 @@ class ExerciseServiceStub:
 class ExerciseServiceServicer:
     """The exercise catalogue and its progression graph: shared reference data, the same in every
     installation for the exercises that come with the service. Reading is open; writing is for admins.
+    Reads are answered from memory: a change shows in them within a second, to admins at once.
     """
 
     def GetExercise(self, request, context):
@@ -177,6 +179,7 @@ def add_ExerciseServiceServicer_to_server(servicer, server):
 class ExerciseService:
     """The exercise catalogue and its progression graph: shared reference data, the same in every
     installation for the exercises that come with the service. Reading is open; writing is for admins.
+    Reads are answered from memory: a change shows in them within a second, to admins at once.
     """
 
     @staticmethod

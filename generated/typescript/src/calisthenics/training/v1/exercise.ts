@@ -1430,6 +1430,7 @@ export const DeprecateExerciseRequest: MessageFns<DeprecateExerciseRequest> = {
 /**
  * The exercise catalogue and its progression graph: shared reference data, the same in every
  * installation for the exercises that come with the service. Reading is open; writing is for admins.
+ * Reads are answered from memory: a change shows in them within a second, to admins at once.
  */
 export type ExerciseServiceService = typeof ExerciseServiceService;
 export const ExerciseServiceService = {
