@@ -45,6 +45,7 @@ class Reason(StrEnum):
     DEADLINE_EXCEEDED = auto()
     DATABASE_UNAVAILABLE = auto()
     KEYS_UNAVAILABLE = auto()
+    OVERLOADED = auto()
     INTERNAL = auto()
 
 

@@ -54,6 +54,11 @@ class Settings(BaseSettings):
     statement_timeout_seconds: float = Field(
         20.0, gt=0, le=3600, description="Longest time for one statement, set on every connection."
     )
+    prepare_statements: bool = Field(
+        True,
+        description="Whether statements are prepared by name. False behind a transaction pooler "
+        "that can't keep them apart (PgBouncer before 1.22).",
+    )
 
     listen_address: str = Field(
         "127.0.0.1:50051",
@@ -92,6 +97,9 @@ class Settings(BaseSettings):
     )
     max_concurrent_streams: int = Field(
         1000, ge=1, le=100000, description="Most calls at a time on one HTTP/2 connection."
+    )
+    max_calls_in_flight: int = Field(
+        200, ge=1, le=100000, description="Most calls a worker has under way; more are refused."
     )
     reflection: bool = Field(True, description="Whether gRPC reflection and channelz are served.")
 

@@ -68,6 +68,7 @@ SHARED = {
     "DEADLINE_EXCEEDED",
     "DATABASE_UNAVAILABLE",
     "KEYS_UNAVAILABLE",
+    "OVERLOADED",
     "INTERNAL",
 }
 SINGLE = {"google.protobuf.Timestamp", "google.protobuf.FieldMask"}

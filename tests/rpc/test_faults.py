@@ -1,6 +1,7 @@
 """When the database is away, slow or locked: clear answers, nothing left running."""
 
 import threading
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -169,3 +170,26 @@ def test_an_unknown_rpc_is_unimplemented(alice: Athlete) -> None:
     with pytest.raises(grpc.RpcError) as caught:
         call(b"")
     assert Refusal(caught.value).code is grpc.StatusCode.UNIMPLEMENTED
+
+
+def test_more_calls_than_a_worker_takes_are_refused_at_once_and_no_longer_than_that(
+    database_url: str, owner: psycopg.Connection
+) -> None:
+    with running_service(database_url, max_calls_in_flight=3) as service:
+        alice, bob = Athlete(service.address), Athlete(service.address)
+        with sessions_locked(database_url):
+            under_way = [
+                alice.sessions.LogSession.future(pb.LogSessionRequest(session=a_session()))
+                for _ in range(3)
+            ]
+            eventually(lambda: waiting(owner) == 3)
+            with refused("OVERLOADED", grpc.StatusCode.RESOURCE_EXHAUSTED) as refusals:
+                bob.log()
+            assert refusals[0].retry_after_seconds == 1.0
+        assert {call.result().external_user_id for call in under_way} == {alice.id}
+        for _ in range(4):
+            with refused("SESSION_NOT_FOUND"):
+                bob.sessions.GetSession(pb.GetSessionRequest(session_id=str(uuid.uuid4())))
+        bob.log()
+        for athlete in (alice, bob):
+            athlete.close()

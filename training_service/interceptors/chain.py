@@ -3,9 +3,10 @@
 1. telemetry   first, so that it sees how the call ended, whatever stopped it
 2. refusals    outermost of those that may refuse: the one place that turns errors into an answer
 3. deadline    bounds all the work that follows
-4. identity    before the body is looked at: a stranger's bytes cost nothing
-5. parsing     here and not in gRPC, which would answer INTERNAL to bytes that are no message
-6. validation  last, so that servicers see only requests that keep the contract's rules
+4. limit       before anything is done for the call: a refusal must cost little
+5. identity    before the body is looked at: a stranger's bytes cost nothing
+6. parsing     here and not in gRPC, which would answer INTERNAL to bytes that are no message
+7. validation  last, so that servicers see only requests that keep the contract's rules
 
 Each method's handler is wrapped once, on its first call.
 """
@@ -23,6 +24,7 @@ from training_service.interceptors.call import Call, Context
 from training_service.interceptors.deadline import Deadline
 from training_service.interceptors.errors import Refusals
 from training_service.interceptors.identity import Authenticator, establish_caller
+from training_service.interceptors.limit import InFlightLimit
 from training_service.interceptors.telemetry import Telemetry
 from training_service.settings import Settings
 
@@ -36,6 +38,7 @@ class InterceptorChain(grpc.aio.ServerInterceptor):
     def __init__(self, settings: Settings, authenticator: Authenticator) -> None:
         self._settings = settings
         self._authenticator = authenticator
+        self._limit = InFlightLimit(settings.max_calls_in_flight)
         self._methods = contract.access_levels()
         self._handlers: dict[str, Handler] = {}
 
@@ -64,9 +67,10 @@ class InterceptorChain(grpc.aio.ServerInterceptor):
             call = Call(method, context)
             with Telemetry(call):
                 async with Refusals(call), Deadline(call, seconds):
-                    request = await self._admit(call, handler, body)
-                    response = await handler.unary_unary(request, context)
-                    return to_bytes(response)
+                    with self._limit:
+                        request = await self._admit(call, handler, body)
+                        response = await handler.unary_unary(request, context)
+                        return to_bytes(response)
             raise AssertionError("a refused call does not come here")
 
         return grpc.unary_unary_rpc_method_handler(
@@ -82,10 +86,11 @@ class InterceptorChain(grpc.aio.ServerInterceptor):
             call = Call(method, context)
             with Telemetry(call):
                 async with Refusals(call), Deadline(call, seconds):
-                    request = await self._admit(call, handler, body)
-                    async with aclosing(handler.unary_stream(request, context)) as responses:
-                        async for response in responses:
-                            await context.write(to_bytes(response))
+                    with self._limit:
+                        request = await self._admit(call, handler, body)
+                        async with aclosing(handler.unary_stream(request, context)) as responses:
+                            async for response in responses:
+                                await context.write(to_bytes(response))
 
         return grpc.unary_stream_rpc_method_handler(
             stream, request_deserializer=None, response_serializer=None

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any
 
 import structlog
-from psycopg import AsyncConnection, AsyncCursor, errors
+from psycopg import AsyncConnection, AsyncCursor, AsyncRawCursor, errors
 from psycopg.pq import TransactionStatus
 from psycopg.rows import args_row
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout, TooManyRequests
@@ -70,6 +70,8 @@ class Database:
         # Poolers refuse start-up options: behind one, the timeout is the login's own setting.
         milliseconds = int(settings.statement_timeout_seconds * 1000)
         options = {"options": f"-c statement_timeout={milliseconds}"} if self._role else {}
+        # None wins over the prepare=True of each statement.
+        preparing = {} if settings.prepare_statements else {"prepare_threshold": None}
         self._pool = AsyncConnectionPool[AsyncConnection[Any]](
             url,
             min_size=settings.pool_min_size,
@@ -80,7 +82,12 @@ class Database:
             check=None,
             # A database that is away is tried again soon after it returns, not minutes later.
             reconnect_timeout=5.0,
-            kwargs={"autocommit": True, "application_name": "training-service", **options},
+            kwargs={
+                "autocommit": True,
+                "application_name": "training-service",
+                **options,
+                **preparing,
+            },
         )
 
     async def open(self) -> None:
@@ -183,10 +190,8 @@ async def _run(
     connection: AsyncConnection[Any], statement: Statement[Row], parameters: Parameters
 ) -> AsyncCursor[Row]:
     """Sends a prepared statement, or queues it on a pipeline; the cursor gives its rows."""
-    cursor = connection.cursor(row_factory=args_row(statement.row))
-    await cursor.execute(
-        statement.sql, {**statement.constants, **parameters}, prepare=True, binary=True
-    )
+    cursor = AsyncRawCursor(connection, row_factory=args_row(statement.row))
+    await cursor.execute(statement.sql, statement.values(parameters), prepare=True, binary=True)
     return cursor
 
 

@@ -8,10 +8,13 @@ from uuid import UUID
 
 from sqlalchemy import ClauseElement, ColumnElement, Table, bindparam, insert
 from sqlalchemy.dialects.postgresql import psycopg as postgresql
+from sqlalchemy.sql.compiler import SQLCompiler
 
 Row = TypeVar("Row")
 
-_DIALECT = postgresql.dialect(paramstyle="pyformat")  # type: ignore[no-untyped-call]
+# PostgreSQL's own placeholders ($1): psycopg would otherwise look for its own in the text, of an
+# INSERT of a hundred rows each time anew.
+_DIALECT = postgresql.dialect(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]
 
 ROWS_PER_INSERT = 100
 """Most rows of one INSERT statement, so that few variants of it are ever prepared."""
@@ -19,19 +22,28 @@ ROWS_PER_INSERT = 100
 
 @dataclass(frozen=True, slots=True)
 class Statement(Generic[Row]):
-    """SQL text with named parameters, and what makes a result out of a row's values."""
+    """SQL text, and what makes a result out of a row's values."""
 
     sql: str
     row: Callable[..., Row]
+    names: Sequence[str] = ()
+    """What the parameters $1, $2 and so on are called."""
     constants: Mapping[str, Any] = field(default_factory=dict)
     """Parameters whose values the statement itself brings."""
+
+    def values(self, parameters: Mapping[str, Any]) -> list[Any]:
+        """Returns the values of all parameters in their order; names it does not know may be among
+        those given."""
+        given = {**self.constants, **parameters} if self.constants else parameters
+        return [given[name] for name in self.names]
 
 
 def prepare(statement: ClauseElement, row: Callable[..., Row]) -> Statement[Row]:
     """Compiles a query. Call it at import, or behind a cache: never for each request."""
     compiled = statement.compile(dialect=_DIALECT)
+    assert isinstance(compiled, SQLCompiler)
     constants = {name: value for name, value in compiled.params.items() if value is not None}
-    return Statement(str(compiled), row, constants)
+    return Statement(str(compiled), row, tuple(compiled.positiontup or ()), constants)
 
 
 def prepare_command(statement: ClauseElement) -> Statement[None]:

@@ -63,5 +63,5 @@ access: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.MethodOptions,
 errors: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.MethodOptions, _containers.RepeatedScalarFieldContainer[_error_pb2.ErrorReason.ValueType]]
 """The reasons this RPC may be refused with, beyond those every RPC shares: UNAUTHENTICATED,
 PERMISSION_DENIED, ATHLETE_NOT_FOUND, INVALID_FIELD, MALFORMED_REQUEST, REQUEST_TOO_LARGE,
-CONFLICT, DEADLINE_EXCEEDED, DATABASE_UNAVAILABLE, KEYS_UNAVAILABLE and INTERNAL.
+CONFLICT, DEADLINE_EXCEEDED, DATABASE_UNAVAILABLE, KEYS_UNAVAILABLE, OVERLOADED and INTERNAL.
 """

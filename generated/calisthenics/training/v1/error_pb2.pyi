@@ -89,6 +89,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """The keys that tokens are verified with can't be read. Retry after the delay in the RetryInfo
     detail; the token may be good.
     """
+    OVERLOADED: _ErrorReason.ValueType  # 84
+    """The service has as many calls under way as it takes. Retry after the delay in the RetryInfo
+    detail.
+    """
     INTERNAL: _ErrorReason.ValueType  # 83
     """A fault of this service; the request id finds it in the log."""
 
@@ -163,6 +167,10 @@ DATABASE_UNAVAILABLE: ErrorReason.ValueType  # 81
 KEYS_UNAVAILABLE: ErrorReason.ValueType  # 82
 """The keys that tokens are verified with can't be read. Retry after the delay in the RetryInfo
 detail; the token may be good.
+"""
+OVERLOADED: ErrorReason.ValueType  # 84
+"""The service has as many calls under way as it takes. Retry after the delay in the RetryInfo
+detail.
 """
 INTERNAL: ErrorReason.ValueType  # 83
 """A fault of this service; the request id finds it in the log."""

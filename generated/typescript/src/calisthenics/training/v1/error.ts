@@ -81,6 +81,11 @@ export enum ErrorReason {
    * detail; the token may be good.
    */
   KEYS_UNAVAILABLE = 82,
+  /**
+   * OVERLOADED - The service has as many calls under way as it takes. Retry after the delay in the RetryInfo
+   * detail.
+   */
+  OVERLOADED = 84,
   /** INTERNAL - A fault of this service; the request id finds it in the log. */
   INTERNAL = 83,
   UNRECOGNIZED = -1,
