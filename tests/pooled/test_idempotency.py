@@ -1,0 +1,3 @@
+"""Through PgBouncer."""
+
+from tests.rpc.test_idempotency import *  # noqa: F403

@@ -1,0 +1,3 @@
+"""Through PgBouncer."""
+
+from tests.rpc.test_isolation import *  # noqa: F403

@@ -1,0 +1,3 @@
+"""Through PgBouncer."""
+
+from tests.rpc.test_session import *  # noqa: F403
