@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import quote
 
 from calisthenics.training.v1 import exercise_pb2
@@ -114,3 +114,20 @@ def catalogue(scale: float) -> list[Case]:
             count=int(1500 * scale),
         ),
     ]
+
+
+def export(athlete: str, scale: float) -> Case:
+    """Returns the export of everything an athlete has logged."""
+    return Case(
+        name="ExportSessions",
+        path=f"{SESSIONS}/ExportSessions",
+        message=pb.ExportSessionsRequest(external_user_id=athlete),
+        count=max(2, int(5 * scale)),
+    )
+
+
+def scaling(athlete: str, session_id: str, scale: float) -> list[Case]:
+    """Returns calls that show what another worker adds, with the database and without."""
+    with_database = next(c for c in core(athlete, session_id, scale) if c.name == "GetSession")
+    without = next(c for c in catalogue(scale) if c.name == "GetExercise")
+    return [replace(c, name=f"{c.name}, scaling") for c in (with_database, without)]

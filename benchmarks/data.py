@@ -43,24 +43,27 @@ def a_session(age_days: int = 0) -> pb.Session:
     return session
 
 
+def athlete(name: str) -> str:
+    """Returns the id of an athlete, the same in every run."""
+    return str(uuid.uuid5(uuid.NAMESPACE_OID, f"benchmark-{name}"))
+
+
 def athletes(count: int) -> list[str]:
-    """Returns the ids of the athletes, the same in every run."""
-    return [str(uuid.uuid5(uuid.NAMESPACE_OID, f"benchmark-{n}")) for n in range(count)]
+    """Returns the ids of the athletes."""
+    return [athlete(str(n)) for n in range(count)]
 
 
-def fill(address: str, athlete_count: int, sessions_each: int) -> list[str]:
-    """Logs the data set through the service and returns the athletes' ids."""
-    ids = athletes(athlete_count)
+def fill(address: str, ids: list[str], sessions_each: int) -> None:
+    """Logs sessions of athletes through the service."""
+    batches = [
+        (id, range(first, min(first + SESSIONS_PER_BATCH, sessions_each)))
+        for id in ids
+        for first in range(0, sessions_each, SESSIONS_PER_BATCH)
+    ]
     with grpc.insecure_channel(address) as channel:
         stub = SessionServiceStub(channel)
-        for athlete in track(ids, "data set", transient=True):
-            for first in range(0, sessions_each, SESSIONS_PER_BATCH):
-                last = min(first + SESSIONS_PER_BATCH, sessions_each)
-                request = pb.BatchLogSessionsRequest(
-                    requests=[
-                        pb.LogSessionRequest(session=a_session(n)) for n in range(first, last)
-                    ]
-                )
-                answer = stub.BatchLogSessions(request, metadata=[("x-external-user-id", athlete)])
-                assert all(result.HasField("session") for result in answer.results)
-    return ids
+        for id, days in track(batches, "data set", transient=True):
+            entries = [pb.LogSessionRequest(session=a_session(n)) for n in days]
+            request = pb.BatchLogSessionsRequest(requests=entries)
+            answer = stub.BatchLogSessions(request, metadata=[("x-external-user-id", id)])
+            assert all(result.HasField("session") for result in answer.results)

@@ -6,13 +6,13 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from google.protobuf.message import Message
 
-from benchmarks.processes import usage
+from benchmarks.processes import forget_peaks, usage
 
 LATENCIES = (50, 95, 99)
 
@@ -37,6 +37,8 @@ class Sample:
     """By percentile."""
     memory_mb: Mapping[str, float]
     """Held at the end of the run."""
+    peak_memory_mb: Mapping[str, float]
+    """The most that was held during the run."""
 
     @property
     def total_cpu_us(self) -> float:
@@ -72,10 +74,22 @@ def run_load(
     connections: int = 8,
     streams: int = 2,
 ) -> Sample:
-    """Sends a request `count` times over several connections and measures what that took.
+    """Sends a request `count` times over several connections and measures what that took."""
+
+    def send() -> tuple[float, list[int]]:
+        return h2load(request, count, connections=connections, streams=streams)
+
+    return measure(send, count, pids)
+
+
+def h2load(
+    request: Request, count: int, *, connections: int, streams: int
+) -> tuple[float, list[int]]:
+    """Sends a request `count` times; returns how many a second they were, and how long each took
+    in microseconds.
 
     Raises RuntimeError unless all are answered with 200. Of gRPC that says little: the caller
-    checks the status of a call by itself.
+    checks how calls ended by itself.
     """
     with tempfile.TemporaryDirectory() as folder:
         log, data = Path(folder, "log"), Path(folder, "body")
@@ -86,30 +100,42 @@ def run_load(
         if request.body is not None:
             data.write_bytes(request.body)
             command += [f"--data={data}"]
-        before = {name: usage(pid) for name, pid in pids.items()}
         done = subprocess.run(
             [*command, request.url], check=True, capture_output=True, text=True, timeout=600
         )
-        after = {name: usage(pid) for name, pid in pids.items()}
-        latencies = _latencies_us(log)
-    if f"{count} 2xx" not in done.stdout:
-        raise RuntimeError(done.stdout)
-    rate = re.search(r"finished in .*?, ([\d.]+) req/s", done.stdout)
-    assert rate is not None
+        if f"{count} 2xx" not in done.stdout:
+            raise RuntimeError(done.stdout)
+        rate = re.search(r"finished in .*?, ([\d.]+) req/s", done.stdout)
+        assert rate is not None
+        # The third column of the log is how long a request took.
+        lines = log.read_text().splitlines()
+        return float(rate[1]), [int(line.split("\t")[2]) for line in lines]
+
+
+def measure(
+    send: Callable[[], tuple[float, list[int]]], count: int, pids: Mapping[str, int]
+) -> Sample:
+    """Measures what it takes to send `count` requests.
+
+    `send` sends them; it returns how many a second they were, and how long each took in
+    microseconds.
+    """
+    for pid in pids.values():
+        forget_peaks(pid)
+    before = {name: usage(pid) for name, pid in pids.items()}
+    rate, latencies = send()
+    after = {name: usage(pid) for name, pid in pids.items()}
+    latencies.sort()
     return Sample(
-        requests_per_second=float(rate[1]),
+        requests_per_second=rate,
         cpu_us={
             name: (after[name].cpu_seconds - before[name].cpu_seconds) / count * 1e6
             for name in pids
         },
         latency_ms={p: _percentile(latencies, p) / 1000 for p in LATENCIES},
         memory_mb={name: after[name].memory_bytes / 1e6 for name in pids},
+        peak_memory_mb={name: after[name].peak_bytes / 1e6 for name in pids},
     )
-
-
-def _latencies_us(log: Path) -> list[int]:
-    """Returns how long each request took: the third column of h2load's log."""
-    return sorted(int(line.split("\t")[2]) for line in log.read_text().splitlines())
 
 
 def _percentile(ordered: Sequence[int], percent: int) -> float:
@@ -124,4 +150,5 @@ def median(samples: Sequence[Sample]) -> Sample:
         cpu_us={n: statistics.median(s.cpu_us[n] for s in samples) for n in first.cpu_us},
         latency_ms={p: statistics.median(s.latency_ms[p] for s in samples) for p in LATENCIES},
         memory_mb={n: max(s.memory_mb[n] for s in samples) for n in first.cpu_us},
+        peak_memory_mb={n: max(s.peak_memory_mb[n] for s in samples) for n in first.cpu_us},
     )

@@ -1,6 +1,8 @@
 """What is measured: real processes, each with what it and all its children used."""
 
+import contextlib
 import os
+import re
 import subprocess
 import sys
 import time
@@ -25,16 +27,18 @@ class Usage:
 
     cpu_seconds: float
     memory_bytes: int
+    peak_bytes: int
 
 
 def usage(pid: int) -> Usage:
     """Returns the CPU time and the memory of a process and its children, those that ended too.
 
-    Memory is what belongs to them alone and their share of the rest (PSS).
+    Memory is what belongs to them alone and their share of the rest (PSS). The peak, since it was
+    last forgotten, counts what they share once for each.
     """
     root = psutil.Process(pid)
     cpu = 0.0
-    memory = 0
+    memory = peak = 0
     for process in [root, *root.children(recursive=True)]:
         try:
             times = process.cpu_times()
@@ -42,9 +46,25 @@ def usage(pid: int) -> Usage:
             if process is root:
                 cpu += times.children_user + times.children_system
             memory += process.memory_full_info().pss
-        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            peak += _peak_bytes(process.pid)
+        except (psutil.NoSuchProcess, psutil.AccessDenied, OSError):
             continue
-    return Usage(cpu, memory)
+    return Usage(cpu, memory, peak)
+
+
+def _peak_bytes(pid: int) -> int:
+    """Returns 0 for a process that has ended but is still listed."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    found = re.search(r"VmHWM:\s*(\d+) kB", status)
+    return int(found[1]) * 1024 if found else 0
+
+
+def forget_peaks(pid: int) -> None:
+    """Has the kernel measure the memory peaks of a process and its children anew from now on."""
+    root = psutil.Process(pid)
+    for process in [root, *root.children(recursive=True)]:
+        with contextlib.suppress(OSError):
+            Path(f"/proc/{process.pid}/clear_refs").write_text("5")
 
 
 def database_pid(url: str) -> int:
@@ -53,6 +73,12 @@ def database_pid(url: str) -> int:
         row = connection.execute("SHOW data_directory").fetchone()
     assert row is not None
     return int(Path(row[0], "postmaster.pid").read_text().splitlines()[0])
+
+
+def require_free(address: str) -> None:
+    """Raises RuntimeError when somebody listens already, such as what an aborted run left."""
+    if is_serving(address, Settings()):
+        raise RuntimeError(f"{address} is in use")
 
 
 @contextmanager

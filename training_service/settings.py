@@ -96,10 +96,10 @@ class Settings(BaseSettings):
         "told otherwise.",
     )
     max_concurrent_streams: int = Field(
-        1000, ge=1, le=100000, description="Most calls at a time on one HTTP/2 connection."
+        32, ge=1, le=100000, description="Most calls at a time on one HTTP/2 connection."
     )
     max_calls_in_flight: int = Field(
-        200, ge=1, le=100000, description="Most calls a worker has under way; more are refused."
+        100, ge=1, le=100000, description="Most calls a worker has under way; more are refused."
     )
     reflection: bool = Field(True, description="Whether gRPC reflection and channelz are served.")
 

@@ -27,6 +27,7 @@ from training_service.storage.statements import Row, Statement
 logger = structlog.get_logger(__name__)
 
 ROLLBACK_TIMEOUT_SECONDS = 2.0
+PLAN_CACHE_MODE = "force_generic_plan"
 
 Parameters = Mapping[str, Any]
 
@@ -67,9 +68,8 @@ class Database:
 
     def __init__(self, settings: Settings, url: str) -> None:
         self._role = settings.database_role
-        # Poolers refuse start-up options: behind one, the timeout is the login's own setting.
-        milliseconds = int(settings.statement_timeout_seconds * 1000)
-        options = {"options": f"-c statement_timeout={milliseconds}"} if self._role else {}
+        # Poolers refuse start-up options: behind one, these are the login's own settings.
+        options = {"options": _session_options(settings)} if self._role else {}
         # None wins over the prepare=True of each statement.
         preparing = {} if settings.prepare_statements else {"prepare_threshold": None}
         self._pool = AsyncConnectionPool[AsyncConnection[Any]](
@@ -140,6 +140,16 @@ class Database:
 
     def _connection(self) -> "_Borrowed":
         return _Borrowed(self._pool)
+
+
+def _session_options(settings: Settings) -> str:
+    """Returns what each connection asks of its server.
+
+    Plans are made once for all athletes: their data look alike, and PostgreSQL would otherwise plan
+    a listing anew for each call, since it takes a page of unknown size for a large one.
+    """
+    milliseconds = int(settings.statement_timeout_seconds * 1000)
+    return f"-c statement_timeout={milliseconds} -c plan_cache_mode={PLAN_CACHE_MODE}"
 
 
 class _Borrowed:

@@ -1,0 +1,71 @@
+"""Measurements as tables for people and as JSON for a later comparison."""
+
+import shutil
+import subprocess
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from rich.table import Table
+
+from benchmarks import goals
+from benchmarks.goals import Results
+
+LEFT = {"call", "target", "goal", "of which"}
+
+
+def _table(title: str, *headings: str) -> Table:
+    shown = Table(title=title)
+    for heading in headings:
+        shown.add_column(heading, justify="left" if heading in LEFT else "right")
+    return shown
+
+
+def measurements(results: Results, title: str) -> Table:
+    """Returns what was measured; × is in relation to the first target of the call."""
+    shown = _table(
+        title,
+        *("call", "target", "requests/s", "×", "CPU µs", "×", "of which"),
+        *("p50/p95/p99 ms", "peak MB"),
+    )
+    for case, targets in results.items():
+        first = next(iter(targets.values()))
+        for name, sample in targets.items():
+            latencies = " / ".join(f"{ms:.1f}" for ms in sample.latency_ms.values())
+            peak = sum(mb for n, mb in sample.peak_memory_mb.items() if n != "postgresql")
+            shown.add_row(
+                *(case, name, f"{sample.requests_per_second:,.0f}"),
+                f"{sample.requests_per_second / first.requests_per_second:.2f}",
+                f"{sample.total_cpu_us:,.0f}",
+                f"{sample.total_cpu_us / first.total_cpu_us:.2f}",
+                " + ".join(f"{n} {us:,.0f}" for n, us in sample.cpu_us.items()),
+                *(latencies, f"{peak:,.0f}" if peak else ""),
+            )
+    return shown
+
+
+def verdicts(results: Results, baseline: Mapping[str, float]) -> Table:
+    """Returns which goals are met, beside the ratios of an earlier run."""
+    shown = _table("goals", "goal", "bound", "ratio", "met", "before")
+    for goal, ratio in goals.ratios(results).items():
+        before = f"{baseline[goal.name]:.2f}" if goal.name in baseline else ""
+        met = "yes" if goal.is_met(ratio) else "no"
+        shown.add_row(goal.name, goal.bound, f"{ratio:.2f}", met, before)
+    return shown
+
+
+def to_json(results: Results) -> dict[str, Any]:
+    """Returns everything, with the commit it was measured at."""
+    described = subprocess.run(
+        [shutil.which("git") or "git", "describe", "--always", "--dirty"],
+        capture_output=True,
+        text=True,
+    )
+    return {
+        "commit": described.stdout.strip(),
+        "goals": {goal.name: ratio for goal, ratio in goals.ratios(results).items()},
+        "calls": {
+            case: {name: asdict(sample) for name, sample in targets.items()}
+            for case, targets in results.items()
+        },
+    }
