@@ -13,7 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import AsyncExitStack, ExitStack
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -65,6 +65,16 @@ class Outcome:
         if len(self.latencies_ms) < 2:
             return float("nan")
         return statistics.quantiles(self.latencies_ms, n=100)[percent - 1]
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns the numbers for a later comparison."""
+        return {
+            "load": self.load,
+            "calls_per_second": {status: self.rate(status) for status in self.statuses},
+            "latency_ms": {percent: self.latency_ms(percent) for percent in (50, 99)},
+            "peak_memory_mb": self.peak_memory_mb,
+            "busy": self.busy,
+        }
 
 
 async def send(stub: Any, outcome: Outcome) -> None:
@@ -186,7 +196,7 @@ def run(
         outcomes = uvloop.run(run_loads(service, database_pid(url), seconds))
     Console(width=160).print(table(outcomes))
     if output:
-        output.write_text(json.dumps([asdict(outcome) for outcome in outcomes]) + "\n")
+        output.write_text(json.dumps([outcome.to_json() for outcome in outcomes], indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -185,6 +185,11 @@ def _options(settings: Settings) -> list[tuple[str, int]]:
         ("grpc.max_send_message_length", -1),
         ("grpc.max_metadata_size", MAX_METADATA_BYTES),
         ("grpc.max_concurrent_streams", settings.max_concurrent_streams),
+        # Those above the first number may be, those above the second are ended with CANCELLED, by
+        # gRPC itself and so at little cost. Options it does not document: its own are 1,000 and
+        # 3,000, more than can be answered before deadlines pass.
+        ("grpc.server.max_pending_requests", settings.max_calls_waiting),
+        ("grpc.server.max_pending_requests_hard_limit", settings.max_calls_waiting * 2),
         ("grpc.keepalive_time_ms", KEEPALIVE_SECONDS * 1000),
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.http2.min_ping_interval_without_data_ms", LEAST_PING_SECONDS * 1000),

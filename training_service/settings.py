@@ -96,10 +96,16 @@ class Settings(BaseSettings):
         "told otherwise.",
     )
     max_concurrent_streams: int = Field(
-        32, ge=1, le=100000, description="Most calls at a time on one HTTP/2 connection."
+        1000, ge=1, le=100000, description="Most calls at a time on one HTTP/2 connection."
     )
     max_calls_in_flight: int = Field(
         100, ge=1, le=100000, description="Most calls a worker has under way; more are refused."
+    )
+    max_calls_waiting: int = Field(
+        200,
+        ge=1,
+        le=100000,
+        description="Most calls that wait until a worker begins with them; more are cancelled.",
     )
     reflection: bool = Field(True, description="Whether gRPC reflection and channelz are served.")
 

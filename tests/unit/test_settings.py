@@ -44,6 +44,7 @@ WRONG = {
     "prepare_statements": ["x"],
     "max_concurrent_streams": ["0", "100001", "x"],
     "max_calls_in_flight": ["0", "100001", "x"],
+    "max_calls_waiting": ["0", "100001", "x"],
     "reflection": ["maybe", "2", ""],
     "authentication": ["", "none", "JWT", "mtls"],
     "trust_any_peer": ["maybe", ""],

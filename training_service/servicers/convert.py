@@ -2,6 +2,7 @@
 
 import hashlib
 from datetime import UTC, date, datetime
+from functools import lru_cache
 from uuid import UUID
 
 from google.protobuf.message import Message
@@ -20,6 +21,12 @@ def utc_now() -> datetime:
 def optional_uuid(text: str) -> UUID | None:
     """Returns the UUID in a field that may be empty."""
     return UUID(text) if text else None
+
+
+@lru_cache(maxsize=4096)
+def exercise_uuid(text: str) -> UUID:
+    """Returns the UUID of an exercise: there are few, and they come again and again."""
+    return UUID(text)
 
 
 def to_datetime(timestamp: Timestamp, path: str) -> datetime:

@@ -30,6 +30,7 @@ from training_service.domain.session import (
 from training_service.errors import Reason, TrainingError, invalid_field
 from training_service.servicers.convert import (
     digest,
+    exercise_uuid,
     from_date,
     optional_uuid,
     to_date,
@@ -280,12 +281,12 @@ class _Draft:
         self.message.start_time.FromDatetime(self.started_at)
         self.local_date = local_date(self.started_at, given.time_zone, "session.time_zone")
         self.given = given.exercises
-        self.exercise_ids = [UUID(e.exercise_id) for e in given.exercises]
+        self.exercise_ids = [exercise_uuid(e.exercise_id) for e in given.exercises]
         check_orders([e.order for e in self.given], PATH)
         self.message.exercises.sort(key=lambda exercise: exercise.order)
         for order, exercise in enumerate(self.message.exercises, start=1):
             exercise.order = order
-            exercise.exercise_id = str(UUID(exercise.exercise_id))
+            exercise.exercise_id = str(exercise_uuid(exercise.exercise_id))
 
     def resolve_workout(self, revisions: Revisions, *, all_known: bool = False) -> None:
         """Settles which revision of the workout was followed.
@@ -313,7 +314,8 @@ class _Draft:
         for index, (id, exercise) in enumerate(zip(self.exercise_ids, self.given, strict=True)):
             _check_sets(facts[id], exercise.sets, f"{PATH}[{index}].sets")
         message = self.message
-        message.id = str(uuid6.uuid7())
+        session_id = uuid6.uuid7()
+        message.id = str(session_id)
         message.external_user_id = str(self.scope.external_user_id)
         message.local_date.CopyFrom(to_date(self.local_date))
         message.create_time.FromDatetime(self.now)
@@ -324,7 +326,7 @@ class _Draft:
             message.supersedes_session_id = str(self.supersedes.id)
             original_id = self.supersedes.original_id or self.supersedes.id
         return NewSession(
-            id=UUID(message.id),
+            id=session_id,
             started_at=self.started_at,
             time_zone=message.time_zone,
             local_date=self.local_date,
@@ -337,7 +339,7 @@ class _Draft:
             workout_revision=message.workout_revision or None,
             request_id=self.request_id,
             request_digest=self.request_digest,
-            exercises=tuple((UUID(e.exercise_id), len(e.sets)) for e in message.exercises),
+            exercises=tuple((exercise_uuid(e.exercise_id), len(e.sets)) for e in message.exercises),
             created_at=self.now,
             record=message.SerializeToString(),
             supersedes_id=self.supersedes.id if self.supersedes else None,
@@ -355,7 +357,8 @@ def _check_sets(facts: ExerciseFacts, sets: Iterable[pb.PerformedSet], path: str
             check_counted_in_reps(facts.movement_kind, f"{path}[{index}].actual_reps")
         if performed.HasField("actual_hold_seconds"):
             check_counted_in_seconds(facts.movement_kind, f"{path}[{index}].actual_hold_seconds")
-        check_volume(facts.movement_kind, performed.target, f"{path}[{index}].target")
+        if performed.HasField("target"):
+            check_volume(facts.movement_kind, performed.target, f"{path}[{index}].target")
 
 
 def _check_batch_size(request: pb.BatchLogSessionsRequest) -> None:

@@ -17,6 +17,7 @@ from training_service.domain.session import check_set_count
 from training_service.domain.workout import NewRevision, WorkoutFilter
 from training_service.errors import FieldViolation, Reason, TrainingError, bad_reference
 from training_service.servicers.convert import (
+    exercise_uuid,
     optional_uuid,
     to_timestamp,
     utc_now,
@@ -270,7 +271,7 @@ def _check_exercises(
     """Refuses unknown exercises, deprecated ones that are not allowed, and a volume that does not
     fit the exercise."""
     check_set_count(sum(e.sets * len(_sides(e)) for e in exercises), PATH)
-    ids = [UUID(e.exercise_id) for e in exercises]
+    ids = [exercise_uuid(e.exercise_id) for e in exercises]
     check_exercises_known(ids, facts, PATH)
     for index, (id, exercise) in enumerate(zip(ids, exercises, strict=True)):
         path = f"{PATH}[{index}]"
@@ -350,12 +351,12 @@ def _new_revision(
     )
     for order, exercise in enumerate(message.exercises, start=1):
         exercise.order = order
-        exercise.exercise_id = str(UUID(exercise.exercise_id))
+        exercise.exercise_id = str(exercise_uuid(exercise.exercise_id))
     return NewRevision(
         workout_id=UUID(source.id),
         revision=source.revision,
         display_name=source.display_name,
-        exercises=tuple((UUID(e.exercise_id), e.sets) for e in ordered),
+        exercises=tuple((exercise_uuid(e.exercise_id), e.sets) for e in ordered),
         created_at=write.received_at,
         record=message.SerializeToString(),
     )
@@ -367,7 +368,7 @@ def _as_stored(message: pb.Workout, head: StoredWorkout) -> NewRevision:
         workout_id=head.id,
         revision=head.revision,
         display_name=message.display_name,
-        exercises=tuple((UUID(e.exercise_id), e.sets) for e in message.exercises),
+        exercises=tuple((exercise_uuid(e.exercise_id), e.sets) for e in message.exercises),
         created_at=head.created_at,
         record=head.record,
     )

@@ -7,7 +7,7 @@ whose statements don't depend on one another's results takes a single round trip
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import Any
@@ -17,12 +17,13 @@ from psycopg import AsyncConnection, AsyncCursor, AsyncRawCursor, errors
 from psycopg.pq import TransactionStatus
 from psycopg.rows import args_row
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout, TooManyRequests
+from sqlalchemy import Table
 
 from training_service.caller import Scope
 from training_service.errors import Reason, TrainingError, database_unavailable
 from training_service.settings import Settings
 from training_service.storage.pipeline import OneWritePipeline
-from training_service.storage.statements import Row, Statement
+from training_service.storage.statements import Row, Statement, insert_batches
 
 logger = structlog.get_logger(__name__)
 
@@ -49,11 +50,18 @@ class Transaction:
     async def execute(self, statement: Statement[Any], parameters: Parameters) -> None:
         """Queues a statement whose result is of no interest. A failure shows at the next fetch or
         at the end of the transaction."""
-        await _run(self._connection, statement, {**self._own, **parameters})
+        await _run(self._connection, statement, statement.values({**self._own, **parameters}))
+
+    async def insert(self, table: Table, rows: Sequence[Sequence[Any]]) -> None:
+        """Queues the insertion of rows, each with a value for every column in the table's order."""
+        for statement, values in insert_batches(table, rows):
+            await _run(self._connection, statement, values)
 
     async def fetch(self, statement: Statement[Row], parameters: Parameters) -> list[Row]:
         """Runs a statement, with all that is queued before it, and returns its rows."""
-        cursor = await _run(self._connection, statement, {**self._own, **parameters})
+        cursor = await _run(
+            self._connection, statement, statement.values({**self._own, **parameters})
+        )
         return await cursor.fetchall()
 
     async def fetch_first(self, statement: Statement[Row], parameters: Parameters) -> Row | None:
@@ -110,14 +118,14 @@ class Database:
             async with OneWritePipeline(connection) as pipeline:
                 _begin(pipeline, scope, b"BEGIN READ ONLY")
                 own = {"external_user_id": scope.external_user_id}
-                cursor = await _run(connection, statement, {**own, **parameters})
+                cursor = await _run(connection, statement, statement.values({**own, **parameters}))
                 pipeline.queue(b"COMMIT")
             return await cursor.fetchall()
 
     async def read_shared(self, statement: Statement[Row], parameters: Parameters) -> list[Row]:
         """Runs one query on shared reference data."""
         async with self._connection() as connection:
-            cursor = await _run(connection, statement, parameters)
+            cursor = await _run(connection, statement, statement.values(parameters))
             return await cursor.fetchall()
 
     def transaction(self, scope: Scope | None) -> AbstractAsyncContextManager[Transaction]:
@@ -197,11 +205,11 @@ def _begin(pipeline: OneWritePipeline, scope: Scope | None, begin: bytes) -> Non
 
 
 async def _run(
-    connection: AsyncConnection[Any], statement: Statement[Row], parameters: Parameters
+    connection: AsyncConnection[Any], statement: Statement[Row], values: Sequence[Any]
 ) -> AsyncCursor[Row]:
     """Sends a prepared statement, or queues it on a pipeline; the cursor gives its rows."""
     cursor = AsyncRawCursor(connection, row_factory=args_row(statement.row))
-    await cursor.execute(statement.sql, statement.values(parameters), prepare=True, binary=True)
+    await cursor.execute(statement.sql, values, prepare=True, binary=True)
     return cursor
 
 

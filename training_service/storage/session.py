@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator, Collection, Sequence
 from datetime import date, datetime
 from functools import cache
+from operator import attrgetter
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -38,7 +39,6 @@ from training_service.storage.idempotency import WriteRequest, request_reused, w
 from training_service.storage.statements import (
     Statement,
     exercise_rows,
-    insert_batches,
     own,
     parameter,
     prepare,
@@ -140,6 +140,8 @@ _STORED = (
     .select_from(_WITH_RETRACTION)
     .where(own(sessions))
 )
+_VALUES = attrgetter(*(c.name for c in sessions.c if c.name != "external_user_id"))
+"""What a new session says for the columns after the first."""
 _GET = prepare(_STORED.where(_IS_SESSION), StoredSession)
 _LIST_VERSIONS = prepare(
     _STORED.where(
@@ -496,17 +498,7 @@ def _retraction(
 async def _insert(transaction: Transaction, scope: Scope, batch: Sequence[NewSession]) -> None:
     """Queues the rows of sessions; as many statements for one exercise as for a hundred."""
     athlete = scope.external_user_id
-    rows = [_session_row(athlete, new) for new in batch]
-    children = [
-        row
-        for new in batch
-        for row in exercise_rows(athlete, {"session_id": new.id}, new.exercises)
-    ]
-    for table, table_rows in ((sessions, rows), (session_exercises, children)):
-        for statement, parameters in insert_batches(table, table_rows):
-            await transaction.execute(statement, parameters)
-
-
-def _session_row(external_user_id: UUID, new: NewSession) -> dict[str, Any]:
-    values = {c.name: getattr(new, c.name) for c in sessions.c if c.name != "external_user_id"}
-    return {"external_user_id": external_user_id, **values}
+    rows = [(athlete, *_VALUES(new)) for new in batch]
+    children = [row for new in batch for row in exercise_rows(athlete, new.id, new.exercises)]
+    await transaction.insert(sessions, rows)
+    await transaction.insert(session_exercises, children)

@@ -1,6 +1,6 @@
 """Statements: said in SQLAlchemy, compiled once, run by psycopg as text with parameters."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Generic, TypeVar
@@ -64,7 +64,7 @@ def parameter(name: str, column: ColumnElement[Any]) -> ColumnElement[Any]:
 
 @cache
 def insert_rows(table: Table, count: int) -> Statement[Any]:
-    """Returns the INSERT of `count` rows; row n's parameters end in `_n`."""
+    """Returns the INSERT of `count` rows, with parameters for every column, row by row."""
     rows = [
         {c.name: bindparam(f"{c.name}_{n}", type_=c.type) for c in table.c} for n in range(count)
     ]
@@ -72,30 +72,22 @@ def insert_rows(table: Table, count: int) -> Statement[Any]:
 
 
 def insert_batches(
-    table: Table, rows: Sequence[dict[str, Any]]
-) -> list[tuple[Statement[Any], dict[str, Any]]]:
-    """Returns the statements, with parameters, that insert all the rows."""
-    batches = []
+    table: Table, rows: Sequence[Sequence[Any]]
+) -> Iterator[tuple[Statement[Any], list[Any]]]:
+    """Yields the statements, with the values of their parameters, that insert all the rows.
+
+    A row has a value for every column, in the table's order.
+    """
     for start in range(0, len(rows), ROWS_PER_INSERT):
         batch = rows[start : start + ROWS_PER_INSERT]
-        values = {
-            f"{name}_{n}": value for n, row in enumerate(batch) for name, value in row.items()
-        }
-        batches.append((insert_rows(table, len(batch)), values))
-    return batches
+        yield insert_rows(table, len(batch)), [value for row in batch for value in row]
 
 
 def exercise_rows(
-    external_user_id: UUID, parent: dict[str, UUID], exercises: Sequence[tuple[UUID, int]]
-) -> list[dict[str, Any]]:
+    external_user_id: UUID, parent_id: UUID, exercises: Sequence[tuple[UUID, int]]
+) -> list[tuple[Any, ...]]:
     """Returns the rows that list the exercises of one workout or session, in order."""
     return [
-        {
-            "external_user_id": external_user_id,
-            **parent,
-            "position": position,
-            "exercise_id": exercise_id,
-            "set_count": set_count,
-        }
+        (external_user_id, parent_id, position, exercise_id, set_count)
         for position, (exercise_id, set_count) in enumerate(exercises, start=1)
     ]

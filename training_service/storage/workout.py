@@ -16,7 +16,6 @@ from training_service.storage.idempotency import WriteRequest, write_log
 from training_service.storage.statements import (
     Statement,
     exercise_rows,
-    insert_batches,
     own,
     parameter,
     prepare,
@@ -281,10 +280,8 @@ class WorkoutChange:
         await self._transaction.execute(_INSERT_REVISION, revision)
 
     async def _insert_exercises(self, new: NewRevision) -> None:
-        parent = {"workout_id": new.workout_id}
-        rows = exercise_rows(self._scope.external_user_id, parent, new.exercises)
-        for statement, parameters in insert_batches(workout_exercises, rows):
-            await self._transaction.execute(statement, parameters)
+        rows = exercise_rows(self._scope.external_user_id, new.workout_id, new.exercises)
+        await self._transaction.insert(workout_exercises, rows)
 
     async def _update_head(
         self, head: StoredWorkout, new: NewRevision, now: datetime, deleted_at: datetime | None
