@@ -38,7 +38,7 @@ demo: $(INSTALLED) ## Fill a running service with two athletes' logs and show th
 test: $(INSTALLED) ## Run all tests on a real PostgreSQL, with coverage
 	$(BIN)/pytest
 
-bench: $(INSTALLED) ## Measure calls beside what they could cost at best (about 10 minutes; needs h2load)
+bench: $(INSTALLED) ## Measure calls beside what they could cost at best (about 5 minutes; needs h2load)
 	$(BIN)/python -m benchmarks --output benchmarks/latest.json
 
 lint: $(INSTALLED) ## Check style and common mistakes

@@ -1,9 +1,15 @@
-"""Measurements as tables for people and as JSON for a later comparison."""
+"""Measurements as tables for people and as JSON for a later comparison.
 
+`python -m benchmarks.report FILE` prints that JSON as the Markdown of docs/performance.md.
+"""
+
+import json
 import shutil
 import subprocess
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from rich.table import Table
@@ -69,3 +75,39 @@ def to_json(results: Results) -> dict[str, Any]:
             for case, targets in results.items()
         },
     }
+
+
+def to_markdown(numbers: Mapping[str, Any]) -> str:
+    """Returns what `to_json` returned, as tables."""
+    lines = ["| Goal | Bound | Measured | Met |", "|---|---|---|---|"]
+    bounds = {goal.name: goal for goal in goals.GOALS}
+    for name, ratio in numbers["goals"].items():
+        met = "yes" if bounds[name].is_met(ratio) else "no"
+        lines.append(f"| {name} | {bounds[name].bound} | {ratio:.2f} | {met} |")
+    lines += [
+        "",
+        "| Call | By | requests/s | CPU µs | of it PostgreSQL | CPU × | p50/p95/p99 ms | peak MB |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for call, targets in numbers["calls"].items():
+        first = sum(next(iter(targets.values()))["cpu_us"].values())
+        for index, (name, sample) in enumerate(targets.items()):
+            lines.append(_markdown_row("" if index else call, name, sample, first))
+    return "\n".join(lines)
+
+
+def _markdown_row(call: str, name: str, sample: Mapping[str, Any], first: float) -> str:
+    cpu = sum(sample["cpu_us"].values())
+    database = sample["cpu_us"].get("postgresql")
+    peak = sum(mb for n, mb in sample["peak_memory_mb"].items() if n != "postgresql")
+    cells = (
+        *(call, name, f"{sample['requests_per_second']:,.0f}", f"{cpu:,.0f}"),
+        *("" if database is None else f"{database:,.0f}", f"{cpu / first:.2f}"),
+        " / ".join(f"{ms:.1f}" for ms in sample["latency_ms"].values()),
+        f"{peak:,.0f}" if peak else "",
+    )
+    return f"| {' | '.join(cells)} |"
+
+
+if __name__ == "__main__":
+    print(to_markdown(json.loads(Path(sys.argv[1]).read_text())))

@@ -183,7 +183,7 @@ def running_stack(
         with psycopg.connect(url, autocommit=True) as connection:
             connection.execute("VACUUM ANALYZE")
         stack.athlete = athletes[len(athletes) // 2]
-        stack.session_id = newest_session(stack.athlete)
+        stack.session_id = newest_session(SERVICE, stack.athlete)
         stack.token = issuer.token(UUID(stack.athlete), "", 24 * 3600)
         yield stack
 
@@ -222,9 +222,9 @@ def running_service(
     return Service(address, process.pid, log)
 
 
-def newest_session(athlete: str) -> str:
+def newest_session(address: str, athlete: str) -> str:
     """Returns the id of an athlete's newest session."""
-    with grpc.insecure_channel(SERVICE) as channel:
+    with grpc.insecure_channel(address) as channel:
         request = pb.ListSessionsRequest(page_size=1)
         metadata = list(as_caller(athlete).items())
         return SessionServiceStub(channel).ListSessions(request, metadata=metadata).sessions[0].id

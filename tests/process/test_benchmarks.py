@@ -1,0 +1,51 @@
+"""The benchmarks run; what they come to is not judged."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks.goals import GOALS
+
+needs_h2load = pytest.mark.skipif(
+    shutil.which("h2load") is None, reason="h2load is missing: apt-get install nghttp2-client"
+)
+
+
+def run(*arguments: str) -> str:
+    """Returns what a benchmark prints."""
+    done = subprocess.run(
+        [sys.executable, "-m", *arguments], capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@needs_h2load
+def test_every_goal_is_measured(tmp_path: Path) -> None:
+    output, drawing = tmp_path / "numbers.json", tmp_path / "picture.svg"
+    small = "--rounds 1 --scale 0.01 --athletes 2 --sessions 100 --exported 200"
+    shown = run("benchmarks", *small.split(), f"--output={output}", f"--drawing={drawing}")
+    assert "GetSession" in shown
+    assert set(json.loads(output.read_text())["goals"]) == {goal.name for goal in GOALS}
+    assert drawing.read_text().startswith("<svg")
+    run("benchmarks", *small.split(), "--only=GetExercise", f"--baseline={output}")
+
+
+@needs_h2load
+def test_sizes_are_measured_side_by_side() -> None:
+    sizes = ("--sizes=900,1200", "--rounds=1", "--scale=0.02")
+    assert "GetSession, at random" in run("benchmarks.growth", *sizes)
+
+
+def test_overload_is_measured() -> None:
+    assert "RESOURCE_EXHAUSTED" in run("benchmarks.overload", "--seconds=0.5")
+
+
+@needs_h2load
+def test_values_of_a_setting_are_measured() -> None:
+    setting = ("TRAINING_POOL_MAX_SIZE", "2,5", "--rounds=1", "--scale=0.01")
+    assert "LogSession" in run("benchmarks.sweep", *setting)
