@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from benchmarks.load import Sample
+from benchmarks.load import Sample, ratio
 
 Results = Mapping[str, Mapping[str, Sample]]
 """By case and target."""
@@ -36,7 +36,7 @@ class Goal:
 
 
 def _cpu(case: str, above: str, below: str) -> Callable[[Results], float]:
-    return lambda r: r[case][above].total_cpu_us / r[case][below].total_cpu_us
+    return lambda r: ratio(r[case][above].total_cpu_us, r[case][below].total_cpu_us)
 
 
 def _rate(case: str, above: str, below: str) -> Callable[[Results], float]:
@@ -50,7 +50,7 @@ def _beside(case: str, floor: str, at_most: float) -> Goal:
 
 def _page_of_a_thousand(results: Results) -> float:
     large, small = results["ListSessions(1,000)"], results["ListSessions(20)"]
-    return large["service"].total_cpu_us / small["service"].total_cpu_us
+    return ratio(large["service"].total_cpu_us, small["service"].total_cpu_us)
 
 
 def _batched(results: Results) -> float:

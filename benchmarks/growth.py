@@ -30,7 +30,7 @@ from sqlalchemy import make_url
 from benchmarks import cases, history
 from benchmarks.cases import Case
 from benchmarks.history import SESSIONS_EACH, SUBJECTS, History, Logged
-from benchmarks.load import Sample, measure, median, require_h2load, run_load
+from benchmarks.load import Sample, measure, median, ratio, require_h2load, run_load
 from benchmarks.plans import PAGE, Kept, explain, kept, remarks
 from benchmarks.processes import database_pid, python_process, wait_until_serving
 from training_service.embedded import embedded_postgres
@@ -283,8 +283,8 @@ def latency_table(results: Results) -> Table:
                     *(call, about, f"{size:,}"),
                     *(f"{sample.latency_ms[50]:.2f}", f"{sample.latency_ms[95]:.2f}"),
                     *(f"{sample.total_cpu_us:,.0f}", parts),
-                    f"{sample.latency_ms[50] / first.latency_ms[50]:.2f}",
-                    f"{sample.total_cpu_us / first.total_cpu_us:.2f}",
+                    f"{ratio(sample.latency_ms[50], first.latency_ms[50]):.2f}",
+                    f"{ratio(sample.total_cpu_us, first.total_cpu_us):.2f}",
                 )
     return shown
 
@@ -316,8 +316,8 @@ def show(
     for call, abouts in results.items():
         for about, sizes in abouts.items():
             first, *_, last = sizes.values()
-            slower = last.latency_ms[50] / first.latency_ms[50]
-            dearer = last.total_cpu_us / first.total_cpu_us
+            slower = ratio(last.latency_ms[50], first.latency_ms[50])
+            dearer = ratio(last.total_cpu_us, first.total_cpu_us)
             verdict = "within" if max(slower, dearer) <= TARGET else "NOT within"
             output.print(f"{call}, {about}: p50 {slower:.2f}×, CPU {dearer:.2f}×, {verdict} target")
 

@@ -1,5 +1,6 @@
 """Load from h2load, which costs little itself and speaks HTTP/2 to gRPC and REST alike."""
 
+import math
 import re
 import shutil
 import statistics
@@ -140,6 +141,12 @@ def measure(
 
 def _percentile(ordered: Sequence[int], percent: int) -> float:
     return ordered[min(len(ordered) - 1, len(ordered) * percent // 100)]
+
+
+def ratio(above: float, below: float) -> float:
+    """Returns how many times one number is another; NaN if that is 0, as CPU times of a few calls
+    may be."""
+    return above / below if below else math.nan
 
 
 def median(samples: Sequence[Sample]) -> Sample:

@@ -9,13 +9,14 @@ from uuid import uuid4
 
 import psycopg
 from psycopg import sql
+from sqlalchemy import Table
 
 from benchmarks.history import EXERCISES, SESSION_COLUMNS, Logged, session_row
 from training_service.caller import Scope
 from training_service.domain.session import NewSession, SessionFilter
 from training_service.storage.database import PLAN_CACHE_MODE, Database
 from training_service.storage.session import SessionRepository
-from training_service.storage.statements import Statement
+from training_service.storage.statements import Statement, insert_batches
 
 PAGE = 20
 Asked = tuple[str, list[Any]]
@@ -47,6 +48,11 @@ class _Bound:
 
     async def execute(self, statement: Statement[Any], parameters: Mapping[str, Any]) -> None:
         await self.recorder.read(self.scope, statement, parameters)
+
+    async def insert(self, table: Table, rows: Sequence[Sequence[Any]]) -> None:
+        self.recorder.asked += [
+            (statement.sql, values) for statement, values in insert_batches(table, rows)
+        ]
 
 
 def explain(url: str, role: str, logged: Logged) -> dict[str, list[str]]:

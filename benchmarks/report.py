@@ -16,6 +16,7 @@ from rich.table import Table
 
 from benchmarks import goals
 from benchmarks.goals import Results
+from benchmarks.load import ratio
 
 LEFT = {"call", "target", "goal", "of which"}
 
@@ -41,9 +42,9 @@ def measurements(results: Results, title: str) -> Table:
             peak = sum(mb for n, mb in sample.peak_memory_mb.items() if n != "postgresql")
             shown.add_row(
                 *(case, name, f"{sample.requests_per_second:,.0f}"),
-                f"{sample.requests_per_second / first.requests_per_second:.2f}",
+                f"{ratio(sample.requests_per_second, first.requests_per_second):.2f}",
                 f"{sample.total_cpu_us:,.0f}",
-                f"{sample.total_cpu_us / first.total_cpu_us:.2f}",
+                f"{ratio(sample.total_cpu_us, first.total_cpu_us):.2f}",
                 " + ".join(f"{n} {us:,.0f}" for n, us in sample.cpu_us.items()),
                 *(latencies, f"{peak:,.0f}" if peak else ""),
             )
@@ -53,10 +54,10 @@ def measurements(results: Results, title: str) -> Table:
 def verdicts(results: Results, baseline: Mapping[str, float]) -> Table:
     """Returns which goals are met, beside the ratios of an earlier run."""
     shown = _table("goals", "goal", "bound", "ratio", "met", "before")
-    for goal, ratio in goals.ratios(results).items():
+    for goal, measured in goals.ratios(results).items():
         before = f"{baseline[goal.name]:.2f}" if goal.name in baseline else ""
-        met = "yes" if goal.is_met(ratio) else "no"
-        shown.add_row(goal.name, goal.bound, f"{ratio:.2f}", met, before)
+        met = "yes" if goal.is_met(measured) else "no"
+        shown.add_row(goal.name, goal.bound, f"{measured:.2f}", met, before)
     return shown
 
 
@@ -69,7 +70,7 @@ def to_json(results: Results) -> dict[str, Any]:
     )
     return {
         "commit": described.stdout.strip(),
-        "goals": {goal.name: ratio for goal, ratio in goals.ratios(results).items()},
+        "goals": {goal.name: value for goal, value in goals.ratios(results).items()},
         "calls": {
             case: {name: asdict(sample) for name, sample in targets.items()}
             for case, targets in results.items()
@@ -81,9 +82,9 @@ def to_markdown(numbers: Mapping[str, Any]) -> str:
     """Returns what `to_json` returned, as tables."""
     lines = ["| Goal | Bound | Measured | Met |", "|---|---|---|---|"]
     bounds = {goal.name: goal for goal in goals.GOALS}
-    for name, ratio in numbers["goals"].items():
-        met = "yes" if bounds[name].is_met(ratio) else "no"
-        lines.append(f"| {name} | {bounds[name].bound} | {ratio:.2f} | {met} |")
+    for name, value in numbers["goals"].items():
+        met = "yes" if bounds[name].is_met(value) else "no"
+        lines.append(f"| {name} | {bounds[name].bound} | {value:.2f} | {met} |")
     lines += [
         "",
         "| Call | By | requests/s | CPU µs | of it PostgreSQL | CPU × | p50/p95/p99 ms | peak MB |",
@@ -102,7 +103,7 @@ def _markdown_row(call: str, name: str, sample: Mapping[str, Any], first: float)
     peak = sum(mb for n, mb in sample["peak_memory_mb"].items() if n != "postgresql")
     cells = (
         *(call, name, f"{sample['requests_per_second']:,.0f}", f"{cpu:,.0f}"),
-        *("" if database is None else f"{database:,.0f}", f"{cpu / first:.2f}"),
+        *("" if database is None else f"{database:,.0f}", f"{ratio(cpu, first):.2f}"),
         " / ".join(f"{ms:.1f}" for ms in sample["latency_ms"].values()),
         f"{peak:,.0f}" if peak else "",
     )
