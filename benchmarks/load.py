@@ -94,7 +94,8 @@ def h2load(
     """
     with tempfile.TemporaryDirectory() as folder:
         log, data = Path(folder, "log"), Path(folder, "body")
-        command = [require_h2load(), "-n", str(count), "-c", str(connections), "-m", str(streams)]
+        clients = min(connections, count)
+        command = [require_h2load(), "-n", str(count), "-c", str(clients), "-m", str(streams)]
         command += [f"--log-file={log}"]
         for name, value in request.headers.items():
             command += ["-H", f"{name}: {value}"]
