@@ -10,6 +10,7 @@ from typing import Any
 import grpc
 import structlog
 from calisthenics.training.v1.exercise_pb2_grpc import add_ExerciseServiceServicer_to_server
+from calisthenics.training.v1.metrics_pb2_grpc import add_MetricsServiceServicer_to_server
 from calisthenics.training.v1.session_pb2_grpc import add_SessionServiceServicer_to_server
 from calisthenics.training.v1.workout_pb2_grpc import add_WorkoutServiceServicer_to_server
 from cryptography import x509
@@ -23,6 +24,7 @@ from training_service.errors import TrainingError
 from training_service.interceptors.chain import InterceptorChain
 from training_service.interceptors.identity import make_authenticator
 from training_service.servicers.exercise import ExerciseServicer
+from training_service.servicers.metrics import MetricsServicer
 from training_service.servicers.session import SessionServicer
 from training_service.servicers.workout import WorkoutServicer
 from training_service.settings import Settings, SettingsError
@@ -75,10 +77,13 @@ class TrainingServer:
         exercises = ExerciseServicer(ExerciseRepository(self._database, version), version)
         catalogue = Catalogue(self._database, version)
         workouts = WorkoutServicer(WorkoutRepository(self._database), catalogue)
-        sessions = SessionServicer(SessionRepository(self._database), catalogue)
+        logged = SessionRepository(self._database)
+        sessions = SessionServicer(logged, catalogue)
+        metrics = MetricsServicer(logged, catalogue)
         add_ExerciseServiceServicer_to_server(exercises, self._server)
         add_WorkoutServiceServicer_to_server(workouts, self._server)
         add_SessionServiceServicer_to_server(sessions, self._server)
+        add_MetricsServiceServicer_to_server(metrics, self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         if self._settings.reflection:
             channelz.add_channelz_servicer(self._server)

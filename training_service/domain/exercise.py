@@ -12,6 +12,10 @@ from training_service.errors import Reason, TrainingError
 EXERCISE_NAMESPACE = uuid5(NAMESPACE_DNS, "exercises.training.calisthenics")
 
 
+NEGATIVE_SUFFIX = "-negative"
+"""How the slug of an exercise ends of which only the lowering is done."""
+
+
 def exercise_id(slug: str) -> UUID:
     """Returns the id an exercise gets from its slug: the same in every installation."""
     return uuid5(EXERCISE_NAMESPACE, slug)

@@ -5,7 +5,7 @@ import math
 import time
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cache
 from typing import Any, NamedTuple
@@ -32,12 +32,14 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 
 from training_service.domain.exercise import (
+    NEGATIVE_SUFFIX,
     ContractionEmphasis,
     Edge,
     Exercise,
     ExerciseState,
     MovementKind,
 )
+from training_service.domain.metrics import ExerciseTraits
 from training_service.errors import Reason, TrainingError
 from training_service.storage.database import Database, Transaction
 from training_service.storage.idempotency import WriteRequest, catalogue_log
@@ -243,18 +245,47 @@ class ExerciseFacts(NamedTuple):
     movement_kind: MovementKind
     active: bool
     in_use: bool
+    traits: ExerciseTraits
+
+    @property
+    def definition(self) -> ExerciseTraits:
+        """What of the traits is frozen once the exercise is in use: all but the difficulty."""
+        return replace(self.traits, difficulty=0)
+
+
+def _facts(
+    id: UUID,
+    slug: str,
+    category: str,
+    difficulty: int,
+    movement_kind: str,
+    bodyweight_fraction: float,
+    state: str,
+    in_use: bool,
+) -> ExerciseFacts:
+    kind = MovementKind(movement_kind)
+    traits = ExerciseTraits(
+        category=category,
+        difficulty=difficulty,
+        movement_kind=kind,
+        bodyweight_fraction=bodyweight_fraction,
+        is_negative=slug.endswith(NEGATIVE_SUFFIX),
+    )
+    return ExerciseFacts(id, kind, state == ExerciseState.ACTIVE, in_use, traits)
 
 
 _FACTS = prepare(
     select(
         exercises.c.id,
+        exercises.c.slug,
+        exercises.c.category,
+        exercises.c.difficulty,
         exercises.c.movement_kind,
+        exercises.c.bodyweight_fraction,
         exercises.c.state,
         exercises.c.in_use_since.is_not(None),
     ),
-    lambda id, kind, state, in_use: ExerciseFacts(
-        id, MovementKind(kind), state == ExerciseState.ACTIVE, in_use
-    ),
+    _facts,
 )
 
 
@@ -492,7 +523,7 @@ class Catalogue:
             await transaction.execute(_MARK_IN_USE, {"ids": fresh, "now": now})
         async with self._refreshing:
             await self._load()
-        if any(self._facts[id].movement_kind != facts[id].movement_kind for id in fresh):
+        if any(self._facts[id].definition != facts[id].definition for id in fresh):
             raise TrainingError(Reason.CONFLICT, "an exercise was being changed")
 
     async def _refresh(self, max_age_seconds: float) -> None:

@@ -27,6 +27,18 @@ export {
   UpdateExerciseRequest,
 } from "./calisthenics/training/v1/exercise";
 export {
+  ExerciseMetrics,
+  GetSessionMetricsRequest,
+  IntensityBasis,
+  LoadBasis,
+  MetricsServiceClient,
+  MetricsServiceServer,
+  MetricsServiceService,
+  SessionMetrics,
+  SetTotal,
+  VolumeMetrics,
+} from "./calisthenics/training/v1/metrics";
+export {
   HoldRange,
   RepRange,
   SetKind,

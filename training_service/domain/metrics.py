@@ -1,0 +1,414 @@
+"""What a session amounts to: volume, load and intensity from its sets.
+
+Unknown stays unknown: a sum says of how many sets its part was known, and is None when it was of
+none. Warm-up sets and sets that were not done count nowhere. Nothing is rounded. Units are
+kilograms, seconds, minutes and arbitrary units (AU).
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from math import fsum
+
+from training_service.domain.exercise import MovementKind
+from training_service.domain.tempo import parse_tempo
+
+HOLD_SECONDS_PER_REP = 2.0
+ECCENTRIC_SECONDS_PER_REP = 3.0
+"""Seconds worth one repetition: Low, Overcoming Gravity, 2nd edition, 2016 (second-hand)."""
+MAX_DIFFICULTY = 20
+MAX_RPE = 10.0
+MAX_REPS_FOR_1RM = 10
+"""Beyond this many repetitions to failure, estimates of a 1RM are of little worth."""
+SECONDS_PER_MINUTE = 60.0
+
+
+class Side(StrEnum):
+    """The side of the body that worked."""
+
+    BOTH = "BOTH"
+    LEFT = "LEFT"
+    RIGHT = "RIGHT"
+
+
+class IntensityBasis(StrEnum):
+    """What an estimated intensity was made of, alike for all sets of a session."""
+
+    DIFFICULTY_AND_EFFORT = "DIFFICULTY_AND_EFFORT"
+    DIFFICULTY_ONLY = "DIFFICULTY_ONLY"
+
+
+class LoadBasis(StrEnum):
+    """What a session's load was made of."""
+
+    SESSION_RPE = "SESSION_RPE"
+    SET_RPE = "SET_RPE"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExerciseTraits:
+    """What the arithmetic needs of an exercise."""
+
+    category: str
+    difficulty: int
+    movement_kind: MovementKind
+    bodyweight_fraction: float
+    is_negative: bool = False
+    """Whether only the lowering is done, and counts by its seconds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """The least that was prescribed for a set."""
+
+    reps: int | None = None
+    hold_seconds: float | None = None
+    tempo: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkingSet:
+    """One set that was to count: no warm-up. None is unknown, and 0 is none."""
+
+    is_done: bool = True
+    reps: int | None = None
+    hold_seconds: float | None = None
+    side: Side = Side.BOTH
+    external_load_kg: float = 0.0
+    """Beyond the body; negative is assistance."""
+    rpe: float | None = None
+    tempo: str = ""
+    target: Target | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Performance:
+    """An exercise and its working sets."""
+
+    exercise: ExerciseTraits
+    sets: Sequence[WorkingSet]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoggedSession:
+    """What the arithmetic needs of a session."""
+
+    performances: Sequence[Performance]
+    duration_seconds: int | None = None
+    session_rpe: float | None = None
+    body_mass_kg: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Total:
+    """A sum over sets, and of how many of them the summand was known."""
+
+    amount: float
+    known: int
+    count: int
+
+    @property
+    def value(self) -> float | None:
+        """The sum; None when there were sets and nothing was known of any."""
+        return self.amount if self.known or not self.count else None
+
+    @property
+    def coverage(self) -> float | None:
+        """Share of the sets whose summand was known; None without sets."""
+        return self.known / self.count if self.count else None
+
+
+def total(summands: Iterable[float | None]) -> Total:
+    """Returns the sum of what is known, exactly rounded, so that no order matters."""
+    given = list(summands)
+    known = [summand for summand in given if summand is not None]
+    return Total(fsum(known), len(known), len(given))
+
+
+@dataclass(frozen=True, slots=True)
+class _Done:
+    """A set that was done, with its exercise and what it weighed."""
+
+    exercise: ExerciseTraits
+    set: WorkingSet
+    body_mass_kg: float | None
+
+    @property
+    def is_hold(self) -> bool:
+        return self.exercise.movement_kind is MovementKind.ISOMETRIC
+
+    @property
+    def load_kg(self) -> float | None:
+        return load_per_rep_kg(
+            self.exercise.bodyweight_fraction, self.body_mass_kg, self.set.external_load_kg
+        )
+
+    @property
+    def effective_reps(self) -> float | None:
+        return effective_reps(self.exercise, self.set.reps, self.set.hold_seconds, self.set.tempo)
+
+
+def load_per_rep_kg(
+    bodyweight_fraction: float, body_mass_kg: float | None, external_load_kg: float
+) -> float | None:
+    """Returns what a repetition moves: its share of the body and the external load, at least 0.
+
+    None without a body mass, unless the body is not moved. Shares: Ebben 2011, Suprak 2011, Mier
+    2014 and the segment model of de Leva 1996; see the catalogue.
+    """
+    if body_mass_kg is None and bodyweight_fraction:
+        return None
+    return max(bodyweight_fraction * (body_mass_kg or 0.0) + external_load_kg, 0.0)
+
+
+def effective_reps(
+    exercise: ExerciseTraits, reps: int | None, hold_seconds: float | None, tempo: str
+) -> float | None:
+    """Returns repetitions and holds in one currency: 1 repetition = 2 s of a hold = 3 s of a slow
+    lowering (Low, Overcoming Gravity, second-hand).
+
+    A negative counts by the seconds of its lowering and is unknown without a tempo; the lowering of
+    any other repetition is not counted again.
+    """
+    if exercise.movement_kind is MovementKind.ISOMETRIC:
+        return None if hold_seconds is None else hold_seconds / HOLD_SECONDS_PER_REP
+    if reps is None or not exercise.is_negative:
+        return reps
+    parsed = parse_tempo(tempo)
+    if parsed is None:
+        return None
+    return reps * parsed.eccentric_seconds / ECCENTRIC_SECONDS_PER_REP
+
+
+def one_rep_max_kg(load_kg: float, reps: int, reps_in_reserve: float) -> tuple[float, float] | None:
+    """Returns the load that could be moved once, by Epley and by Brzycki.
+
+    Epley: L (1 + n/30); Brzycki: 36 L / (37 − n); n counts the repetitions left in reserve too, and
+    the load the body. None without a repetition and beyond 10 to failure.
+    """
+    to_failure = reps + reps_in_reserve
+    if reps < 1 or to_failure > MAX_REPS_FOR_1RM:
+        return None
+    return load_kg * (1 + to_failure / 30), 36 * load_kg / (37 - to_failure)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Volume:
+    """What sets add up to."""
+
+    reps: Total
+    left_reps: float
+    right_reps: float
+    hold_seconds: Total
+    """Time under tension of isometric sets."""
+    dynamic_seconds: Total
+    """Time under tension of dynamic sets, from their tempo."""
+    volume_load_kg: Total
+    """Repetitions times load with the body's share; isometric sets move nothing."""
+    external_volume_load_kg: Total
+    """Repetitions times added load alone; assistance adds nothing."""
+    impulse_kg_seconds: Total
+    """Load times seconds of isometric sets."""
+    effective_reps: Total
+    planned_effective_reps: Total
+    """What was prescribed at least, of the sets that had a target."""
+    achieved_effective_reps: Total
+    """What was done in those sets."""
+
+    @property
+    def completion(self) -> float | None:
+        """What was done of what was planned, 1 is all; None when either is unknown or nothing was
+        planned."""
+        planned, done = self.planned_effective_reps, self.achieved_effective_reps
+        if not planned.value or planned.coverage != 1 or done.coverage != 1:
+            return None
+        return done.amount / planned.amount
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExerciseMetrics:
+    """What the sets of one exercise amount to."""
+
+    set_count: int
+    """Working sets that were done."""
+    volume: Volume
+    epley_1rm_kg: float | None
+    brzycki_1rm_kg: float | None
+    """The best of the sets with an added load, known repetitions and known effort."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionMetrics:
+    """What a session amounts to."""
+
+    set_count: int
+    exercises: tuple[ExerciseMetrics, ...]
+    """In the order of the session."""
+    volume: Volume
+    skill_effective_reps: Total
+    strength_effective_reps: Total
+    """Of push, pull and legs."""
+    core_effective_reps: Total
+    intensity: float | None
+    """0 to 100."""
+    intensity_basis: IntensityBasis | None
+    load_au: float | None
+    load_basis: LoadBasis | None
+    effective_reps_per_minute: float | None
+    volume_load_kg_per_minute: float | None
+
+
+STRENGTH = frozenset({"PUSH", "PULL", "LEGS"})
+
+
+def session_metrics(session: LoggedSession) -> SessionMetrics:
+    """Returns what a session amounts to."""
+    done = [_done(p, session.body_mass_kg) for p in session.performances]
+    all_done = [one for sets in done for one in sets]
+    volume = _volume(all_done, session.performances)
+    intensity, basis = _intensity(all_done, session.session_rpe)
+    load, load_basis = session_load(session, all_done)
+    return SessionMetrics(
+        set_count=len(all_done),
+        exercises=tuple(
+            _exercise_metrics(p, sets) for p, sets in zip(session.performances, done, strict=True)
+        ),
+        volume=volume,
+        skill_effective_reps=_effective_reps_in(all_done, frozenset({"SKILL"})),
+        strength_effective_reps=_effective_reps_in(all_done, STRENGTH),
+        core_effective_reps=_effective_reps_in(all_done, frozenset({"CORE"})),
+        intensity=intensity,
+        intensity_basis=basis,
+        load_au=load,
+        load_basis=load_basis,
+        effective_reps_per_minute=_per_minute(volume.effective_reps, session.duration_seconds),
+        volume_load_kg_per_minute=_per_minute(volume.volume_load_kg, session.duration_seconds),
+    )
+
+
+def _done(performance: Performance, body_mass_kg: float | None) -> list[_Done]:
+    return [_Done(performance.exercise, s, body_mass_kg) for s in performance.sets if s.is_done]
+
+
+def _exercise_metrics(performance: Performance, done: Sequence[_Done]) -> ExerciseMetrics:
+    estimates = [estimate for one in done if (estimate := _one_rep_max(one))]
+    return ExerciseMetrics(
+        set_count=len(done),
+        volume=_volume(done, [performance]),
+        epley_1rm_kg=max((epley for epley, _ in estimates), default=None),
+        brzycki_1rm_kg=max((brzycki for _, brzycki in estimates), default=None),
+    )
+
+
+def _one_rep_max(one: _Done) -> tuple[float, float] | None:
+    """Returns both estimates of a set with an added load; None where something is unknown."""
+    reps, rpe, load = one.set.reps, one.set.rpe, one.load_kg
+    if one.is_hold or one.set.external_load_kg <= 0:
+        return None
+    if reps is None or rpe is None or load is None:
+        return None
+    return one_rep_max_kg(load, reps, MAX_RPE - rpe)
+
+
+def _volume(done: Sequence[_Done], performances: Sequence[Performance]) -> Volume:
+    dynamic = [one for one in done if not one.is_hold]
+    holds = [one for one in done if one.is_hold]
+    planned = [
+        (p.exercise, s, s.target) for p in performances for s in p.sets if s.target is not None
+    ]
+    return Volume(
+        reps=total(one.set.reps for one in dynamic),
+        left_reps=_reps_of(dynamic, Side.LEFT),
+        right_reps=_reps_of(dynamic, Side.RIGHT),
+        hold_seconds=total(one.set.hold_seconds for one in holds),
+        dynamic_seconds=total(map(_dynamic_seconds, dynamic)),
+        volume_load_kg=total(_product(one.set.reps, one.load_kg) for one in dynamic),
+        external_volume_load_kg=total(
+            _product(one.set.reps, max(one.set.external_load_kg, 0.0)) for one in dynamic
+        ),
+        impulse_kg_seconds=total(_product(one.set.hold_seconds, one.load_kg) for one in holds),
+        effective_reps=total(one.effective_reps for one in done),
+        planned_effective_reps=total(
+            effective_reps(exercise, target.reps, target.hold_seconds, target.tempo)
+            for exercise, _, target in planned
+        ),
+        achieved_effective_reps=total(
+            effective_reps(exercise, s.reps, s.hold_seconds, s.tempo) if s.is_done else 0.0
+            for exercise, s, _ in planned
+        ),
+    )
+
+
+def _reps_of(dynamic: Sequence[_Done], side: Side) -> float:
+    return fsum(one.set.reps or 0 for one in dynamic if one.set.side is side)
+
+
+def _dynamic_seconds(one: _Done) -> float | None:
+    tempo = parse_tempo(one.set.tempo)
+    return None if tempo is None else _product(one.set.reps, tempo.seconds_per_rep)
+
+
+def _product(one: float | None, other: float | None) -> float | None:
+    return None if one is None or other is None else one * other
+
+
+def _effective_reps_in(done: Sequence[_Done], categories: frozenset[str]) -> Total:
+    return total(one.effective_reps for one in done if one.exercise.category in categories)
+
+
+def _intensity(
+    done: Sequence[_Done], session_rpe: float | None
+) -> tuple[float | None, IntensityBasis | None]:
+    """Returns the mean of the sets' intensities, weighted by effective repetitions (our choice).
+
+    A set's is 100 × (D/20 + RPE/10) / 2, with the set's RPE or else the session's. When a set has
+    neither, that of all sets is 100 × D/20: bases are never mixed.
+    """
+    weighted = [(one, weight) for one in done if (weight := one.effective_reps)]
+    if not weighted:
+        return None, None
+    efforts = [session_rpe if one.set.rpe is None else one.set.rpe for one, _ in weighted]
+    shares = [one.exercise.difficulty / MAX_DIFFICULTY for one, _ in weighted]
+    basis = IntensityBasis.DIFFICULTY_ONLY
+    if None not in efforts:
+        basis = IntensityBasis.DIFFICULTY_AND_EFFORT
+        shares = [
+            (share + (rpe or 0.0) / MAX_RPE) / 2 for share, rpe in zip(shares, efforts, strict=True)
+        ]
+    mean = _weighted_mean(shares, [weight for _, weight in weighted])
+    return 100 * mean, basis
+
+
+def session_load(
+    session: LoggedSession, done: Sequence[_Done]
+) -> tuple[float | None, LoadBasis | None]:
+    """Returns RPE × minutes in AU: Foster 2001, J Strength Cond Res 15:109.
+
+    By the session's RPE, or else by the mean RPE of the sets that have one, weighted by effective
+    repetitions. None without a duration or any RPE: unknown, and not 0.
+    """
+    if session.duration_seconds is None:
+        return None, None
+    minutes = session.duration_seconds / SECONDS_PER_MINUTE
+    if session.session_rpe is not None:
+        return session.session_rpe * minutes, LoadBasis.SESSION_RPE
+    rated = [
+        (one.set.rpe, weight)
+        for one in done
+        if one.set.rpe is not None and (weight := one.effective_reps)
+    ]
+    if not rated:
+        return None, None
+    mean = _weighted_mean([rpe for rpe, _ in rated], [weight for _, weight in rated])
+    return mean * minutes, LoadBasis.SET_RPE
+
+
+def _weighted_mean(values: Sequence[float], weights: Sequence[float]) -> float:
+    return fsum(v * w for v, w in zip(values, weights, strict=True)) / fsum(weights)
+
+
+def _per_minute(amount: Total, duration_seconds: int | None) -> float | None:
+    """Returns how much it was in a minute; None without a duration and for one of 0."""
+    if not duration_seconds or amount.value is None:
+        return None
+    return amount.value / (duration_seconds / SECONDS_PER_MINUTE)
