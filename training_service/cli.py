@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 from uuid import UUID
+from zoneinfo import ZoneInfo, available_timezones
 
 import typer
 from rich.console import Console
@@ -182,6 +183,50 @@ def demo(
     from training_service.demo import run_demo
 
     run_demo(target, days, seed, Console())
+
+
+@app.command("import")
+def import_log(
+    file: Annotated[
+        Path, typer.Argument(exists=True, dir_okay=False, readable=True, help="The CSV export.")
+    ],
+    external_user_id: Annotated[UUID, typer.Option(help="Whose log it is.")],
+    time_zone: Annotated[
+        str, typer.Option(help='IANA name of the zone of its times, such as "Europe/Berlin".')
+    ],
+    address: Annotated[
+        str, typer.Option(help="Address of a running service that takes metadata authentication.")
+    ] = "127.0.0.1:50051",
+    source: Annotated[
+        Literal["auto", "strong", "hevy", "fitnotes"],
+        typer.Option(help="The app that wrote it; auto tells by the header."),
+    ] = "auto",
+    weight_unit: Annotated[
+        Literal["kg", "lb"] | None,
+        typer.Option(help="Unit of weights, for a file that does not name it."),
+    ] = None,
+    apply: Annotated[bool, typer.Option("--apply", help="Store what is reported.")] = False,
+) -> None:
+    """Import the log that Strong, Hevy or FitNotes has exported.
+
+    Without --apply nothing is stored: a report says what would be. The same file a second time
+    stores nothing new. Exits with 1 when the service refuses something, 2 for a wrong file.
+    """
+    from training_service.importing import Import, run_import
+    from training_service.importing.formats import Source, WeightUnit
+
+    if time_zone not in available_timezones():
+        raise typer.BadParameter(f'"{time_zone}" is no IANA time zone', param_hint="--time-zone")
+    order = Import(
+        file=file,
+        address=address,
+        external_user_id=external_user_id,
+        zone=ZoneInfo(time_zone),
+        source=None if source == "auto" else Source(source),
+        weight_unit=None if weight_unit is None else WeightUnit(weight_unit),
+        apply=apply,
+    )
+    run_import(order, Console())
 
 
 def _print_ready(port: int) -> None:

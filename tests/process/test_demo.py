@@ -20,8 +20,9 @@ from typer.testing import CliRunner
 
 from tests.support import Athlete, RunningService, a_session, running_service
 from training_service.cli import app
+from training_service.client import SERVICE_NAME
 from training_service.demo import BATCH_SIZE, NEWEST_SESSIONS, _attempt, run_demo
-from training_service.demo.client import PAGE_SIZE, SERVICE_NAME, Client, DemoError
+from training_service.demo.client import PAGE_SIZE, Client, DemoError
 from training_service.demo.report import sets_in_short
 from training_service.storage.migrations import migrate
 

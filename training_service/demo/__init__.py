@@ -20,8 +20,9 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from training_service.client import ClientError, Refusal, check_serving
 from training_service.demo.characters import CHARACTERS, Character
-from training_service.demo.client import PAGE_SIZE, Client, DemoError, Refusal, check_serving
+from training_service.demo.client import PAGE_SIZE, Client, DemoError
 from training_service.demo.generator import Entry, LogGenerator, Plan, workout_of
 from training_service.demo.report import Attempt, Names, attempt_table, place, session_table
 
@@ -56,7 +57,7 @@ def run_demo(
         with grpc.insecure_channel(target) as channel:
             check_serving(channel, target)
             _run(channel, days, random, today or datetime.now(UTC).date(), console)
-    except DemoError as error:
+    except ClientError as error:
         _end(console, str(error))
     except grpc.RpcError as error:
         _end(console, f"The service at {target} refused a call: {Refusal.of(error)}")

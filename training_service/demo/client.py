@@ -1,101 +1,22 @@
 """The service as one athlete's client sees it."""
 
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
 
 import grpc
 from calisthenics.training.v1 import exercise_pb2, session_pb2, workout_pb2
 from calisthenics.training.v1.exercise_pb2_grpc import ExerciseServiceStub
 from calisthenics.training.v1.session_pb2_grpc import SessionServiceStub
 from calisthenics.training.v1.workout_pb2_grpc import WorkoutServiceStub
-from google.rpc import error_details_pb2
-from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_status import rpc_status
 
-HEALTH_TIMEOUT_SECONDS = 5.0
-CALL_TIMEOUT_SECONDS = 30.0
+from training_service.client import AsAthlete, ClientError, Refusal
+
 PAGE_SIZE = 10
 """Small, so that a month takes more than one page."""
 
-SERVICE_NAME = session_pb2.DESCRIPTOR.services_by_name["SessionService"].full_name
 
-
-class DemoError(Exception):
+class DemoError(ClientError):
     """The demo can't go on; the message says why in one line."""
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """Why the service refused a call."""
-
-    status: str
-    reason: str
-    message: str
-
-    @classmethod
-    def of(cls, error: grpc.RpcError) -> "Refusal":
-        """Reads the google.rpc.ErrorInfo that comes with every refusal of the service."""
-        status = rpc_status.from_call(error) if isinstance(error, grpc.Call) else None
-        info = error_details_pb2.ErrorInfo()
-        found = status is not None and any(detail.Unpack(info) for detail in status.details)
-        return cls(error.code().name, info.reason if found else "", error.details() or "")
-
-    def __str__(self) -> str:
-        return f"{self.reason or self.status}, {self.message}"
-
-
-@dataclass(frozen=True)
-class _CallDetails(grpc.ClientCallDetails):
-    method: str
-    timeout: float | None
-    metadata: Any
-    credentials: grpc.CallCredentials | None
-    wait_for_ready: bool | None
-    compression: grpc.Compression | None
-
-
-class _AsAthlete(grpc.UnaryUnaryClientInterceptor):
-    """Says with every call who makes it, and for how long it may take."""
-
-    def __init__(self, external_user_id: str) -> None:
-        self._identity = ("x-external-user-id", external_user_id)
-
-    def intercept_unary_unary(
-        self,
-        continuation: Callable[[grpc.ClientCallDetails, Any], Any],
-        client_call_details: grpc.ClientCallDetails,
-        request: Any,
-    ) -> Any:
-        given = client_call_details
-        details = _CallDetails(
-            method=given.method,
-            timeout=given.timeout or CALL_TIMEOUT_SECONDS,
-            metadata=[*(given.metadata or ()), self._identity],
-            credentials=given.credentials,
-            wait_for_ready=given.wait_for_ready,
-            compression=given.compression,
-        )
-        return continuation(details, request)
-
-
-def check_serving(channel: grpc.Channel, target: str) -> None:
-    """Raises DemoError unless a Training Service that is ready for calls is at the other end."""
-    request = health_pb2.HealthCheckRequest(service=SERVICE_NAME)
-    health: Any = health_pb2_grpc.HealthStub(channel)
-    try:
-        answer = health.Check(request, timeout=HEALTH_TIMEOUT_SECONDS)
-    except grpc.RpcError as error:
-        if error.code() in (grpc.StatusCode.NOT_FOUND, grpc.StatusCode.UNIMPLEMENTED):
-            raise DemoError(f"What answers at {target} is not a Training Service.") from None
-        raise DemoError(
-            f"No service answers at {target}. `training-service serve` starts one."
-        ) from None
-    if answer.status != health_pb2.HealthCheckResponse.SERVING:
-        raise DemoError(
-            f"The service at {target} is not serving: its database is down or not migrated."
-        )
 
 
 class Client:
@@ -103,7 +24,7 @@ class Client:
 
     def __init__(self, channel: grpc.Channel) -> None:
         self.external_user_id = str(uuid.uuid4())
-        mine = grpc.intercept_channel(channel, _AsAthlete(self.external_user_id))
+        mine = grpc.intercept_channel(channel, AsAthlete(self.external_user_id))
         self._exercises = ExerciseServiceStub(mine)
         self._workouts = WorkoutServiceStub(mine)
         self.sessions = SessionServiceStub(mine)

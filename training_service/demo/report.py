@@ -10,7 +10,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from training_service.demo.client import Refusal
+from training_service.client import Refusal
 
 NOTHING = "–"
 STATES = {
