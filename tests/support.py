@@ -85,9 +85,10 @@ class RunningService:
             raise self._failure
 
     def stop(self) -> None:
-        """Drains and ends the service."""
+        """Drains and ends the service; fails when it does not end."""
         self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join(30)
+        assert not self._thread.is_alive(), "the service did not end"
 
     @property
     def address(self) -> str:

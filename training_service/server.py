@@ -44,6 +44,7 @@ LEAST_PING_SECONDS = 10
 """Clients that ping more often than this are told to stop."""
 ENVELOPE_BYTES = 1024 * 1024
 """How far a request may go beyond the limit and still get a worded answer rather than gRPC's."""
+CANCEL_AGAIN_SECONDS = 0.5
 GARBAGE_THRESHOLD = 10_000
 """How many more objects there must be before the garbage collector looks at the new ones; Python's
 own 700 are made by a few calls."""
@@ -127,9 +128,10 @@ class TrainingServer:
 
     async def stop(self) -> None:
         """Reports NOT_SERVING, refuses new calls, and lets those under way finish in time."""
-        if self._monitor:
+        while self._monitor and not self._monitor.done():
+            # Before Python 3.12 asyncio.wait_for, which the pool waits with, may swallow one.
             self._monitor.cancel()
-            await asyncio.wait([self._monitor])
+            await asyncio.wait([self._monitor], timeout=CANCEL_AGAIN_SECONDS)
         await self._health.enter_graceful_shutdown()
         if self._serving.is_set():
             await asyncio.sleep(self._settings.drain_delay_seconds)

@@ -1,6 +1,8 @@
 """When the database is away, slow or locked: clear answers, nothing left running."""
 
+import asyncio
 import threading
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +14,8 @@ from calisthenics.training.v1 import session_pb2 as pb
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from tests.support import Athlete, Proxy, Refusal, a_session, eventually, refused, running_service
+from training_service.storage.database import Database
+from training_service.storage.health import database_revision
 from training_service.storage.session import SessionRepository
 
 LOGGING = "INSERT INTO training.sessions"
@@ -193,3 +197,25 @@ def test_more_calls_than_a_worker_takes_are_refused_at_once_and_no_longer_than_t
         bob.log()
         for athlete in (alice, bob):
             athlete.close()
+
+
+def test_a_server_ends_though_a_library_swallows_a_cancellation(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As asyncio.wait_for does now and then, before Python 3.12."""
+    swallowed = threading.Event()
+    asked = database_revision
+
+    async def deaf(database: Database) -> str | None:
+        revision = await asked(database)
+        if not swallowed.is_set():
+            try:
+                await asyncio.sleep(60)
+            except asyncio.CancelledError:
+                swallowed.set()
+        return revision
+
+    with running_service(database_url, health_interval_seconds=0.1):
+        monkeypatch.setattr("training_service.server.database_revision", deaf)
+        time.sleep(0.5)
+    assert swallowed.is_set()
