@@ -7,63 +7,17 @@ kernel.
 """
 
 import json
-import re
 import tempfile
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import Progress
 
 from benchmarks import picture, report
-from benchmarks.load import Sample, measure, median, require_h2load
-from benchmarks.stack import WORKERS, Comparison, Target, running_stack
-
-console = Console(stderr=True)
-
-
-def measured(comparisons: list[Comparison], rounds: int) -> dict[str, dict[str, Sample]]:
-    """Sends every case to its targets in turn, round after round."""
-    samples: dict[str, dict[str, list[Sample]]] = {}
-    with Progress(console=console, transient=True) as progress:
-        total = rounds * sum(len(c.targets) for c in comparisons)
-        task = progress.add_task("rounds", total=total)
-        for number in range(rounds):
-            for comparison in comparisons:
-                for target in rotated(comparison.targets, number):
-                    progress.update(task, description=f"{comparison.name}, {target.name}")
-                    sample = send(target, comparison.count)
-                    found = samples.setdefault(comparison.name, {})
-                    found.setdefault(target.name, []).append(sample)
-                    progress.advance(task)
-    return {
-        comparison.name: {
-            target.name: median(samples[comparison.name][target.name])
-            for target in comparison.targets
-        }
-        for comparison in comparisons
-    }
-
-
-def send(target: Target, count: int) -> Sample:
-    """Measures one turn of a target; raises RuntimeError when a call did not end well."""
-    seen = target.log.stat().st_size if target.log else 0
-    sample = measure(partial(target.send, count), count, target.pids)
-    if target.log:
-        with target.log.open() as log:
-            log.seek(seen)
-            statuses = re.findall(r'"status":"(\w+)"', log.read())
-        if set(statuses) != {"OK"}:
-            raise RuntimeError(f"calls of {target.name} ended with {sorted(set(statuses))}")
-    return sample
-
-
-def rotated(targets: list[Target], by: int) -> list[Target]:
-    """Returns the targets in another order for every round."""
-    start = by % len(targets)
-    return targets[start:] + targets[:start]
+from benchmarks.load import require_h2load
+from benchmarks.rounds import measured
+from benchmarks.stack import WORKERS, running_stack
 
 
 def run(

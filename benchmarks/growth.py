@@ -15,7 +15,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import IO, Annotated, Any
+from typing import Annotated, Any
 
 import grpc
 import psycopg
@@ -30,9 +30,11 @@ from sqlalchemy import make_url
 from benchmarks import cases, history
 from benchmarks.cases import Case
 from benchmarks.history import SESSIONS_EACH, SUBJECTS, History, Logged
-from benchmarks.load import Sample, measure, median, ratio, require_h2load, run_load
+from benchmarks.load import Sample, h2load, measure, median, ratio, require_h2load
 from benchmarks.plans import PAGE, Kept, explain, kept, remarks
-from benchmarks.processes import database_pid, python_process, wait_until_serving
+from benchmarks.processes import database_pid
+from benchmarks.rounds import rotated
+from benchmarks.stack import as_caller, prepared_database, running_service
 from training_service.embedded import embedded_postgres
 from training_service.settings import Settings
 from training_service.storage.bootstrap import ensure_database
@@ -82,7 +84,8 @@ class Served:
         if about == SAME:
             case = case_of(call, self._subject(number))
             request = case.to_grpc(self.address, dict(caller(case)))
-            return run_load(request, count, self.pids, connections=1, streams=1)
+            send = partial(h2load, request, count, connections=1, streams=1)
+            return measure(send, count, self.pids)
         sent = [case_of(call, logged) for logged in self.history.sample(count, f"{call} {number}")]
         requests = [(case.message.SerializeToString(), caller(case)) for case in sent]
         with grpc.insecure_channel(self.address) as channel:
@@ -123,7 +126,7 @@ def case_of(call: str, logged: Logged) -> Case:
 
 def caller(case: Case) -> Metadata:
     """Returns the metadata that says who calls: the athlete."""
-    return (("x-external-user-id", case.message.external_user_id),)  # type: ignore[attr-defined]
+    return tuple(as_caller(case.message.external_user_id).items())  # type: ignore[attr-defined]
 
 
 def send_in_turn(stub: Any, requests: Sequence[tuple[bytes, Metadata]]) -> tuple[float, list[int]]:
@@ -141,12 +144,11 @@ def send_in_turn(stub: Any, requests: Sequence[tuple[bytes, Metadata]]) -> tuple
 def running(folder: Path, sizes: list[int], seconds: dict[str, float]) -> Iterator[list[Served]]:
     """Fills the databases and starts the services; adds how long that took to `seconds`."""
     with ExitStack() as stack:
-        output = stack.enter_context((folder / "processes.log").open("w"))
         with embedded_postgres(folder / "postgres") as server_url:
             configure(server_url, SETTINGS)
         # Some settings take effect when the server starts.
         server_url = stack.enter_context(embedded_postgres(folder / "postgres"))
-        empty = migrated(server_url, output)
+        empty = prepared_database(server_url, folder)
         history.create_loader(empty)
         configure(server_url, WHILE_FILLING)
         urls = {}
@@ -159,7 +161,7 @@ def running(folder: Path, sizes: list[int], seconds: dict[str, float]) -> Iterat
         settle(server_url)
         seconds["settle"] = time.monotonic() - begin
         yield [
-            served(stack, History(size), url, FIRST_PORT + number, output)
+            served(stack, History(size), url, FIRST_PORT + number, folder)
             for number, (size, url) in enumerate(urls.items())
         ]
 
@@ -173,19 +175,6 @@ def configure(server_url: str, settings: Mapping[str, str | None]) -> None:
             )
             connection.execute(statement)
         connection.execute("SELECT pg_reload_conf()")
-
-
-def migrated(server_url: str, output: IO[str]) -> str:
-    """Returns the URL of a new database with the schema and the catalogue."""
-    url = ensure_database(server_url, "empty")
-    for command in ("migrate", "seed"):
-        environment = {"TRAINING_DATABASE_URL": url}
-        with python_process(
-            "training_service", command, environment=environment, output=output
-        ) as p:
-            if p.wait(120):
-                raise RuntimeError(f"{command} failed; see {output.name}")
-    return url
 
 
 def filled(server_url: str, empty: str, size: int) -> str:
@@ -213,19 +202,12 @@ def settle(server_url: str) -> None:
         connection.execute("CHECKPOINT")
 
 
-def served(stack: ExitStack, of: History, url: str, port: int, output: IO[str]) -> Served:
+def served(processes: ExitStack, of: History, url: str, port: int, folder: Path) -> Served:
     """Starts a service with one worker on a database."""
     address = f"127.0.0.1:{port}"
-    environment = {
-        "TRAINING_DATABASE_URL": url,
-        "TRAINING_LISTEN_ADDRESS": address,
-        "TRAINING_LOG_LEVEL": "WARNING",
-    }
-    process = stack.enter_context(
-        python_process("training_service", "serve", environment=environment, output=output)
-    )
-    wait_until_serving(address, process)
-    return Served(of, url, address, {"service": process.pid, "postgresql": database_pid(url)})
+    quiet = {"TRAINING_LOG_LEVEL": "WARNING"}
+    service = running_service(processes, url, address, 1, folder, **quiet)
+    return Served(of, url, address, {"service": service.pid, "postgresql": database_pid(url)})
 
 
 def progress() -> Progress:
@@ -260,10 +242,9 @@ def turns(sizes: Sequence[Served], rounds: int) -> Iterator[tuple[int, str, str,
     """Yields the turns; the order of the sizes is another in every round."""
     for calls in PHASES:
         for number in range(rounds + 1):
-            start = number % len(sizes)
             for call in calls:
                 for about in (SAME, RANDOM):
-                    for one in (*sizes[start:], *sizes[:start]):
+                    for one in rotated(sizes, number):
                         yield number, call, about, one
 
 

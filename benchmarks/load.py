@@ -67,22 +67,6 @@ def require_h2load() -> str:
     return found
 
 
-def run_load(
-    request: Request,
-    count: int,
-    pids: Mapping[str, int],
-    *,
-    connections: int = 8,
-    streams: int = 2,
-) -> Sample:
-    """Sends a request `count` times over several connections and measures what that took."""
-
-    def send() -> tuple[float, list[int]]:
-        return h2load(request, count, connections=connections, streams=streams)
-
-    return measure(send, count, pids)
-
-
 def h2load(
     request: Request, count: int, *, connections: int, streams: int
 ) -> tuple[float, list[int]]:

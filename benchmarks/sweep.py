@@ -16,9 +16,9 @@ import typer
 from rich.console import Console
 
 from benchmarks import cases, data, report
-from benchmarks.__main__ import measured
 from benchmarks.load import h2load, require_h2load
 from benchmarks.processes import database_pid
+from benchmarks.rounds import measured
 from benchmarks.stack import (
     Comparison,
     Service,

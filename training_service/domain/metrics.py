@@ -127,25 +127,16 @@ def total(summands: Iterable[float | None]) -> Total:
 
 @dataclass(frozen=True, slots=True)
 class _Done:
-    """A set that was done, with its exercise and what it weighed."""
+    """A set that was done, with its exercise and what it comes to."""
 
     exercise: ExerciseTraits
     set: WorkingSet
-    body_mass_kg: float | None
+    load_kg: float | None
+    effective_reps: float | None
 
     @property
     def is_hold(self) -> bool:
         return self.exercise.movement_kind is MovementKind.ISOMETRIC
-
-    @property
-    def load_kg(self) -> float | None:
-        return load_per_rep_kg(
-            self.exercise.bodyweight_fraction, self.body_mass_kg, self.set.external_load_kg
-        )
-
-    @property
-    def effective_reps(self) -> float | None:
-        return effective_reps(self.exercise, self.set.reps, self.set.hold_seconds, self.set.tempo)
 
 
 def load_per_rep_kg(
@@ -287,7 +278,19 @@ def session_metrics(session: LoggedSession) -> SessionMetrics:
 
 
 def _done(performance: Performance, body_mass_kg: float | None) -> list[_Done]:
-    return [_Done(performance.exercise, s, body_mass_kg) for s in performance.sets if s.is_done]
+    """Returns the sets that were done, each looked at once."""
+    exercise = performance.exercise
+    fraction = exercise.bodyweight_fraction
+    return [
+        _Done(
+            exercise,
+            one,
+            load_per_rep_kg(fraction, body_mass_kg, one.external_load_kg),
+            effective_reps(exercise, one.reps, one.hold_seconds, one.tempo),
+        )
+        for one in performance.sets
+        if one.is_done
+    ]
 
 
 def _exercise_metrics(performance: Performance, done: Sequence[_Done]) -> ExerciseMetrics:

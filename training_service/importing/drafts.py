@@ -14,7 +14,7 @@ from training_service.importing.formats import (
     ImportedSet,
     Source,
 )
-from training_service.importing.matching import AppExercise, Match
+from training_service.importing.matching import Match, is_assisted
 
 REQUEST_NAMESPACE = uuid5(NAMESPACE_DNS, "imports.training.calisthenics")
 
@@ -131,10 +131,6 @@ def _is_held(exercise: exercise_pb2.Exercise) -> bool:
     return exercise.movement_kind == exercise_pb2.MOVEMENT_KIND_ISOMETRIC
 
 
-def _is_assisted(name: str) -> bool:
-    return AppExercise(name, has_weight=True).is_assisted
-
-
 def _obstacle(one: ImportedSet, name: str, exercise: exercise_pb2.Exercise) -> str:
     """Returns why a set can't be stored; empty when it can."""
     if one.reps is None and one.seconds is None:
@@ -143,7 +139,7 @@ def _obstacle(one: ImportedSet, name: str, exercise: exercise_pb2.Exercise) -> s
         return REPS_OF_HOLD
     if not _is_held(exercise) and one.reps is None:
         return SECONDS_OF_MOVEMENT
-    if _is_assisted(name) and one.weight_kg is None and not _is_assisted(exercise.slug):
+    if is_assisted(name) and one.weight_kg is None and not is_assisted(exercise.slug):
         # Without a load it would be stored as done without help.
         return ASSISTANCE_UNKNOWN
     return ""
@@ -154,7 +150,7 @@ def _performed(
 ) -> session_pb2.PerformedSet:
     held = _is_held(exercise)
     load = one.weight_kg
-    if load is not None and _is_assisted(name):
+    if load is not None and is_assisted(name):
         load = -abs(load)
     performed = session_pb2.PerformedSet(
         kind=set_pb2.SET_KIND_WARM_UP if one.is_warm_up else set_pb2.SET_KIND_UNSPECIFIED,

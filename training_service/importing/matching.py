@@ -57,7 +57,12 @@ class AppExercise:
     @property
     def is_assisted(self) -> bool:
         """Whether its weight is what was taken off, not what was put on."""
-        return _ASSISTED in _words(self.name)
+        return is_assisted(self.name)
+
+
+def is_assisted(name: str) -> bool:
+    """Returns whether a name is that of an exercise done with help."""
+    return _ASSISTED in _words(name)
 
 
 def app_exercises(sessions: Iterable[ImportedSession]) -> list[AppExercise]:

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from calisthenics.training.v1 import session_pb2
 from google.rpc import error_details_pb2, status_pb2
@@ -46,7 +46,7 @@ class Outcome:
 
     stored: int = 0
     already_there: int = 0
-    refused: list[Refused] | None = None
+    refused: list[Refused] = field(default_factory=list)
 
     def add(
         self,
@@ -56,7 +56,7 @@ class Outcome:
     ) -> None:
         """Counts one session; `known_ids` are those of sessions stored before."""
         if result.HasField("status"):
-            self.refused = [*(self.refused or []), Refused.of(imported, result.status)]
+            self.refused.append(Refused.of(imported, result.status))
         elif result.session.id in known_ids:
             self.already_there += 1
         else:
@@ -109,19 +109,18 @@ def print_omissions(drafts: Sequence[Draft], console: Console) -> None:
 
 def print_outcome(outcome: Outcome, console: Console) -> None:
     """Prints what was stored, and each refusal with its reason and path."""
-    refused = outcome.refused or []
     table = _table("Refused", "Session", "Reason", "Why")
-    for one in refused:
+    for one in outcome.refused:
         why = "\n".join(filter(None, (*one.paths, one.message)))
         table.add_row(*_session(one.imported), Text(one.reason), Text(why))
     _print(table, console)
     text = f"Stored {count(outcome.stored, 'session')}"
     if outcome.already_there:
         text += f"; {outcome.already_there} were there already"
-    if refused:
-        text += f"; {len(refused)} refused"
+    if outcome.refused:
+        text += f"; {len(outcome.refused)} refused"
     console.print()
-    _line(console, f"{text}.", "red" if refused else "green")
+    _line(console, f"{text}.", "red" if outcome.refused else "green")
 
 
 def print_dry_run(ready: int, console: Console) -> None:

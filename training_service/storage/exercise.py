@@ -242,10 +242,14 @@ class ExerciseFacts(NamedTuple):
     """What writing a workout or session must know of an exercise."""
 
     id: UUID
-    movement_kind: MovementKind
     active: bool
     in_use: bool
     traits: ExerciseTraits
+
+    @property
+    def movement_kind(self) -> MovementKind:
+        """Whether it is counted in repetitions or in seconds."""
+        return self.traits.movement_kind
 
     @property
     def definition(self) -> ExerciseTraits:
@@ -263,15 +267,14 @@ def _facts(
     state: str,
     in_use: bool,
 ) -> ExerciseFacts:
-    kind = MovementKind(movement_kind)
     traits = ExerciseTraits(
         category=category,
         difficulty=difficulty,
-        movement_kind=kind,
+        movement_kind=MovementKind(movement_kind),
         bodyweight_fraction=bodyweight_fraction,
         is_negative=slug.endswith(NEGATIVE_SUFFIX),
     )
-    return ExerciseFacts(id, kind, state == ExerciseState.ACTIVE, in_use, traits)
+    return ExerciseFacts(id, state == ExerciseState.ACTIVE, in_use, traits)
 
 
 _FACTS = prepare(
