@@ -28,12 +28,17 @@ class Case:
     count: int
     """How often it is sent in one round."""
 
+    @property
+    def athlete(self) -> str:
+        """Whose data it is about."""
+        return self.message.external_user_id  # type: ignore[attr-defined, no-any-return]
+
     def to_grpc(self, address: str, metadata: Mapping[str, str]) -> Request:
         """Returns it as a gRPC call."""
         return grpc_request(address, self.path, self.message, metadata)
 
     def to_rest(self, address: str, athlete: str, token: str) -> Request:
-        """Returns it as a REST call; only for the cases of `core`."""
+        """Returns it as a REST call; only for the cases of `core` and `logging`."""
         headers = {"authorization": f"Bearer {token}"}
         sessions = f"http://{address}{REST}/users/{athlete}/sessions"
         message = self.message
@@ -49,7 +54,7 @@ class Case:
 
 
 def core(athlete: str, session_id: str, scale: float) -> list[Case]:
-    """Returns the three calls that most of the traffic is."""
+    """Returns the reads that most of the traffic is."""
     listing = pb.ListSessionsRequest(
         external_user_id=athlete, page_size=20, view=pb.SESSION_VIEW_FULL
     )
@@ -66,13 +71,17 @@ def core(athlete: str, session_id: str, scale: float) -> list[Case]:
             message=listing,
             count=int(1200 * scale),
         ),
-        Case(
-            name="LogSession",
-            path=f"{SESSIONS}/LogSession",
-            message=pb.LogSessionRequest(external_user_id=athlete, session=a_session()),
-            count=int(2000 * scale),
-        ),
     ]
+
+
+def logging(athlete: str, scale: float) -> Case:
+    """Returns the call that logs a session; each one is stored."""
+    return Case(
+        name="LogSession",
+        path=f"{SESSIONS}/LogSession",
+        message=pb.LogSessionRequest(external_user_id=athlete, session=a_session()),
+        count=int(2000 * scale),
+    )
 
 
 def wide(athlete: str, scale: float) -> list[Case]:

@@ -120,13 +120,14 @@ class Served:
 
 def case_of(call: str, logged: Logged) -> Case:
     """Returns a call about a session, or about the athlete whose it is."""
-    found = cases.core(str(logged.athlete), str(logged.id), scale=1)
+    athlete = str(logged.athlete)
+    found = [*cases.core(athlete, str(logged.id), scale=1), cases.logging(athlete, scale=1)]
     return next(case for case in found if case.name == call)
 
 
 def caller(case: Case) -> Metadata:
     """Returns the metadata that says who calls: the athlete."""
-    return tuple(as_caller(case.message.external_user_id).items())  # type: ignore[attr-defined]
+    return tuple(as_caller(case.athlete).items())
 
 
 def send_in_turn(stub: Any, requests: Sequence[tuple[bytes, Metadata]]) -> tuple[float, list[int]]:

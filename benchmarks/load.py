@@ -8,7 +8,9 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from google.protobuf.message import Message
@@ -96,6 +98,15 @@ def h2load(
         # The third column of the log is how long a request took.
         lines = log.read_text().splitlines()
         return float(rate[1]), [int(line.split("\t")[2]) for line in lines]
+
+
+def h2load_side_by_side(requests: Sequence[Request], count: int) -> tuple[float, list[int]]:
+    """Sends `count` requests in all, some of each kind, one connection for each; see `h2load`."""
+    each = max(1, count // len(requests))
+    with ThreadPoolExecutor(len(requests)) as threads:
+        send = partial(h2load, count=each, connections=1, streams=1)
+        done = list(threads.map(send, requests))
+    return sum(rate for rate, _ in done), [us for _, taken in done for us in taken]
 
 
 def measure(

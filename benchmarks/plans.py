@@ -13,12 +13,26 @@ from sqlalchemy import Table
 
 from benchmarks.history import EXERCISES, SESSION_COLUMNS, Logged, session_row
 from training_service.caller import Scope
+from training_service.domain.exercise import MovementKind
+from training_service.domain.metrics import (
+    ExerciseTraits,
+    LoggedSession,
+    Performance,
+    WorkingSet,
+    session_metrics,
+)
 from training_service.domain.session import NewSession, SessionFilter
 from training_service.storage.database import PLAN_CACHE_MODE, Database
 from training_service.storage.session import SessionRepository
-from training_service.storage.statements import Statement, insert_batches
+from training_service.storage.statements import NULL_DOUBLE, Statement, insert_batches
 
 PAGE = 20
+PERFORMANCE = Performance(
+    exercise=ExerciseTraits(
+        category="PULL", difficulty=5, movement_kind=MovementKind.DYNAMIC, bodyweight_fraction=1.0
+    ),
+    sets=[WorkingSet(reps=8)],
+)
 Asked = tuple[str, list[Any]]
 """The text of a statement and its parameters."""
 
@@ -94,7 +108,13 @@ def _new(logged: Logged) -> NewSession:
     again = logged._replace(id=uuid4(), request_id=uuid4())
     values = dict(zip(SESSION_COLUMNS, session_row(again), strict=True))
     del values["external_user_id"]
-    return NewSession(**values, workout_id=None, workout_revision=None, exercises=tuple(EXERCISES))
+    return NewSession(
+        **values,
+        workout_id=None,
+        workout_revision=None,
+        exercises=tuple(EXERCISES),
+        metrics=session_metrics(LoggedSession(performances=[PERFORMANCE] * len(EXERCISES))),
+    )
 
 
 def _explain(
@@ -109,7 +129,8 @@ def _explain(
 
 def _plan(connection: psycopg.Connection[Any], text: str, parameters: Sequence[Any]) -> str:
     """Runs a statement and returns its plan, with times and the pages it touched."""
-    values = sql.SQL(", ").join(map(sql.Literal, parameters))
+    literals = [sql.Literal(None if value is NULL_DOUBLE else value) for value in parameters]
+    values = sql.SQL(", ").join(literals)
     execute = sql.SQL("EXECUTE explained ({})").format(values)
     connection.execute("PREPARE explained AS " + text)
     connection.execute(sql.SQL("EXPLAIN ") + execute)  # the first time it is planned

@@ -1,6 +1,6 @@
 """Everything that runs for a benchmark, filled with the data set."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -15,7 +15,7 @@ from calisthenics.training.v1.session_pb2_grpc import SessionServiceStub
 from benchmarks import cases, data
 from benchmarks.cases import Case
 from benchmarks.copying import copy_out
-from benchmarks.load import Request, h2load
+from benchmarks.load import Request, h2load, h2load_side_by_side
 from benchmarks.processes import database_pid, python_process, require_free, wait_until_serving
 from deploy.envoy.gateway import Gateway, running_envoy
 from training_service.embedded import embedded_postgres
@@ -29,6 +29,7 @@ SERVICE, STACK, HANDWRITTEN, ENVOY, LONE = (
 )
 ENVOY_ADMIN_PORT = 15155
 UNLIMITED = 100_000_000
+AT_A_TIME = 16
 EXPORTED = data.athlete("exported")
 """The athlete with a history long enough to be exported."""
 
@@ -74,12 +75,16 @@ class Stack:
     pids: dict[str, int] = field(default_factory=dict)
     athlete: str = ""
     session_id: str = ""
-    token: str = ""
+    token: Callable[[str], str] = str
+    """Returns the bearer token of an athlete."""
 
     def comparisons(self, scale: float) -> Iterator[Comparison]:
         """Yields what is compared."""
         for case in cases.core(self.athlete, self.session_id, scale):
             yield Comparison(case.name, case.count, [*self._beside_floors(case)])
+        logging = [cases.logging(athlete, scale) for athlete in data.athletes(AT_A_TIME)]
+        targets = [*self._logging_beside_floors(logging)]
+        yield Comparison(logging[0].name, logging[0].count, targets)
         for case in cases.catalogue(scale):
             yield Comparison(case.name, case.count, [self._floor(case), self._direct(case)])
         for case in cases.wide(self.athlete, scale):
@@ -94,11 +99,40 @@ class Stack:
         yield Target("handwritten floor", by_h2load(case.to_grpc(HANDWRITTEN, {})), pids)
         yield self._floor(case)
         yield self._direct(case)
-        bearer = {"authorization": f"Bearer {self.token}"}
+        token = self.token(self.athlete)
+        bearer = {"authorization": f"Bearer {token}"}
         through = {**self._served(), **self._pids("envoy")}
         yield Target("gRPC through Envoy", by_h2load(case.to_grpc(ENVOY, bearer)), through)
-        rest = case.to_rest(ENVOY, self.athlete, self.token)
+        rest = case.to_rest(ENVOY, self.athlete, token)
         yield Target("REST through Envoy", by_h2load(rest), through)
+
+    def _logging_beside_floors(self, logging: Sequence[Case]) -> Iterator[Target]:
+        """The same for logging, by as many athletes as there are calls at a time: those of one
+        would wait for one another at the totals of the day."""
+
+        def target(name: str, pids: dict[str, int], to: Callable[[Case], Request]) -> Target:
+            log = self.service.log if "service" in pids else None
+            send = partial(h2load_side_by_side, [to(case) for case in logging])
+            return Target(name, send, pids, log)
+
+        def by_grpc(case: Case) -> Request:
+            token = self.token(case.athlete)
+            return case.to_grpc(ENVOY, {"authorization": f"Bearer {token}"})
+
+        def by_rest(case: Case) -> Request:
+            return case.to_rest(ENVOY, case.athlete, self.token(case.athlete))
+
+        hand, stack = self._pids("handwritten", "postgresql"), self._pids("stack")
+        through = {**self._served(), **self._pids("envoy")}
+        yield target("handwritten floor", hand, lambda case: case.to_grpc(HANDWRITTEN, {}))
+        yield target("stack floor", stack, lambda case: case.to_grpc(STACK, {}))
+        yield target(
+            "service",
+            self._served(),
+            lambda case: case.to_grpc(SERVICE, as_caller(case.athlete)),
+        )
+        yield target("gRPC through Envoy", through, by_grpc)
+        yield target("REST through Envoy", through, by_rest)
 
     def _floor(self, case: Case) -> Target:
         send = by_h2load(case.to_grpc(STACK, {}))
@@ -184,7 +218,7 @@ def running_stack(
             connection.execute("VACUUM ANALYZE")
         stack.athlete = athletes[len(athletes) // 2]
         stack.session_id = newest_session(SERVICE, stack.athlete)
-        stack.token = issuer.token(UUID(stack.athlete), "", 24 * 3600)
+        stack.token = lambda athlete: issuer.token(UUID(athlete), "", 24 * 3600)
         yield stack
 
 

@@ -61,7 +61,7 @@ def comparisons(
                 for value, service in services.items()
             ],
         )
-        for case in cases.core(athlete, session_id, scale)
+        for case in [*cases.core(athlete, session_id, scale), cases.logging(athlete, scale)]
     ]
 
 

@@ -22,6 +22,7 @@ from training_service.embedded import database_url
 from training_service.errors import TrainingError
 from training_service.issuer import development_issuer
 from training_service.logs import configure_logs
+from training_service.servicers.rebuild import rebuild_metrics as rebuild_derived
 from training_service.settings import Settings, SettingsError, load_settings, settings_table
 from training_service.storage.bootstrap import seed_catalogue
 from training_service.storage.migrations import MigrationError, head_revision
@@ -124,6 +125,33 @@ def seed() -> None:
                 )
             )
         console.print(f"catalogue: {added} of {len(exercises)} exercises added")
+
+
+@app.command()
+def rebuild_metrics(
+    everything: Annotated[
+        bool, typer.Option("--all", help="Of all sessions, also those that are up to date.")
+    ] = False,
+) -> None:
+    """Reckon what sessions amount to anew, and the totals of their days, from the records.
+
+    Of sessions that have no metrics yet or those of an older formula. Runs as the login of
+    TRAINING_MIGRATION_DATABASE_URL, beside services that go on serving. It can be stopped and run
+    again at any time.
+    """
+    with _settings() as settings:
+        owner = _migration_settings(settings)
+        with database_url(owner) as url, Progress(console=console, transient=True) as progress:
+            task = progress.add_task("sessions", total=None)
+            done = asyncio.run(
+                rebuild_derived(
+                    owner,
+                    url,
+                    lambda done, total: progress.update(task, completed=done, total=total),
+                    everything=everything,
+                )
+            )
+        console.print(f"metrics: {done} sessions reckoned")
 
 
 @app.command()

@@ -31,7 +31,9 @@ from training_service.settings import Settings, SettingsError
 from training_service.storage.database import Database
 from training_service.storage.exercise import Catalogue, CatalogueVersion, ExerciseRepository
 from training_service.storage.health import database_revision, excess_privileges
+from training_service.storage.metrics import MetricsRepository
 from training_service.storage.migrations import earlier_revisions, head_revision
+from training_service.storage.personal_record import PersonalRecordRepository
 from training_service.storage.session import SessionRepository
 from training_service.storage.workout import WorkoutRepository
 
@@ -80,7 +82,12 @@ class TrainingServer:
         workouts = WorkoutServicer(WorkoutRepository(self._database), catalogue)
         logged = SessionRepository(self._database)
         sessions = SessionServicer(logged, catalogue)
-        metrics = MetricsServicer(logged, catalogue)
+        metrics = MetricsServicer(
+            logged,
+            MetricsRepository(self._database),
+            PersonalRecordRepository(self._database),
+            catalogue,
+        )
         add_ExerciseServiceServicer_to_server(exercises, self._server)
         add_WorkoutServiceServicer_to_server(workouts, self._server)
         add_SessionServiceServicer_to_server(sessions, self._server)

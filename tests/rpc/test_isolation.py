@@ -111,6 +111,9 @@ class Belongings:
                     "from_date",
                     "to_date",
                     "oldest_first",
+                    "time_zone",
+                    "kind",
+                    "family",
                 ]
             ),
             **({"workout_id": None, "exercise_id": None} if method.name == "ListSessions" else {}),

@@ -13,7 +13,17 @@ from training_service.issuer import ALGORITHM, AUDIENCE, ISSUER
 from training_service.settings import settings_table
 
 ROOT = Path(__file__).parents[2]
-COMMANDS = ["serve", "migrate", "seed", "demo", "import", "dev-token", "probe", "settings"]
+COMMANDS = [
+    "serve",
+    "migrate",
+    "seed",
+    "rebuild-metrics",
+    "demo",
+    "import",
+    "dev-token",
+    "probe",
+    "settings",
+]
 
 
 def test_the_settings_document_is_what_the_settings_say() -> None:

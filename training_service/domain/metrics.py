@@ -5,14 +5,17 @@ none. Warm-up sets and sets that were not done count nowhere. Nothing is rounded
 kilograms, seconds, minutes and arbitrary units (AU).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from math import fsum
+from typing import NamedTuple
 
 from training_service.domain.exercise import MovementKind
 from training_service.domain.tempo import parse_tempo
 
+FORMULA_VERSION = 1
+"""Rises when a formula changes: what was stored by an older one is then reckoned anew."""
 HOLD_SECONDS_PER_REP = 2.0
 ECCENTRIC_SECONDS_PER_REP = 3.0
 """Seconds worth one repetition: Low, Overcoming Gravity, 2nd edition, 2016 (second-hand)."""
@@ -43,6 +46,8 @@ class LoadBasis(StrEnum):
 
     SESSION_RPE = "SESSION_RPE"
     SET_RPE = "SET_RPE"
+    IMPUTED = "IMPUTED"
+    """Taken from other sessions of the workout, not from this one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,8 +71,7 @@ class Target:
     tempo: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WorkingSet:
+class WorkingSet(NamedTuple):
     """One set that was to count: no warm-up. None is unknown, and 0 is none."""
 
     is_done: bool = True
@@ -99,40 +103,49 @@ class LoggedSession:
     body_mass_kg: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Total:
+class Total(NamedTuple):
     """A sum over sets, and of how many of them the summand was known."""
 
     amount: float
     known: int
-    count: int
+    of: int
 
     @property
     def value(self) -> float | None:
         """The sum; None when there were sets and nothing was known of any."""
-        return self.amount if self.known or not self.count else None
+        return self.amount if self.known or not self.of else None
 
     @property
     def coverage(self) -> float | None:
         """Share of the sets whose summand was known; None without sets."""
-        return self.known / self.count if self.count else None
+        return self.known / self.of if self.of else None
 
 
-def total(summands: Iterable[float | None]) -> Total:
+def total(summands: Sequence[float | None]) -> Total:
     """Returns the sum of what is known, exactly rounded, so that no order matters."""
-    given = list(summands)
-    known = [summand for summand in given if summand is not None]
-    return Total(fsum(known), len(known), len(given))
+    known = [summand for summand in summands if summand is not None]
+    return Total(fsum(known), len(known), len(summands))
 
 
-@dataclass(frozen=True, slots=True)
-class _Done:
-    """A set that was done, with its exercise and what it comes to."""
+def combined(totals: Sequence[Total]) -> Total:
+    """Returns the total of everything that the totals are of."""
+    return Total(
+        fsum([one.amount for one in totals]),
+        sum([one.known for one in totals]),
+        sum([one.of for one in totals]),
+    )
+
+
+class _Measured(NamedTuple):
+    """A set that was done, and what it adds to each sum; None is unknown."""
 
     exercise: ExerciseTraits
     set: WorkingSet
     load_kg: float | None
     effective_reps: float | None
+    dynamic_seconds: float | None
+    volume_load_kg: float | None
+    impulse_kg_seconds: float | None
 
     @property
     def is_hold(self) -> bool:
@@ -216,6 +229,20 @@ class Volume:
         return done.amount / planned.amount
 
 
+class Best(NamedTuple):
+    """The best of each kind among the sets of one exercise; None where no set tells."""
+
+    most_reps: float | None
+    """Of the sets without assistance."""
+    longest_hold_seconds: float | None
+    """Of the sets without assistance."""
+    heaviest_load_kg: float | None
+    """The largest added load that was moved or held at all."""
+    epley_1rm_kg: float | None
+    brzycki_1rm_kg: float | None
+    """Of the sets with an added load, known repetitions and known effort."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExerciseMetrics:
     """What the sets of one exercise amount to."""
@@ -223,9 +250,7 @@ class ExerciseMetrics:
     set_count: int
     """Working sets that were done."""
     volume: Volume
-    epley_1rm_kg: float | None
-    brzycki_1rm_kg: float | None
-    """The best of the sets with an added load, known repetitions and known effort."""
+    best: Best
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -233,7 +258,7 @@ class SessionMetrics:
     """What a session amounts to."""
 
     set_count: int
-    exercises: tuple[ExerciseMetrics, ...]
+    exercises: Sequence[ExerciseMetrics]
     """In the order of the session."""
     volume: Volume
     skill_effective_reps: Total
@@ -249,25 +274,29 @@ class SessionMetrics:
     volume_load_kg_per_minute: float | None
 
 
+SKILL = frozenset({"SKILL"})
 STRENGTH = frozenset({"PUSH", "PULL", "LEGS"})
+CORE = frozenset({"CORE"})
 
 
 def session_metrics(session: LoggedSession) -> SessionMetrics:
-    """Returns what a session amounts to."""
-    done = [_done(p, session.body_mass_kg) for p in session.performances]
-    all_done = [one for sets in done for one in sets]
-    volume = _volume(all_done, session.performances)
-    intensity, basis = _intensity(all_done, session.session_rpe)
-    load, load_basis = session_load(session, all_done)
+    """Returns what a session, and each exercise of it, amounts to."""
+    done_by_exercise = [_measured(p, session.body_mass_kg) for p in session.performances]
+    done = [one for sets in done_by_exercise for one in sets]
+    exercises = [
+        ExerciseMetrics(set_count=len(sets), volume=_volume(performance, sets), best=_best(sets))
+        for performance, sets in zip(session.performances, done_by_exercise, strict=True)
+    ]
+    volume = _combined_volume([exercise.volume for exercise in exercises])
+    intensity, basis = _intensity(done, session.session_rpe)
+    load, load_basis = _session_load(session, done)
     return SessionMetrics(
-        set_count=len(all_done),
-        exercises=tuple(
-            _exercise_metrics(p, sets) for p, sets in zip(session.performances, done, strict=True)
-        ),
+        set_count=len(done),
+        exercises=exercises,
         volume=volume,
-        skill_effective_reps=_effective_reps_in(all_done, frozenset({"SKILL"})),
-        strength_effective_reps=_effective_reps_in(all_done, STRENGTH),
-        core_effective_reps=_effective_reps_in(all_done, frozenset({"CORE"})),
+        skill_effective_reps=_effective_reps_in(session, exercises, SKILL),
+        strength_effective_reps=_effective_reps_in(session, exercises, STRENGTH),
+        core_effective_reps=_effective_reps_in(session, exercises, CORE),
         intensity=intensity,
         intensity_basis=basis,
         load_au=load,
@@ -277,33 +306,27 @@ def session_metrics(session: LoggedSession) -> SessionMetrics:
     )
 
 
-def _done(performance: Performance, body_mass_kg: float | None) -> list[_Done]:
+def _measured(performance: Performance, body_mass_kg: float | None) -> list[_Measured]:
     """Returns the sets that were done, each looked at once."""
     exercise = performance.exercise
-    fraction = exercise.bodyweight_fraction
-    return [
-        _Done(
-            exercise,
-            one,
-            load_per_rep_kg(fraction, body_mass_kg, one.external_load_kg),
-            effective_reps(exercise, one.reps, one.hold_seconds, one.tempo),
-        )
-        for one in performance.sets
-        if one.is_done
-    ]
+    return [_measure(exercise, one, body_mass_kg) for one in performance.sets if one.is_done]
 
 
-def _exercise_metrics(performance: Performance, done: Sequence[_Done]) -> ExerciseMetrics:
-    estimates = [estimate for one in done if (estimate := _one_rep_max(one))]
-    return ExerciseMetrics(
-        set_count=len(done),
-        volume=_volume(done, [performance]),
-        epley_1rm_kg=max((epley for epley, _ in estimates), default=None),
-        brzycki_1rm_kg=max((brzycki for _, brzycki in estimates), default=None),
+def _measure(exercise: ExerciseTraits, one: WorkingSet, body_mass_kg: float | None) -> _Measured:
+    load = load_per_rep_kg(exercise.bodyweight_fraction, body_mass_kg, one.external_load_kg)
+    tempo = parse_tempo(one.tempo) if one.tempo else None
+    return _Measured(
+        exercise,
+        one,
+        load,
+        effective_reps(exercise, one.reps, one.hold_seconds, one.tempo),
+        None if tempo is None else _product(one.reps, tempo.seconds_per_rep),
+        _product(one.reps, load),
+        _product(one.hold_seconds, load),
     )
 
 
-def _one_rep_max(one: _Done) -> tuple[float, float] | None:
+def _one_rep_max(one: _Measured) -> tuple[float, float] | None:
     """Returns both estimates of a set with an added load; None where something is unknown."""
     reps, rpe, load = one.set.reps, one.set.rpe, one.load_kg
     if one.is_hold or one.set.external_load_kg <= 0:
@@ -313,54 +336,102 @@ def _one_rep_max(one: _Done) -> tuple[float, float] | None:
     return one_rep_max_kg(load, reps, MAX_RPE - rpe)
 
 
-def _volume(done: Sequence[_Done], performances: Sequence[Performance]) -> Volume:
-    dynamic = [one for one in done if not one.is_hold]
-    holds = [one for one in done if one.is_hold]
-    planned = [
-        (p.exercise, s, s.target) for p in performances for s in p.sets if s.target is not None
+def _best(done: Sequence[_Measured]) -> Best:
+    unaided = [one for one in done if one.set.external_load_kg >= 0]
+    reps = [one.set.reps for one in unaided if not one.is_hold and one.set.reps]
+    holds = [one.set.hold_seconds for one in unaided if one.is_hold and one.set.hold_seconds]
+    loads = [
+        one.set.external_load_kg
+        for one in unaided
+        if one.set.external_load_kg and (one.set.hold_seconds if one.is_hold else one.set.reps)
     ]
+    estimates = [estimate for one in done if (estimate := _one_rep_max(one))]
+    return Best(
+        max(reps, default=None),
+        max(holds, default=None),
+        max(loads, default=None),
+        max((epley for epley, _ in estimates), default=None),
+        max((brzycki for _, brzycki in estimates), default=None),
+    )
+
+
+_NONE = Total(0.0, 0, 0)
+
+
+def _volume(performance: Performance, done: Sequence[_Measured]) -> Volume:
+    is_hold = performance.exercise.movement_kind is MovementKind.ISOMETRIC
+    planned, achieved = _planned(performance)
     return Volume(
-        reps=total(one.set.reps for one in dynamic),
-        left_reps=_reps_of(dynamic, Side.LEFT),
-        right_reps=_reps_of(dynamic, Side.RIGHT),
-        hold_seconds=total(one.set.hold_seconds for one in holds),
-        dynamic_seconds=total(map(_dynamic_seconds, dynamic)),
-        volume_load_kg=total(_product(one.set.reps, one.load_kg) for one in dynamic),
-        external_volume_load_kg=total(
-            _product(one.set.reps, max(one.set.external_load_kg, 0.0)) for one in dynamic
-        ),
-        impulse_kg_seconds=total(_product(one.set.hold_seconds, one.load_kg) for one in holds),
-        effective_reps=total(one.effective_reps for one in done),
-        planned_effective_reps=total(
-            effective_reps(exercise, target.reps, target.hold_seconds, target.tempo)
-            for exercise, _, target in planned
-        ),
-        achieved_effective_reps=total(
-            effective_reps(exercise, s.reps, s.hold_seconds, s.tempo) if s.is_done else 0.0
-            for exercise, s, _ in planned
+        reps=_NONE if is_hold else total([one.set.reps for one in done]),
+        left_reps=0.0 if is_hold else _reps_of(done, Side.LEFT),
+        right_reps=0.0 if is_hold else _reps_of(done, Side.RIGHT),
+        hold_seconds=total([one.set.hold_seconds for one in done]) if is_hold else _NONE,
+        dynamic_seconds=_NONE if is_hold else total([one.dynamic_seconds for one in done]),
+        volume_load_kg=_NONE if is_hold else total([one.volume_load_kg for one in done]),
+        external_volume_load_kg=_NONE if is_hold else _external_volume_load_kg(done),
+        impulse_kg_seconds=total([one.impulse_kg_seconds for one in done]) if is_hold else _NONE,
+        effective_reps=total([one.effective_reps for one in done]),
+        planned_effective_reps=planned,
+        achieved_effective_reps=achieved,
+    )
+
+
+def _planned(performance: Performance) -> tuple[Total, Total]:
+    """Returns the effective repetitions prescribed for sets, and those done in them."""
+    exercise = performance.exercise
+    planned = [(one, one.target) for one in performance.sets if one.target is not None]
+    if not planned:
+        return _NONE, _NONE
+    return (
+        total([effective_reps(exercise, t.reps, t.hold_seconds, t.tempo) for _, t in planned]),
+        total(
+            [
+                effective_reps(exercise, s.reps, s.hold_seconds, s.tempo) if s.is_done else 0.0
+                for s, _ in planned
+            ]
         ),
     )
 
 
-def _reps_of(dynamic: Sequence[_Done], side: Side) -> float:
-    return fsum(one.set.reps or 0 for one in dynamic if one.set.side is side)
+def _external_volume_load_kg(done: Sequence[_Measured]) -> Total:
+    return total([_product(one.set.reps, max(one.set.external_load_kg, 0.0)) for one in done])
 
 
-def _dynamic_seconds(one: _Done) -> float | None:
-    tempo = parse_tempo(one.set.tempo)
-    return None if tempo is None else _product(one.set.reps, tempo.seconds_per_rep)
+def _reps_of(dynamic: Sequence[_Measured], side: Side) -> float:
+    return fsum([one.set.reps or 0 for one in dynamic if one.set.side is side])
 
 
 def _product(one: float | None, other: float | None) -> float | None:
     return None if one is None or other is None else one * other
 
 
-def _effective_reps_in(done: Sequence[_Done], categories: frozenset[str]) -> Total:
-    return total(one.effective_reps for one in done if one.exercise.category in categories)
+def _combined_volume(volumes: Sequence[Volume]) -> Volume:
+    return Volume(
+        reps=combined([one.reps for one in volumes]),
+        left_reps=fsum([one.left_reps for one in volumes]),
+        right_reps=fsum([one.right_reps for one in volumes]),
+        hold_seconds=combined([one.hold_seconds for one in volumes]),
+        dynamic_seconds=combined([one.dynamic_seconds for one in volumes]),
+        volume_load_kg=combined([one.volume_load_kg for one in volumes]),
+        external_volume_load_kg=combined([one.external_volume_load_kg for one in volumes]),
+        impulse_kg_seconds=combined([one.impulse_kg_seconds for one in volumes]),
+        effective_reps=combined([one.effective_reps for one in volumes]),
+        planned_effective_reps=combined([one.planned_effective_reps for one in volumes]),
+        achieved_effective_reps=combined([one.achieved_effective_reps for one in volumes]),
+    )
+
+
+def _effective_reps_in(
+    session: LoggedSession, exercises: Sequence[ExerciseMetrics], categories: frozenset[str]
+) -> Total:
+    both = zip(session.performances, exercises, strict=True)
+    return combined(
+        [of.volume.effective_reps for p, of in both if p.exercise.category in categories]
+    )
 
 
 def _intensity(
-    done: Sequence[_Done], session_rpe: float | None
+    done: Sequence[_Measured], session_rpe: float | None
 ) -> tuple[float | None, IntensityBasis | None]:
     """Returns the mean of the sets' intensities, weighted by effective repetitions (our choice).
 
@@ -382,8 +453,8 @@ def _intensity(
     return 100 * mean, basis
 
 
-def session_load(
-    session: LoggedSession, done: Sequence[_Done]
+def _session_load(
+    session: LoggedSession, done: Sequence[_Measured]
 ) -> tuple[float | None, LoadBasis | None]:
     """Returns RPE × minutes in AU: Foster 2001, J Strength Cond Res 15:109.
 

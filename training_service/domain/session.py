@@ -9,6 +9,7 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from training_service.domain.exercise import MovementKind
+from training_service.domain.metrics import SessionMetrics
 from training_service.errors import invalid_field
 
 LOCAL_DATE_MARGIN = timedelta(days=1)
@@ -31,7 +32,8 @@ class NewSession:
     """A session about to be stored.
 
     `record` is the message that was acknowledged, serialized; the rest is what the database must
-    constrain and search. `exercises` holds, in order, each exercise with its number of sets.
+    constrain, search and add up. `exercises` holds, in order, each exercise with its number of
+    sets; `metrics` is what it amounts to.
     """
 
     id: UUID
@@ -50,6 +52,7 @@ class NewSession:
     exercises: tuple[tuple[UUID, int], ...]
     created_at: datetime
     record: bytes
+    metrics: SessionMetrics
     supersedes_id: UUID | None = None
     original_id: UUID | None = None
 

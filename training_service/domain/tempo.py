@@ -1,6 +1,7 @@
 """The tempo of a repetition: seconds of its four parts."""
 
 import re
+from functools import lru_cache
 from typing import NamedTuple
 
 TEMPO_X_SECONDS = 1.0
@@ -27,6 +28,7 @@ class Tempo(NamedTuple):
         return sum(self)
 
 
+@lru_cache(maxsize=1024)
 def parse_tempo(text: str) -> Tempo | None:
     """Returns a tempo such as "3-0-1-0", "3/0/1" or "30X0"; None for any other text.
 

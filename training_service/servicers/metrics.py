@@ -1,37 +1,90 @@
 """MetricsService."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Sequence
+from datetime import date, timedelta
+from typing import Any, TypeVar
 from uuid import UUID
 
+from calisthenics.training.v1 import exercise_pb2, session_pb2
 from calisthenics.training.v1 import metrics_pb2 as pb
-from calisthenics.training.v1 import session_pb2, set_pb2
 from calisthenics.training.v1.metrics_pb2_grpc import MetricsServiceServicer
 
 from training_service.caller import athlete_scope
-from training_service.domain import metrics as domain
-from training_service.domain.metrics import ExerciseTraits
-from training_service.servicers.convert import exercise_uuid
+from training_service.domain import paging
+from training_service.domain.distribution import (
+    ExerciseVolume,
+    by_category,
+    by_muscle,
+    push_share,
+)
+from training_service.domain.metrics import LoadBasis, Total
+from training_service.domain.periods import Period, change, week_streaks
+from training_service.domain.session import local_date
+from training_service.errors import Reason, bad_reference, invalid_field
+from training_service.servicers.convert import (
+    exercise_uuid,
+    from_date,
+    optional_uuid,
+    to_date,
+    utc_now,
+)
 from training_service.servicers.enums import EnumNames
-from training_service.storage.exercise import Catalogue
+from training_service.servicers.paging import listing_digest, uuid_of_token
+from training_service.servicers.session_metrics import (
+    LOAD_BASIS,
+    to_logged,
+    to_message,
+    to_total,
+)
+from training_service.storage.exercise import Catalogue, ExerciseFacts
+from training_service.storage.metrics import (
+    ExerciseDay,
+    ExerciseTotal,
+    MetricsRepository,
+    PeriodTotal,
+)
+from training_service.storage.personal_record import (
+    COLUMNS,
+    PersonalRecord,
+    PersonalRecordRepository,
+    RecordKind,
+)
 from training_service.storage.session import SessionRepository, session_not_found
+from training_service.storage.tables import BESTS, EXERCISE_MEASURES, MEASURES
 
-INTENSITY_BASIS = EnumNames(pb.IntensityBasis)
-LOAD_BASIS = EnumNames(pb.LoadBasis)
-SIDES = {
-    set_pb2.SIDE_UNSPECIFIED: domain.Side.BOTH,
-    set_pb2.SIDE_LEFT: domain.Side.LEFT,
-    set_pb2.SIDE_RIGHT: domain.Side.RIGHT,
+CATEGORY = EnumNames(exercise_pb2.ExerciseCategory)
+MUSCLE = EnumNames(exercise_pb2.Muscle)
+RECORD_KIND = EnumNames(pb.PersonalRecordKind)
+RECORD_FIELDS = {
+    RecordKind.MOST_REPS: "reps",
+    RecordKind.LONGEST_HOLD: "hold_seconds",
+    RecordKind.HEAVIEST_LOAD: "load_kg",
+    RecordKind.BEST_1RM: "epley_1rm_kg",
 }
+"""The field that says how much a record is."""
 
-Traits = Mapping[UUID, ExerciseTraits]
+EPOCH = date(1969, 12, 31)
+"""No session is earlier, in any time zone."""
+ONE_DAY = timedelta(days=1)
+
+Aggregates = TypeVar(
+    "Aggregates", pb.ListWeeklyAggregatesResponse, pb.ListMonthlyAggregatesResponse
+)
 
 
 class MetricsServicer(MetricsServiceServicer):
     """What logged sessions amount to."""
 
-    def __init__(self, sessions: SessionRepository, catalogue: Catalogue) -> None:
+    def __init__(
+        self,
+        sessions: SessionRepository,
+        metrics: MetricsRepository,
+        records: PersonalRecordRepository,
+        catalogue: Catalogue,
+    ) -> None:
         self._sessions = sessions
+        self._metrics = metrics
+        self._records = records
         self._catalogue = catalogue
 
     async def GetSessionMetrics(
@@ -43,113 +96,265 @@ class MetricsServicer(MetricsServiceServicer):
             raise session_not_found()
         session = session_pb2.Session.FromString(stored.record)
         facts = await self._catalogue.facts(exercise_uuid(e.exercise_id) for e in session.exercises)
-        traits = {id: fact.traits for id, fact in facts.items()}
-        return to_message(session, domain.session_metrics(to_logged(session, traits)))
+        message = to_message(session, to_logged(session, facts))
+        workout_id = optional_uuid(session.workout_id)
+        if not message.HasField("load_au") and workout_id:
+            load_au = await self._metrics.imputed_load_au(scope, workout_id, stored.started_at)
+            if load_au is not None:
+                message.load_au = load_au
+                message.load_basis = LOAD_BASIS.number(LoadBasis.IMPUTED)
+        return message
 
+    async def ListDailyTotals(
+        self, request: pb.ListDailyTotalsRequest, context: Any
+    ) -> pb.ListDailyTotalsResponse:
+        scope = athlete_scope(request.external_user_id)
+        first, last = _dates(request)
+        listing = listing_digest(request, scope)
+        first = _page_start(listing, request.page_token, first)
+        limit = paging.page_limit(request.page_size)
+        found = await self._metrics.list_days(scope, first, last, limit + 1)
+        response = pb.ListDailyTotalsResponse(
+            days=[
+                pb.DailyTotals(local_date=to_date(day.start_date), totals=_totals(day))
+                for day in found[:limit]
+            ]
+        )
+        if len(found) > limit:
+            response.next_page_token = _page_token(listing, found[limit])
+        return response
 
-def to_logged(session: session_pb2.Session, traits: Traits) -> domain.LoggedSession:
-    """Returns what the arithmetic needs of a session as it was stored."""
-    return domain.LoggedSession(
-        performances=[
-            domain.Performance(
-                exercise=traits[exercise_uuid(exercise.exercise_id)],
-                sets=[
-                    _working_set(one)
-                    for one in exercise.sets
-                    if one.kind != set_pb2.SET_KIND_WARM_UP
-                ],
+    async def ListWeeklyAggregates(
+        self, request: pb.ListWeeklyAggregatesRequest, context: Any
+    ) -> pb.ListWeeklyAggregatesResponse:
+        return await self._aggregates(Period.WEEK, request, pb.ListWeeklyAggregatesResponse())
+
+    async def ListMonthlyAggregates(
+        self, request: pb.ListMonthlyAggregatesRequest, context: Any
+    ) -> pb.ListMonthlyAggregatesResponse:
+        return await self._aggregates(Period.MONTH, request, pb.ListMonthlyAggregatesResponse())
+
+    async def _aggregates(self, period: Period, request: Any, response: Aggregates) -> Aggregates:
+        """Fills a response with a page of weeks or months."""
+        scope = athlete_scope(request.external_user_id)
+        today = _today(request)
+        first, last = _dates(request)
+        listing = listing_digest(request, scope)
+        first = period.start(_page_start(listing, request.page_token, first))
+        limit = paging.page_limit(request.page_size)
+        # One before, to compare the first with, and one after, to see whether there is more.
+        found = await self._metrics.list_periods(
+            scope, period, period.previous(first), min(last, today), limit + 2
+        )
+        before = found.pop(0) if found and found[0].start_date < first else None
+        for one in found[:limit]:
+            response.aggregates.append(_aggregate(period, one, before, today))
+            before = one
+        if len(found) > limit:
+            response.next_page_token = _page_token(listing, found[limit])
+        return response
+
+    async def GetExerciseProgress(
+        self, request: pb.GetExerciseProgressRequest, context: Any
+    ) -> pb.ExerciseProgress:
+        scope = athlete_scope(request.external_user_id)
+        exercises = await self._subject(request)
+        first, last = _dates(request)
+        listing = listing_digest(request, scope)
+        key = paging.decode_page_token(listing, request.page_token, (str, str))
+        begin = (_date_of_token(key[0]), uuid_of_token(key[1])) if key else (first, UUID(int=0))
+        limit = paging.page_limit(request.page_size)
+        ids = [facts.id for facts in exercises]
+        found = await self._metrics.list_progress(scope, ids, begin, last, limit + 1)
+        response = pb.ExerciseProgress(days=map(_exercise_day, found[:limit]))
+        if len(found) > limit:
+            following = found[limit]
+            place = (following.local_date.isoformat(), str(following.exercise_id))
+            response.next_page_token = paging.encode_page_token(listing, place)
+        return response
+
+    async def _subject(self, request: Any) -> Sequence[ExerciseFacts]:
+        """Returns the exercises that a request is about; refuses what the catalogue lacks."""
+        if request.WhichOneof("subject") == "family":
+            exercises = await self._catalogue.family(request.family)
+            if not exercises:
+                raise invalid_field("family", "no exercise belongs to it")
+            return exercises
+        found = await self._catalogue.facts([UUID(request.exercise_id)])
+        if not found:
+            raise bad_reference(
+                Reason.EXERCISE_NOT_FOUND, "exercise_id", "there is no such exercise"
             )
-            for exercise in session.exercises
-        ],
-        duration_seconds=_optional(session, "duration_seconds"),
-        session_rpe=_optional(session, "session_rpe"),
-        body_mass_kg=_optional(session, "body_mass_kg"),
+        return list(found.values())
+
+    async def ListPersonalRecords(
+        self, request: pb.ListPersonalRecordsRequest, context: Any
+    ) -> pb.ListPersonalRecordsResponse:
+        scope = athlete_scope(request.external_user_id)
+        filters: dict[str, Any] = {}
+        if exercise_id := optional_uuid(request.exercise_id):
+            filters["exercise_id"] = exercise_id
+        if request.kind:
+            filters["kind"] = RECORD_KIND.name(request.kind)
+        listing = listing_digest(request, scope)
+        key = paging.decode_page_token(listing, request.page_token, (str, str, str))
+        after = (_date_of_token(key[0]), uuid_of_token(key[1]), str(key[2])) if key else None
+        limit = paging.page_limit(request.page_size)
+        found = await self._records.list(scope, filters, *_dates(request), after, limit + 1)
+        response = pb.ListPersonalRecordsResponse(records=map(_record, found[:limit]))
+        if len(found) > limit:
+            last = found[limit - 1]
+            place = (last.local_date.isoformat(), str(last.exercise_id), last.kind)
+            response.next_page_token = paging.encode_page_token(listing, place)
+        return response
+
+    async def GetTrainingSummary(
+        self, request: pb.GetTrainingSummaryRequest, context: Any
+    ) -> pb.TrainingSummary:
+        scope = athlete_scope(request.external_user_id)
+        today = _today(request)
+        first, last = _dates(request)
+        done = await self._metrics.summary(scope, first, min(last, today))
+        volumes = await self._volumes(done.exercises)
+        current, longest = week_streaks(done.training_weeks, min(last, today))
+        message = pb.TrainingSummary(
+            totals=_totals(done.total.total),
+            training_day_count=done.total.training_day_count,
+            current_week_streak=current,
+            longest_week_streak=longest,
+            categories=[
+                pb.CategoryShare(
+                    category=CATEGORY.number(one.category),
+                    set_count=one.set_count,
+                    effective_reps=to_total(one.effective_reps),
+                    share=one.share,
+                )
+                for one in by_category(volumes)
+            ],
+            muscles=[
+                pb.MuscleShare(
+                    muscle=MUSCLE.number(one.muscle),
+                    effective_reps=one.effective_reps,
+                    share=one.share,
+                )
+                for one in by_muscle(volumes)
+            ],
+            push_share=push_share(volumes),
+        )
+        if done.total.last_date:
+            message.first_date.CopyFrom(to_date(done.total.total.start_date))
+            message.last_date.CopyFrom(to_date(done.total.last_date))
+        return message
+
+    async def _volumes(self, done: Sequence[ExerciseTotal]) -> list[ExerciseVolume]:
+        """Returns what was done of exercises with what they work."""
+        facts = await self._catalogue.facts(one.exercise_id for one in done)
+        return [_exercise_volume(one, facts[one.exercise_id]) for one in done]
+
+
+def _exercise_volume(done: ExerciseTotal, facts: ExerciseFacts) -> ExerciseVolume:
+    return ExerciseVolume(
+        category=facts.traits.category,
+        primary_muscles=facts.primary_muscles,
+        secondary_muscles=facts.secondary_muscles,
+        set_count=done.set_count,
+        effective_reps=done.effective_reps,
     )
 
 
-def _working_set(given: session_pb2.PerformedSet) -> domain.WorkingSet:
-    reps = _optional(given, "actual_reps")
-    hold_seconds = _optional(given, "actual_hold_seconds")
-    completed = _optional(given, "completed")
-    is_counted = reps is not None or hold_seconds is not None
-    return domain.WorkingSet(
-        is_done=is_counted if completed is None else completed,
-        reps=reps,
-        hold_seconds=hold_seconds,
-        side=SIDES[given.side],
-        external_load_kg=given.load_kg,
-        rpe=_rpe(given),
-        tempo=given.tempo,
-        target=_target(given.target) if given.HasField("target") else None,
+def _exercise_day(day: ExerciseDay) -> pb.ExerciseDay:
+    is_record = dict(zip(BESTS, day.are_records, strict=True))
+    bests: dict[str, Any] = dict(zip(BESTS, day.bests, strict=True))
+    return pb.ExerciseDay(
+        exercise_id=str(day.exercise_id),
+        local_date=to_date(day.local_date),
+        set_count=day.set_count,
+        **_measures(EXERCISE_MEASURES, day.measures),
+        **bests,
+        records=[RECORD_KIND.number(kind) for kind, name in COLUMNS.items() if is_record[name]],
     )
 
 
-def _rpe(given: session_pb2.PerformedSet) -> float | None:
-    """Returns the effort as RPE: 10 less the repetitions in reserve (Zourdos 2016, Helms 2016)."""
-    effort = given.WhichOneof("effort")
-    if effort == "rir":
-        return domain.MAX_RPE - given.rir
-    return given.rpe if effort else None
-
-
-def _target(given: set_pb2.SetTarget) -> domain.Target:
-    volume = given.WhichOneof("volume")
-    return domain.Target(
-        reps=given.reps.min if volume == "reps" else None,
-        hold_seconds=given.hold.min_seconds if volume == "hold" else None,
-        tempo=given.tempo,
+def _record(record: PersonalRecord) -> pb.PersonalRecord:
+    return pb.PersonalRecord(
+        exercise_id=str(record.exercise_id),
+        kind=RECORD_KIND.number(record.kind),
+        local_date=to_date(record.local_date),
+        session_id=str(record.session_id),
+        **{RECORD_FIELDS[RecordKind(record.kind)]: record.value},
     )
 
 
-def _optional(message: Any, name: str) -> Any:
-    return getattr(message, name) if message.HasField(name) else None
+def _today(request: Any) -> date:
+    """Returns what day it is in the time zone that a request names."""
+    return local_date(utc_now(), request.time_zone or "UTC", "time_zone")
 
 
-def to_message(session: session_pb2.Session, metrics: domain.SessionMetrics) -> pb.SessionMetrics:
-    """Returns the metrics of a session as they are answered."""
-    return pb.SessionMetrics(
-        session_id=session.id,
-        external_user_id=session.external_user_id,
-        local_date=session.local_date,
-        set_count=metrics.set_count,
-        exercises=[
-            pb.ExerciseMetrics(
-                exercise_id=exercise.exercise_id,
-                set_count=of.set_count,
-                volume=_volume(of.volume),
-                epley_1rm_kg=of.epley_1rm_kg,
-                brzycki_1rm_kg=of.brzycki_1rm_kg,
+def _dates(request: Any) -> tuple[date, date]:
+    """Returns the first and the last date that a request asks for."""
+    first = from_date(request.from_date, "from_date") if request.HasField("from_date") else EPOCH
+    if not request.HasField("to_date"):
+        return first, date.max
+    end = from_date(request.to_date, "to_date")
+    return first, max(end, date.min + ONE_DAY) - ONE_DAY
+
+
+def _page_start(listing: str, page_token: str, first: date) -> date:
+    """Returns the date that a page begins with."""
+    key = paging.decode_page_token(listing, page_token, (str,))
+    if key is None:
+        return first
+    return _date_of_token(key[0])
+
+
+def _date_of_token(part: paging.KeyPart) -> date:
+    """Returns the date in a page token; refuses one that is none."""
+    try:
+        return date.fromisoformat(str(part))
+    except ValueError:
+        raise paging.invalid_page_token() from None
+
+
+def _page_token(listing: str, following: PeriodTotal) -> str:
+    return paging.encode_page_token(listing, (following.start_date.isoformat(),))
+
+
+def _aggregate(
+    period: Period, one: PeriodTotal, before: PeriodTotal | None, today: date
+) -> pb.PeriodAggregate:
+    end = period.next(one.start_date)
+    totals = _totals(one)
+    message = pb.PeriodAggregate(
+        key=period.key(one.start_date),
+        start_date=to_date(one.start_date),
+        end_date=to_date(end),
+        totals=totals,
+        partial=today < end,
+    )
+    if before is not None:
+        message.MergeFrom(
+            pb.PeriodAggregate(
+                load_change=change(one.load_au, before.load_au),
+                volume_load_change=_change("volume_load_kg", one, before),
+                effective_reps_change=_change("effective_reps", one, before),
             )
-            for exercise, of in zip(session.exercises, metrics.exercises, strict=True)
-        ],
-        volume=_volume(metrics.volume),
-        skill_effective_reps=_total(metrics.skill_effective_reps),
-        strength_effective_reps=_total(metrics.strength_effective_reps),
-        core_effective_reps=_total(metrics.core_effective_reps),
-        intensity=metrics.intensity,
-        intensity_basis=INTENSITY_BASIS.number(metrics.intensity_basis or "UNSPECIFIED"),
-        load_au=metrics.load_au,
-        load_basis=LOAD_BASIS.number(metrics.load_basis or "UNSPECIFIED"),
-        effective_reps_per_minute=metrics.effective_reps_per_minute,
-        volume_load_kg_per_minute=metrics.volume_load_kg_per_minute,
+        )
+    return message
+
+
+def _change(measure: str, one: PeriodTotal, before: PeriodTotal) -> float | None:
+    return change(one.measure(measure), before.measure(measure))
+
+
+def _totals(total: PeriodTotal) -> pb.PeriodTotals:
+    return pb.PeriodTotals(
+        session_count=total.session_count,
+        set_count=total.set_count,
+        duration_seconds=to_total(total.duration_seconds),
+        load_au=to_total(total.load_au),
+        **_measures(MEASURES, total.measures),
     )
 
 
-def _volume(volume: domain.Volume) -> pb.VolumeMetrics:
-    return pb.VolumeMetrics(
-        reps=_total(volume.reps),
-        left_reps=volume.left_reps,
-        right_reps=volume.right_reps,
-        hold_seconds=_total(volume.hold_seconds),
-        dynamic_seconds=_total(volume.dynamic_seconds),
-        volume_load_kg=_total(volume.volume_load_kg),
-        external_volume_load_kg=_total(volume.external_volume_load_kg),
-        impulse_kg_seconds=_total(volume.impulse_kg_seconds),
-        effective_reps=_total(volume.effective_reps),
-        planned_effective_reps=_total(volume.planned_effective_reps),
-        completion=volume.completion,
-    )
-
-
-def _total(total: domain.Total) -> pb.SetTotal:
-    return pb.SetTotal(value=total.value, coverage=total.coverage)
+def _measures(names: Sequence[str], totals: Sequence[Total]) -> dict[str, Any]:
+    return {name: to_total(total) for name, total in zip(names, totals, strict=True)}

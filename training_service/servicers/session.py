@@ -17,6 +17,7 @@ from google.protobuf.message import Message
 from training_service import contract
 from training_service.caller import Scope, athlete_scope
 from training_service.domain import paging
+from training_service.domain.metrics import session_metrics
 from training_service.domain.ordering import check_orders
 from training_service.domain.session import (
     NewSession,
@@ -43,6 +44,7 @@ from training_service.servicers.enums import EnumNames
 from training_service.servicers.paging import listing_digest, uuid_of_token
 from training_service.servicers.records import of_records
 from training_service.servicers.references import check_exercises_known, check_volume
+from training_service.servicers.session_metrics import to_logged
 from training_service.storage.exercise import Catalogue, ExerciseFacts
 from training_service.storage.session import (
     SessionKey,
@@ -342,6 +344,7 @@ class _Draft:
             exercises=tuple((exercise_uuid(e.exercise_id), len(e.sets)) for e in message.exercises),
             created_at=self.now,
             record=message.SerializeToString(),
+            metrics=session_metrics(to_logged(message, facts)),
             supersedes_id=self.supersedes.id if self.supersedes else None,
             original_id=original_id,
         )

@@ -122,6 +122,22 @@ class Database:
                 pipeline.queue(b"COMMIT")
             return await cursor.fetchall()
 
+    async def read_all(
+        self, scope: Scope, statements: Sequence[Statement[Any]], parameters: Parameters
+    ) -> list[list[Any]]:
+        """Runs queries for an athlete that see one moment, in a single round trip; returns the rows
+        of each."""
+        async with self._connection() as connection:
+            async with OneWritePipeline(connection) as pipeline:
+                _begin(pipeline, scope, b"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+                given = {"external_user_id": scope.external_user_id, **parameters}
+                cursors = [
+                    await _run(connection, statement, statement.values(given))
+                    for statement in statements
+                ]
+                pipeline.queue(b"COMMIT")
+            return [await cursor.fetchall() for cursor in cursors]
+
     async def read_shared(self, statement: Statement[Row], parameters: Parameters) -> list[Row]:
         """Runs one query on shared reference data."""
         async with self._connection() as connection:

@@ -3,7 +3,7 @@
 import asyncio
 import math
 import time
-from collections.abc import AsyncIterator, Collection, Iterable, Mapping
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -239,12 +239,16 @@ _MARK_IN_USE = prepare_command(
 
 
 class ExerciseFacts(NamedTuple):
-    """What writing a workout or session must know of an exercise."""
+    """What a process remembers of an exercise."""
 
     id: UUID
     active: bool
     in_use: bool
     traits: ExerciseTraits
+    display_name: str
+    family: str
+    primary_muscles: Sequence[str]
+    secondary_muscles: Sequence[str]
 
     @property
     def movement_kind(self) -> MovementKind:
@@ -266,6 +270,7 @@ def _facts(
     bodyweight_fraction: float,
     state: str,
     in_use: bool,
+    *described: Any,
 ) -> ExerciseFacts:
     traits = ExerciseTraits(
         category=category,
@@ -274,7 +279,7 @@ def _facts(
         bodyweight_fraction=bodyweight_fraction,
         is_negative=slug.endswith(NEGATIVE_SUFFIX),
     )
-    return ExerciseFacts(id, state == ExerciseState.ACTIVE, in_use, traits)
+    return ExerciseFacts(id, state == ExerciseState.ACTIVE, in_use, traits, *described)
 
 
 _FACTS = prepare(
@@ -287,6 +292,10 @@ _FACTS = prepare(
         exercises.c.bodyweight_fraction,
         exercises.c.state,
         exercises.c.in_use_since.is_not(None),
+        exercises.c.display_name,
+        exercises.c.family,
+        exercises.c.primary_muscles,
+        exercises.c.secondary_muscles,
     ),
     _facts,
 )
@@ -507,6 +516,12 @@ class Catalogue:
             max_age_seconds = 0
         await self._refresh(max_age_seconds)
         return {id: self._facts[id] for id in wanted if id in self._facts}
+
+    async def family(self, family: str) -> list[ExerciseFacts]:
+        """Returns the facts of the exercises of a progression family, the easiest first."""
+        await self._refresh(REFRESH_SECONDS)
+        found = [facts for facts in self._facts.values() if facts.family == family]
+        return sorted(found, key=lambda facts: (facts.traits.difficulty, facts.display_name))
 
     def _is_settled(self, id: UUID) -> bool:
         """Whether what is remembered of an exercise can't have changed: it is in use."""

@@ -34,6 +34,7 @@ from training_service.domain.session import (
     latest_start,
 )
 from training_service.errors import Reason, TrainingError, bad_reference
+from training_service.storage import metrics
 from training_service.storage.database import Database, Transaction
 from training_service.storage.idempotency import WriteRequest, request_reused, write_log
 from training_service.storage.statements import (
@@ -350,6 +351,7 @@ class SessionRepository:
         try:
             async with self._database.transaction(scope) as transaction:
                 await _insert(transaction, scope, [new])
+                await _count(transaction, scope, [new])
         except errors.UniqueViolation:
             return await self._answer(scope, new)
         except errors.ForeignKeyViolation:
@@ -364,8 +366,12 @@ class SessionRepository:
         try:
             async with self._database.transaction(scope) as transaction:
                 await _insert(transaction, scope, [new])
-                retraction = _retraction(new.supersedes_id, new.id, reason, new.created_at)
+                superseded_id = new.supersedes_id
+                assert superseded_id is not None
+                retraction = _retraction(superseded_id, new.id, reason, new.created_at)
                 await transaction.execute(_INSERT_RETRACTION, retraction)
+                await metrics.take(transaction, [superseded_id])
+                await _count(transaction, scope, [new])
         except errors.UniqueViolation:
             return await self._answer(scope, new)
         except errors.ForeignKeyViolation:
@@ -426,6 +432,7 @@ class SessionRepository:
                     results.append(refusal)
             if not (atomic and any(isinstance(r, TrainingError) for r in results)):
                 await _insert(transaction, scope, fresh)
+                await _count(transaction, scope, fresh)
         return results
 
     async def void(
@@ -446,6 +453,7 @@ class SessionRepository:
                     return stored
                 retraction = _retraction(session_id, None, reason, request.received_at)
                 await transaction.execute(_INSERT_RETRACTION, retraction)
+                await metrics.take(transaction, [session_id])
                 await write_log.record(transaction, request, b"")
         except errors.UniqueViolation:
             raise not_current(session_id) from None
@@ -502,3 +510,23 @@ async def _insert(transaction: Transaction, scope: Scope, batch: Sequence[NewSes
     children = [row for new in batch for row in exercise_rows(athlete, new.id, new.exercises)]
     await transaction.insert(sessions, rows)
     await transaction.insert(session_exercises, children)
+
+
+async def _count(transaction: Transaction, scope: Scope, batch: Sequence[NewSession]) -> None:
+    """Queues what new sessions amount to.
+
+    Last, for until the end of the transaction others of the athlete may wait for the records.
+    """
+    measured = [
+        metrics.MeasuredSession(
+            new.id,
+            new.local_date,
+            new.started_at,
+            new.workout_id,
+            new.duration_seconds,
+            [exercise_id for exercise_id, _ in new.exercises],
+            new.metrics,
+        )
+        for new in batch
+    ]
+    await metrics.add(transaction, scope.external_user_id, measured)

@@ -6,7 +6,10 @@ from functools import cache
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
-from sqlalchemy import ClauseElement, ColumnElement, Table, bindparam, insert
+import psycopg
+from psycopg.adapt import Dumper
+from psycopg.pq import Format
+from sqlalchemy import ClauseElement, ColumnElement, FromClause, Table, bindparam, insert
 from sqlalchemy.dialects.postgresql import psycopg as postgresql
 from sqlalchemy.sql.compiler import SQLCompiler
 
@@ -15,6 +18,25 @@ Row = TypeVar("Row")
 # PostgreSQL's own placeholders ($1): psycopg would otherwise look for its own in the text, of an
 # INSERT of a hundred rows each time anew.
 _DIALECT = postgresql.dialect(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]
+
+
+class _NullDouble:
+    """The type of NULL_DOUBLE."""
+
+
+class _NullDoubleDumper(Dumper):
+    format = Format.BINARY
+    oid = psycopg.adapters.types["float8"].oid
+
+    def dump(self, obj: _NullDouble) -> None:  # noqa: ARG002
+        return None
+
+
+psycopg.adapters.register_dumper(_NullDouble, _NullDoubleDumper)
+
+NULL_DOUBLE = _NullDouble()
+"""A double that is NULL. None has no type, and psycopg would prepare the INSERT of many rows anew
+for each pattern of nulls among its values."""
 
 ROWS_PER_INSERT = 100
 """Most rows of one INSERT statement, so that few variants of it are ever prepared."""
@@ -51,7 +73,7 @@ def prepare_command(statement: ClauseElement) -> Statement[None]:
     return prepare(statement, lambda *_: None)
 
 
-def own(table: Table) -> ColumnElement[bool]:
+def own(table: FromClause) -> ColumnElement[bool]:
     """Returns the condition that a row belongs to the athlete of the unit of work."""
     column = table.c.external_user_id
     return column == bindparam("external_user_id", type_=column.type)

@@ -5,6 +5,9 @@ athlete's data begins its primary key, its indexes and its foreign keys with `ex
 that is what row-level security compares, and what the data can be spread over machines by.
 """
 
+from collections.abc import Iterable
+from typing import Any
+
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -293,4 +296,103 @@ session_retractions = Table(
         name="session_retractions_successor",
     ),
     comment="Sessions that count no more, at most once each; append-only.",
+)
+
+
+MEASURES = (
+    "reps",
+    "hold_seconds",
+    "dynamic_seconds",
+    "volume_load_kg",
+    "external_volume_load_kg",
+    "impulse_kg_seconds",
+    "effective_reps",
+    "skill_effective_reps",
+    "strength_effective_reps",
+    "core_effective_reps",
+)
+"""Sums over the sets of a session. Each has three columns: what is known of it, in how many sets it
+is known (`_known`), and in how many it could be (`_sets`)."""
+
+EXERCISE_MEASURES = ("reps", "hold_seconds", "volume_load_kg", "effective_reps")
+"""Those of them that are kept for each exercise too."""
+
+BESTS = (
+    "most_reps",
+    "longest_hold_seconds",
+    "heaviest_load_kg",
+    "epley_1rm_kg",
+    "brzycki_1rm_kg",
+)
+"""The best of each kind among the sets of an exercise."""
+
+
+def _sums(names: Iterable[str]) -> list[Column[Any]]:
+    return [
+        column
+        for name in names
+        for column in (
+            Column(name, Double, nullable=False),
+            Column(f"{name}_known", SmallInteger, nullable=False),
+            Column(f"{name}_sets", SmallInteger, nullable=False),
+        )
+    ]
+
+
+# Neither this table nor the next refers to sessions: what a session amounted to stays when it has
+# left for an archive.
+session_metrics = Table(
+    "session_metrics",
+    metadata,
+    Column("external_user_id", Uuid),
+    Column("local_date", Date),
+    Column("session_id", Uuid),
+    Column("started_at", TIMESTAMP, nullable=False),
+    Column("workout_id", Uuid),
+    Column("formula_version", SmallInteger, nullable=False, comment="Of the arithmetic."),
+    Column("set_count", SmallInteger, nullable=False),
+    Column("duration_seconds", Integer),
+    Column("load_au", Double),
+    *_sums(MEASURES),
+    PrimaryKeyConstraint(
+        "external_user_id", "local_date", "session_id", name="session_metrics_pkey"
+    ),
+    comment="What each session that counts amounts to; derived, can be rebuilt from records.",
+)
+
+exercise_metrics = Table(
+    "exercise_metrics",
+    metadata,
+    Column("external_user_id", Uuid),
+    Column("exercise_id", Uuid),
+    Column("local_date", Date),
+    Column("session_id", Uuid),
+    Column("position", SmallInteger, comment="In the session."),
+    Column("set_count", SmallInteger, nullable=False),
+    *_sums(EXERCISE_MEASURES),
+    *(Column(name, Double) for name in BESTS),
+    PrimaryKeyConstraint(
+        "external_user_id",
+        "exercise_id",
+        "local_date",
+        "session_id",
+        "position",
+        name="exercise_metrics_pkey",
+    ),
+    Index("exercise_metrics_session_idx", "external_user_id", "local_date", "session_id"),
+    comment="What each exercise of a session that counts amounts to; derived.",
+)
+
+personal_records = Table(
+    "personal_records",
+    metadata,
+    Column("external_user_id", Uuid),
+    Column("exercise_id", Uuid),
+    Column("kind", Text, comment="A column of exercise_metrics."),
+    Column("value", Double, nullable=False),
+    Column("local_date", Date, nullable=False, comment="When it was first reached."),
+    Column("session_id", Uuid, nullable=False),
+    PrimaryKeyConstraint("external_user_id", "exercise_id", "kind", name="personal_records_pkey"),
+    Index("personal_records_date_idx", "external_user_id", "local_date"),
+    comment="The best of each kind that an athlete did in an exercise; derived.",
 )

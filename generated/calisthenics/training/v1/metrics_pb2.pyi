@@ -3,6 +3,7 @@
 isort:skip_file
 """
 
+from calisthenics.training.v1 import exercise_pb2 as _exercise_pb2
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
@@ -56,6 +57,8 @@ class _LoadBasisEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_LoadBasis.V
     """The athlete's rating of the session."""
     LOAD_BASIS_SET_RPE: _LoadBasis.ValueType  # 2
     """The mean rating of the sets that have one, weighted by effective repetitions."""
+    LOAD_BASIS_IMPUTED: _LoadBasis.ValueType  # 3
+    """The median load of the last five earlier sessions of the same workout whose own load is known."""
 
 class LoadBasis(_LoadBasis, metaclass=_LoadBasisEnumTypeWrapper):
     """What a load was made of."""
@@ -66,20 +69,54 @@ LOAD_BASIS_SESSION_RPE: LoadBasis.ValueType  # 1
 """The athlete's rating of the session."""
 LOAD_BASIS_SET_RPE: LoadBasis.ValueType  # 2
 """The mean rating of the sets that have one, weighted by effective repetitions."""
+LOAD_BASIS_IMPUTED: LoadBasis.ValueType  # 3
+"""The median load of the last five earlier sessions of the same workout whose own load is known."""
 Global___LoadBasis: _TypeAlias = LoadBasis  # noqa: Y015
 
+class _PersonalRecordKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _PersonalRecordKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_PersonalRecordKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    PERSONAL_RECORD_KIND_UNSPECIFIED: _PersonalRecordKind.ValueType  # 0
+    """Never sent; as a filter it means all."""
+    PERSONAL_RECORD_KIND_MOST_REPS: _PersonalRecordKind.ValueType  # 1
+    """Repetitions in a set without assistance."""
+    PERSONAL_RECORD_KIND_LONGEST_HOLD: _PersonalRecordKind.ValueType  # 2
+    """Seconds of a hold without assistance."""
+    PERSONAL_RECORD_KIND_HEAVIEST_LOAD: _PersonalRecordKind.ValueType  # 3
+    """Added load of a set in kilograms."""
+    PERSONAL_RECORD_KIND_BEST_1RM: _PersonalRecordKind.ValueType  # 4
+    """Load that could be moved once, by Epley, in kilograms."""
+
+class PersonalRecordKind(_PersonalRecordKind, metaclass=_PersonalRecordKindEnumTypeWrapper):
+    """What a personal record is the most of."""
+
+PERSONAL_RECORD_KIND_UNSPECIFIED: PersonalRecordKind.ValueType  # 0
+"""Never sent; as a filter it means all."""
+PERSONAL_RECORD_KIND_MOST_REPS: PersonalRecordKind.ValueType  # 1
+"""Repetitions in a set without assistance."""
+PERSONAL_RECORD_KIND_LONGEST_HOLD: PersonalRecordKind.ValueType  # 2
+"""Seconds of a hold without assistance."""
+PERSONAL_RECORD_KIND_HEAVIEST_LOAD: PersonalRecordKind.ValueType  # 3
+"""Added load of a set in kilograms."""
+PERSONAL_RECORD_KIND_BEST_1RM: PersonalRecordKind.ValueType  # 4
+"""Load that could be moved once, by Epley, in kilograms."""
+Global___PersonalRecordKind: _TypeAlias = PersonalRecordKind  # noqa: Y015
+
 @_typing.final
-class SetTotal(_message.Message):
-    """A sum over sets."""
+class Total(_message.Message):
+    """A sum over sets or sessions."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     VALUE_FIELD_NUMBER: _builtins.int
     COVERAGE_FIELD_NUMBER: _builtins.int
     value: _builtins.float
-    """The sum of what is known; absent when there were sets and nothing is known of any."""
+    """The sum of what is known; absent when there was something to add and nothing is known of any."""
     coverage: _builtins.float
-    """Share of the sets that it is known of, 0 to 1; absent without such sets."""
+    """Share of the sets or sessions that it is known of, 0 to 1; absent without any."""
     def __init__(
         self,
         *,
@@ -99,7 +136,7 @@ class SetTotal(_message.Message):
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__value) -> _WhichOneofReturnType__value | None: ...
 
-Global___SetTotal: _TypeAlias = SetTotal  # noqa: Y015
+Global___Total: _TypeAlias = Total  # noqa: Y015
 
 @_typing.final
 class VolumeMetrics(_message.Message):
@@ -127,52 +164,52 @@ class VolumeMetrics(_message.Message):
     a target and while either is unknown.
     """
     @_builtins.property
-    def reps(self) -> Global___SetTotal:
+    def reps(self) -> Global___Total:
         """Repetitions of dynamic exercises; both sides count."""
 
     @_builtins.property
-    def hold_seconds(self) -> Global___SetTotal:
+    def hold_seconds(self) -> Global___Total:
         """Seconds under tension of isometric exercises."""
 
     @_builtins.property
-    def dynamic_seconds(self) -> Global___SetTotal:
+    def dynamic_seconds(self) -> Global___Total:
         """Seconds under tension of dynamic exercises: repetitions times the seconds of their tempo."""
 
     @_builtins.property
-    def volume_load_kg(self) -> Global___SetTotal:
+    def volume_load_kg(self) -> Global___Total:
         """Repetitions times load per repetition in kilograms: the moved share of body mass, and external
         load. Isometric exercises move nothing. Unknown without a body mass.
         """
 
     @_builtins.property
-    def external_volume_load_kg(self) -> Global___SetTotal:
+    def external_volume_load_kg(self) -> Global___Total:
         """Repetitions times added load alone in kilograms; assistance adds nothing."""
 
     @_builtins.property
-    def impulse_kg_seconds(self) -> Global___SetTotal:
+    def impulse_kg_seconds(self) -> Global___Total:
         """Load in kilograms times seconds of isometric exercises."""
 
     @_builtins.property
-    def effective_reps(self) -> Global___SetTotal:
+    def effective_reps(self) -> Global___Total:
         """Repetitions and holds in one currency: 1 repetition = 2 s of a hold = 3 s of a slow lowering."""
 
     @_builtins.property
-    def planned_effective_reps(self) -> Global___SetTotal:
+    def planned_effective_reps(self) -> Global___Total:
         """Effective repetitions that were prescribed at least, of the sets that had a target."""
 
     def __init__(
         self,
         *,
-        reps: Global___SetTotal | None = ...,
+        reps: Global___Total | None = ...,
         left_reps: _builtins.float = ...,
         right_reps: _builtins.float = ...,
-        hold_seconds: Global___SetTotal | None = ...,
-        dynamic_seconds: Global___SetTotal | None = ...,
-        volume_load_kg: Global___SetTotal | None = ...,
-        external_volume_load_kg: Global___SetTotal | None = ...,
-        impulse_kg_seconds: Global___SetTotal | None = ...,
-        effective_reps: Global___SetTotal | None = ...,
-        planned_effective_reps: Global___SetTotal | None = ...,
+        hold_seconds: Global___Total | None = ...,
+        dynamic_seconds: Global___Total | None = ...,
+        volume_load_kg: Global___Total | None = ...,
+        external_volume_load_kg: Global___Total | None = ...,
+        impulse_kg_seconds: Global___Total | None = ...,
+        effective_reps: Global___Total | None = ...,
+        planned_effective_reps: Global___Total | None = ...,
         completion: _builtins.float | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_completion", b"_completion", "completion", b"completion", "dynamic_seconds", b"dynamic_seconds", "effective_reps", b"effective_reps", "external_volume_load_kg", b"external_volume_load_kg", "hold_seconds", b"hold_seconds", "impulse_kg_seconds", b"impulse_kg_seconds", "planned_effective_reps", b"planned_effective_reps", "reps", b"reps", "volume_load_kg", b"volume_load_kg"]  # noqa: Y015
@@ -196,6 +233,9 @@ class ExerciseMetrics(_message.Message):
     VOLUME_FIELD_NUMBER: _builtins.int
     EPLEY_1RM_KG_FIELD_NUMBER: _builtins.int
     BRZYCKI_1RM_KG_FIELD_NUMBER: _builtins.int
+    MOST_REPS_FIELD_NUMBER: _builtins.int
+    LONGEST_HOLD_SECONDS_FIELD_NUMBER: _builtins.int
+    HEAVIEST_LOAD_KG_FIELD_NUMBER: _builtins.int
     exercise_id: _builtins.str
     """The exercise."""
     set_count: _builtins.int
@@ -206,6 +246,12 @@ class ExerciseMetrics(_message.Message):
     """
     brzycki_1rm_kg: _builtins.float
     """The same by Brzycki."""
+    most_reps: _builtins.float
+    """Most repetitions of one of the sets that were done without assistance."""
+    longest_hold_seconds: _builtins.float
+    """Longest hold of one of the sets that were done without assistance, in seconds."""
+    heaviest_load_kg: _builtins.float
+    """Largest added load of one of the sets in kilograms; absent when none was added."""
     @_builtins.property
     def volume(self) -> Global___VolumeMetrics:
         """What they add up to."""
@@ -218,19 +264,34 @@ class ExerciseMetrics(_message.Message):
         volume: Global___VolumeMetrics | None = ...,
         epley_1rm_kg: _builtins.float | None = ...,
         brzycki_1rm_kg: _builtins.float | None = ...,
+        most_reps: _builtins.float | None = ...,
+        longest_hold_seconds: _builtins.float | None = ...,
+        heaviest_load_kg: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_brzycki_1rm_kg", b"_brzycki_1rm_kg", "_epley_1rm_kg", b"_epley_1rm_kg", "brzycki_1rm_kg", b"brzycki_1rm_kg", "epley_1rm_kg", b"epley_1rm_kg", "volume", b"volume"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_brzycki_1rm_kg", b"_brzycki_1rm_kg", "_epley_1rm_kg", b"_epley_1rm_kg", "_heaviest_load_kg", b"_heaviest_load_kg", "_longest_hold_seconds", b"_longest_hold_seconds", "_most_reps", b"_most_reps", "brzycki_1rm_kg", b"brzycki_1rm_kg", "epley_1rm_kg", b"epley_1rm_kg", "heaviest_load_kg", b"heaviest_load_kg", "longest_hold_seconds", b"longest_hold_seconds", "most_reps", b"most_reps", "volume", b"volume"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_brzycki_1rm_kg", b"_brzycki_1rm_kg", "_epley_1rm_kg", b"_epley_1rm_kg", "brzycki_1rm_kg", b"brzycki_1rm_kg", "epley_1rm_kg", b"epley_1rm_kg", "exercise_id", b"exercise_id", "set_count", b"set_count", "volume", b"volume"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_brzycki_1rm_kg", b"_brzycki_1rm_kg", "_epley_1rm_kg", b"_epley_1rm_kg", "_heaviest_load_kg", b"_heaviest_load_kg", "_longest_hold_seconds", b"_longest_hold_seconds", "_most_reps", b"_most_reps", "brzycki_1rm_kg", b"brzycki_1rm_kg", "epley_1rm_kg", b"epley_1rm_kg", "exercise_id", b"exercise_id", "heaviest_load_kg", b"heaviest_load_kg", "longest_hold_seconds", b"longest_hold_seconds", "most_reps", b"most_reps", "set_count", b"set_count", "volume", b"volume"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__brzycki_1rm_kg: _TypeAlias = _typing.Literal["brzycki_1rm_kg"]  # noqa: Y015
     _WhichOneofArgType__brzycki_1rm_kg: _TypeAlias = _typing.Literal["_brzycki_1rm_kg", b"_brzycki_1rm_kg"]  # noqa: Y015
     _WhichOneofReturnType__epley_1rm_kg: _TypeAlias = _typing.Literal["epley_1rm_kg"]  # noqa: Y015
     _WhichOneofArgType__epley_1rm_kg: _TypeAlias = _typing.Literal["_epley_1rm_kg", b"_epley_1rm_kg"]  # noqa: Y015
+    _WhichOneofReturnType__heaviest_load_kg: _TypeAlias = _typing.Literal["heaviest_load_kg"]  # noqa: Y015
+    _WhichOneofArgType__heaviest_load_kg: _TypeAlias = _typing.Literal["_heaviest_load_kg", b"_heaviest_load_kg"]  # noqa: Y015
+    _WhichOneofReturnType__longest_hold_seconds: _TypeAlias = _typing.Literal["longest_hold_seconds"]  # noqa: Y015
+    _WhichOneofArgType__longest_hold_seconds: _TypeAlias = _typing.Literal["_longest_hold_seconds", b"_longest_hold_seconds"]  # noqa: Y015
+    _WhichOneofReturnType__most_reps: _TypeAlias = _typing.Literal["most_reps"]  # noqa: Y015
+    _WhichOneofArgType__most_reps: _TypeAlias = _typing.Literal["_most_reps", b"_most_reps"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__brzycki_1rm_kg) -> _WhichOneofReturnType__brzycki_1rm_kg | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__epley_1rm_kg) -> _WhichOneofReturnType__epley_1rm_kg | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__heaviest_load_kg) -> _WhichOneofReturnType__heaviest_load_kg | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__longest_hold_seconds) -> _WhichOneofReturnType__longest_hold_seconds | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__most_reps) -> _WhichOneofReturnType__most_reps | None: ...
 
 Global___ExerciseMetrics: _TypeAlias = ExerciseMetrics  # noqa: Y015
 
@@ -268,7 +329,9 @@ class SessionMetrics(_message.Message):
     intensity_basis: Global___IntensityBasis.ValueType
     """What the intensity was made of."""
     load_au: _builtins.float
-    """RPE times minutes (Foster 2001) in arbitrary units. Absent without a duration or any RPE."""
+    """RPE times minutes (Foster 2001) in arbitrary units. Without a duration or any RPE it is taken
+    from earlier sessions of the same workout; absent without one, and never part of a sum then.
+    """
     load_basis: Global___LoadBasis.ValueType
     """What the load was made of."""
     effective_reps_per_minute: _builtins.float
@@ -288,15 +351,15 @@ class SessionMetrics(_message.Message):
         """What all sets add up to."""
 
     @_builtins.property
-    def skill_effective_reps(self) -> Global___SetTotal:
+    def skill_effective_reps(self) -> Global___Total:
         """Effective repetitions of skills."""
 
     @_builtins.property
-    def strength_effective_reps(self) -> Global___SetTotal:
+    def strength_effective_reps(self) -> Global___Total:
         """Effective repetitions of push, pull and legs."""
 
     @_builtins.property
-    def core_effective_reps(self) -> Global___SetTotal:
+    def core_effective_reps(self) -> Global___Total:
         """Effective repetitions of the core."""
 
     def __init__(
@@ -308,9 +371,9 @@ class SessionMetrics(_message.Message):
         set_count: _builtins.int = ...,
         exercises: _abc.Iterable[Global___ExerciseMetrics] | None = ...,
         volume: Global___VolumeMetrics | None = ...,
-        skill_effective_reps: Global___SetTotal | None = ...,
-        strength_effective_reps: Global___SetTotal | None = ...,
-        core_effective_reps: Global___SetTotal | None = ...,
+        skill_effective_reps: Global___Total | None = ...,
+        strength_effective_reps: Global___Total | None = ...,
+        core_effective_reps: Global___Total | None = ...,
         intensity: _builtins.float | None = ...,
         intensity_basis: Global___IntensityBasis.ValueType = ...,
         load_au: _builtins.float | None = ...,
@@ -366,3 +429,907 @@ class GetSessionMetricsRequest(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetSessionMetricsRequest: _TypeAlias = GetSessionMetricsRequest  # noqa: Y015
+
+@_typing.final
+class PeriodTotals(_message.Message):
+    """What sessions of one or more days add up to. A session belongs to the local date of its start."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SESSION_COUNT_FIELD_NUMBER: _builtins.int
+    SET_COUNT_FIELD_NUMBER: _builtins.int
+    DURATION_SECONDS_FIELD_NUMBER: _builtins.int
+    LOAD_AU_FIELD_NUMBER: _builtins.int
+    REPS_FIELD_NUMBER: _builtins.int
+    HOLD_SECONDS_FIELD_NUMBER: _builtins.int
+    DYNAMIC_SECONDS_FIELD_NUMBER: _builtins.int
+    VOLUME_LOAD_KG_FIELD_NUMBER: _builtins.int
+    EXTERNAL_VOLUME_LOAD_KG_FIELD_NUMBER: _builtins.int
+    IMPULSE_KG_SECONDS_FIELD_NUMBER: _builtins.int
+    EFFECTIVE_REPS_FIELD_NUMBER: _builtins.int
+    SKILL_EFFECTIVE_REPS_FIELD_NUMBER: _builtins.int
+    STRENGTH_EFFECTIVE_REPS_FIELD_NUMBER: _builtins.int
+    CORE_EFFECTIVE_REPS_FIELD_NUMBER: _builtins.int
+    session_count: _builtins.int
+    """Sessions that count."""
+    set_count: _builtins.int
+    """Working sets that were done."""
+    @_builtins.property
+    def duration_seconds(self) -> Global___Total:
+        """How long the sessions were, in seconds."""
+
+    @_builtins.property
+    def load_au(self) -> Global___Total:
+        """Session loads in arbitrary units; see SessionMetrics."""
+
+    @_builtins.property
+    def reps(self) -> Global___Total:
+        """See VolumeMetrics for this and those that follow."""
+
+    @_builtins.property
+    def hold_seconds(self) -> Global___Total:
+        """Seconds under tension of isometric exercises."""
+
+    @_builtins.property
+    def dynamic_seconds(self) -> Global___Total:
+        """Seconds under tension of dynamic exercises."""
+
+    @_builtins.property
+    def volume_load_kg(self) -> Global___Total:
+        """Repetitions times load in kilograms."""
+
+    @_builtins.property
+    def external_volume_load_kg(self) -> Global___Total:
+        """Repetitions times added load alone in kilograms."""
+
+    @_builtins.property
+    def impulse_kg_seconds(self) -> Global___Total:
+        """Load in kilograms times seconds of isometric exercises."""
+
+    @_builtins.property
+    def effective_reps(self) -> Global___Total:
+        """Repetitions and holds in one currency."""
+
+    @_builtins.property
+    def skill_effective_reps(self) -> Global___Total:
+        """Effective repetitions of skills."""
+
+    @_builtins.property
+    def strength_effective_reps(self) -> Global___Total:
+        """Effective repetitions of push, pull and legs."""
+
+    @_builtins.property
+    def core_effective_reps(self) -> Global___Total:
+        """Effective repetitions of the core."""
+
+    def __init__(
+        self,
+        *,
+        session_count: _builtins.int = ...,
+        set_count: _builtins.int = ...,
+        duration_seconds: Global___Total | None = ...,
+        load_au: Global___Total | None = ...,
+        reps: Global___Total | None = ...,
+        hold_seconds: Global___Total | None = ...,
+        dynamic_seconds: Global___Total | None = ...,
+        volume_load_kg: Global___Total | None = ...,
+        external_volume_load_kg: Global___Total | None = ...,
+        impulse_kg_seconds: Global___Total | None = ...,
+        effective_reps: Global___Total | None = ...,
+        skill_effective_reps: Global___Total | None = ...,
+        strength_effective_reps: Global___Total | None = ...,
+        core_effective_reps: Global___Total | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["core_effective_reps", b"core_effective_reps", "duration_seconds", b"duration_seconds", "dynamic_seconds", b"dynamic_seconds", "effective_reps", b"effective_reps", "external_volume_load_kg", b"external_volume_load_kg", "hold_seconds", b"hold_seconds", "impulse_kg_seconds", b"impulse_kg_seconds", "load_au", b"load_au", "reps", b"reps", "skill_effective_reps", b"skill_effective_reps", "strength_effective_reps", b"strength_effective_reps", "volume_load_kg", b"volume_load_kg"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["core_effective_reps", b"core_effective_reps", "duration_seconds", b"duration_seconds", "dynamic_seconds", b"dynamic_seconds", "effective_reps", b"effective_reps", "external_volume_load_kg", b"external_volume_load_kg", "hold_seconds", b"hold_seconds", "impulse_kg_seconds", b"impulse_kg_seconds", "load_au", b"load_au", "reps", b"reps", "session_count", b"session_count", "set_count", b"set_count", "skill_effective_reps", b"skill_effective_reps", "strength_effective_reps", b"strength_effective_reps", "volume_load_kg", b"volume_load_kg"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PeriodTotals: _TypeAlias = PeriodTotals  # noqa: Y015
+
+@_typing.final
+class DailyTotals(_message.Message):
+    """What one day adds up to."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LOCAL_DATE_FIELD_NUMBER: _builtins.int
+    TOTALS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def local_date(self) -> _date_pb2.Date:
+        """The day, in the time zones its sessions began in."""
+
+    @_builtins.property
+    def totals(self) -> Global___PeriodTotals:
+        """Its sums."""
+
+    def __init__(
+        self,
+        *,
+        local_date: _date_pb2.Date | None = ...,
+        totals: Global___PeriodTotals | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["local_date", b"local_date", "totals", b"totals"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["local_date", b"local_date", "totals", b"totals"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DailyTotals: _TypeAlias = DailyTotals  # noqa: Y015
+
+@_typing.final
+class PeriodAggregate(_message.Message):
+    """What one week or month adds up to."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KEY_FIELD_NUMBER: _builtins.int
+    START_DATE_FIELD_NUMBER: _builtins.int
+    END_DATE_FIELD_NUMBER: _builtins.int
+    TOTALS_FIELD_NUMBER: _builtins.int
+    PARTIAL_FIELD_NUMBER: _builtins.int
+    LOAD_CHANGE_FIELD_NUMBER: _builtins.int
+    VOLUME_LOAD_CHANGE_FIELD_NUMBER: _builtins.int
+    EFFECTIVE_REPS_CHANGE_FIELD_NUMBER: _builtins.int
+    key: _builtins.str
+    """Name of the week by ISO 8601, whose year is that of the week, such as "2025-W01"; or of the
+    month, such as "2025-01".
+    """
+    partial: _builtins.bool
+    """Whether it is not over yet."""
+    load_change: _builtins.float
+    """Session load compared with the period before: 0.1 is a tenth more. Absent for the first, when
+    either is unknown and when that before was 0.
+    """
+    volume_load_change: _builtins.float
+    """Volume load compared with the period before."""
+    effective_reps_change: _builtins.float
+    """Effective repetitions compared with the period before."""
+    @_builtins.property
+    def start_date(self) -> _date_pb2.Date:
+        """First day."""
+
+    @_builtins.property
+    def end_date(self) -> _date_pb2.Date:
+        """The day after the last."""
+
+    @_builtins.property
+    def totals(self) -> Global___PeriodTotals:
+        """Its sums."""
+
+    def __init__(
+        self,
+        *,
+        key: _builtins.str = ...,
+        start_date: _date_pb2.Date | None = ...,
+        end_date: _date_pb2.Date | None = ...,
+        totals: Global___PeriodTotals | None = ...,
+        partial: _builtins.bool = ...,
+        load_change: _builtins.float | None = ...,
+        volume_load_change: _builtins.float | None = ...,
+        effective_reps_change: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_effective_reps_change", b"_effective_reps_change", "_load_change", b"_load_change", "_volume_load_change", b"_volume_load_change", "effective_reps_change", b"effective_reps_change", "end_date", b"end_date", "load_change", b"load_change", "start_date", b"start_date", "totals", b"totals", "volume_load_change", b"volume_load_change"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_effective_reps_change", b"_effective_reps_change", "_load_change", b"_load_change", "_volume_load_change", b"_volume_load_change", "effective_reps_change", b"effective_reps_change", "end_date", b"end_date", "key", b"key", "load_change", b"load_change", "partial", b"partial", "start_date", b"start_date", "totals", b"totals", "volume_load_change", b"volume_load_change"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__effective_reps_change: _TypeAlias = _typing.Literal["effective_reps_change"]  # noqa: Y015
+    _WhichOneofArgType__effective_reps_change: _TypeAlias = _typing.Literal["_effective_reps_change", b"_effective_reps_change"]  # noqa: Y015
+    _WhichOneofReturnType__load_change: _TypeAlias = _typing.Literal["load_change"]  # noqa: Y015
+    _WhichOneofArgType__load_change: _TypeAlias = _typing.Literal["_load_change", b"_load_change"]  # noqa: Y015
+    _WhichOneofReturnType__volume_load_change: _TypeAlias = _typing.Literal["volume_load_change"]  # noqa: Y015
+    _WhichOneofArgType__volume_load_change: _TypeAlias = _typing.Literal["_volume_load_change", b"_volume_load_change"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__effective_reps_change) -> _WhichOneofReturnType__effective_reps_change | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__load_change) -> _WhichOneofReturnType__load_change | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__volume_load_change) -> _WhichOneofReturnType__volume_load_change | None: ...
+
+Global___PeriodAggregate: _TypeAlias = PeriodAggregate  # noqa: Y015
+
+@_typing.final
+class ListDailyTotalsRequest(_message.Message):
+    """Request of ListDailyTotals."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXTERNAL_USER_ID_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    FROM_DATE_FIELD_NUMBER: _builtins.int
+    TO_DATE_FIELD_NUMBER: _builtins.int
+    external_user_id: _builtins.str
+    """Whose data: the athlete's id; empty is the caller's own."""
+    page_size: _builtins.int
+    """Most items on a page; 0 is 50, above 1,000 is taken as 1,000."""
+    page_token: _builtins.str
+    """From the previous page; all other fields must be as they were."""
+    @_builtins.property
+    def from_date(self) -> _date_pb2.Date:
+        """From this local date on. Absent: from the first."""
+
+    @_builtins.property
+    def to_date(self) -> _date_pb2.Date:
+        """Only days before this local date. Absent: to the last."""
+
+    def __init__(
+        self,
+        *,
+        external_user_id: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+        from_date: _date_pb2.Date | None = ...,
+        to_date: _date_pb2.Date | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["from_date", b"from_date", "to_date", b"to_date"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["external_user_id", b"external_user_id", "from_date", b"from_date", "page_size", b"page_size", "page_token", b"page_token", "to_date", b"to_date"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListDailyTotalsRequest: _TypeAlias = ListDailyTotalsRequest  # noqa: Y015
+
+@_typing.final
+class ListDailyTotalsResponse(_message.Message):
+    """Response of ListDailyTotals."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DAYS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """For the next page; empty on the last."""
+    @_builtins.property
+    def days(self) -> _containers.RepeatedCompositeFieldContainer[Global___DailyTotals]:
+        """The days."""
+
+    def __init__(
+        self,
+        *,
+        days: _abc.Iterable[Global___DailyTotals] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["days", b"days", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListDailyTotalsResponse: _TypeAlias = ListDailyTotalsResponse  # noqa: Y015
+
+@_typing.final
+class ListWeeklyAggregatesRequest(_message.Message):
+    """Request of ListWeeklyAggregates."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXTERNAL_USER_ID_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    FROM_DATE_FIELD_NUMBER: _builtins.int
+    TO_DATE_FIELD_NUMBER: _builtins.int
+    TIME_ZONE_FIELD_NUMBER: _builtins.int
+    external_user_id: _builtins.str
+    """Whose data: the athlete's id; empty is the caller's own."""
+    page_size: _builtins.int
+    """Most items on a page; 0 is 50, above 1,000 is taken as 1,000."""
+    page_token: _builtins.str
+    """From the previous page; all other fields must be as they were."""
+    time_zone: _builtins.str
+    """IANA name of the time zone that says what day it is today, such as "Europe/Berlin"; empty is UTC."""
+    @_builtins.property
+    def from_date(self) -> _date_pb2.Date:
+        """From the week of this local date on. Absent: from the week of the first session on."""
+
+    @_builtins.property
+    def to_date(self) -> _date_pb2.Date:
+        """Only weeks that begin before this local date. Absent: up to the running one."""
+
+    def __init__(
+        self,
+        *,
+        external_user_id: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+        from_date: _date_pb2.Date | None = ...,
+        to_date: _date_pb2.Date | None = ...,
+        time_zone: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["from_date", b"from_date", "to_date", b"to_date"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["external_user_id", b"external_user_id", "from_date", b"from_date", "page_size", b"page_size", "page_token", b"page_token", "time_zone", b"time_zone", "to_date", b"to_date"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListWeeklyAggregatesRequest: _TypeAlias = ListWeeklyAggregatesRequest  # noqa: Y015
+
+@_typing.final
+class ListWeeklyAggregatesResponse(_message.Message):
+    """Response of ListWeeklyAggregates."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AGGREGATES_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """For the next page; empty on the last."""
+    @_builtins.property
+    def aggregates(self) -> _containers.RepeatedCompositeFieldContainer[Global___PeriodAggregate]:
+        """The weeks."""
+
+    def __init__(
+        self,
+        *,
+        aggregates: _abc.Iterable[Global___PeriodAggregate] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["aggregates", b"aggregates", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListWeeklyAggregatesResponse: _TypeAlias = ListWeeklyAggregatesResponse  # noqa: Y015
+
+@_typing.final
+class ListMonthlyAggregatesRequest(_message.Message):
+    """Request of ListMonthlyAggregates."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXTERNAL_USER_ID_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    FROM_DATE_FIELD_NUMBER: _builtins.int
+    TO_DATE_FIELD_NUMBER: _builtins.int
+    TIME_ZONE_FIELD_NUMBER: _builtins.int
+    external_user_id: _builtins.str
+    """Whose data: the athlete's id; empty is the caller's own."""
+    page_size: _builtins.int
+    """Most items on a page; 0 is 50, above 1,000 is taken as 1,000."""
+    page_token: _builtins.str
+    """From the previous page; all other fields must be as they were."""
+    time_zone: _builtins.str
+    """IANA name of the time zone that says what day it is today, such as "Europe/Berlin"; empty is UTC."""
+    @_builtins.property
+    def from_date(self) -> _date_pb2.Date:
+        """From the month of this local date on. Absent: from the month of the first session on."""
+
+    @_builtins.property
+    def to_date(self) -> _date_pb2.Date:
+        """Only months that begin before this local date. Absent: up to the running one."""
+
+    def __init__(
+        self,
+        *,
+        external_user_id: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+        from_date: _date_pb2.Date | None = ...,
+        to_date: _date_pb2.Date | None = ...,
+        time_zone: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["from_date", b"from_date", "to_date", b"to_date"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["external_user_id", b"external_user_id", "from_date", b"from_date", "page_size", b"page_size", "page_token", b"page_token", "time_zone", b"time_zone", "to_date", b"to_date"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListMonthlyAggregatesRequest: _TypeAlias = ListMonthlyAggregatesRequest  # noqa: Y015
+
+@_typing.final
+class ListMonthlyAggregatesResponse(_message.Message):
+    """Response of ListMonthlyAggregates."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AGGREGATES_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """For the next page; empty on the last."""
+    @_builtins.property
+    def aggregates(self) -> _containers.RepeatedCompositeFieldContainer[Global___PeriodAggregate]:
+        """The months."""
+
+    def __init__(
+        self,
+        *,
+        aggregates: _abc.Iterable[Global___PeriodAggregate] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["aggregates", b"aggregates", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListMonthlyAggregatesResponse: _TypeAlias = ListMonthlyAggregatesResponse  # noqa: Y015
+
+@_typing.final
+class ExerciseDay(_message.Message):
+    """What an athlete did of one exercise on one day."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXERCISE_ID_FIELD_NUMBER: _builtins.int
+    LOCAL_DATE_FIELD_NUMBER: _builtins.int
+    SET_COUNT_FIELD_NUMBER: _builtins.int
+    REPS_FIELD_NUMBER: _builtins.int
+    HOLD_SECONDS_FIELD_NUMBER: _builtins.int
+    VOLUME_LOAD_KG_FIELD_NUMBER: _builtins.int
+    EFFECTIVE_REPS_FIELD_NUMBER: _builtins.int
+    MOST_REPS_FIELD_NUMBER: _builtins.int
+    LONGEST_HOLD_SECONDS_FIELD_NUMBER: _builtins.int
+    HEAVIEST_LOAD_KG_FIELD_NUMBER: _builtins.int
+    EPLEY_1RM_KG_FIELD_NUMBER: _builtins.int
+    BRZYCKI_1RM_KG_FIELD_NUMBER: _builtins.int
+    RECORDS_FIELD_NUMBER: _builtins.int
+    exercise_id: _builtins.str
+    """The exercise."""
+    set_count: _builtins.int
+    """Working sets that were done."""
+    most_reps: _builtins.float
+    """See ExerciseMetrics for this and those that follow."""
+    longest_hold_seconds: _builtins.float
+    """Longest hold in seconds."""
+    heaviest_load_kg: _builtins.float
+    """Largest added load in kilograms."""
+    epley_1rm_kg: _builtins.float
+    """Load that could be moved once, by Epley, in kilograms."""
+    brzycki_1rm_kg: _builtins.float
+    """The same by Brzycki."""
+    @_builtins.property
+    def local_date(self) -> _date_pb2.Date:
+        """The day, in the time zone its sessions began in."""
+
+    @_builtins.property
+    def reps(self) -> Global___Total:
+        """Repetitions; both sides count."""
+
+    @_builtins.property
+    def hold_seconds(self) -> Global___Total:
+        """Seconds under tension."""
+
+    @_builtins.property
+    def volume_load_kg(self) -> Global___Total:
+        """Repetitions times load per repetition in kilograms."""
+
+    @_builtins.property
+    def effective_reps(self) -> Global___Total:
+        """Repetitions and holds in one currency."""
+
+    @_builtins.property
+    def records(self) -> _containers.RepeatedScalarFieldContainer[Global___PersonalRecordKind.ValueType]:
+        """What was more on this day than on any before."""
+
+    def __init__(
+        self,
+        *,
+        exercise_id: _builtins.str = ...,
+        local_date: _date_pb2.Date | None = ...,
+        set_count: _builtins.int = ...,
+        reps: Global___Total | None = ...,
+        hold_seconds: Global___Total | None = ...,
+        volume_load_kg: Global___Total | None = ...,
+        effective_reps: Global___Total | None = ...,
+        most_reps: _builtins.float | None = ...,
+        longest_hold_seconds: _builtins.float | None = ...,
+        heaviest_load_kg: _builtins.float | None = ...,
+        epley_1rm_kg: _builtins.float | None = ...,
+        brzycki_1rm_kg: _builtins.float | None = ...,
+        records: _abc.Iterable[Global___PersonalRecordKind.ValueType] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_brzycki_1rm_kg", b"_brzycki_1rm_kg", "_epley_1rm_kg", b"_epley_1rm_kg", "_heaviest_load_kg", b"_heaviest_load_kg", "_longest_hold_seconds", b"_longest_hold_seconds", "_most_reps", b"_most_reps", "brzycki_1rm_kg", b"brzycki_1rm_kg", "effective_reps", b"effective_reps", "epley_1rm_kg", b"epley_1rm_kg", "heaviest_load_kg", b"heaviest_load_kg", "hold_seconds", b"hold_seconds", "local_date", b"local_date", "longest_hold_seconds", b"longest_hold_seconds", "most_reps", b"most_reps", "reps", b"reps", "volume_load_kg", b"volume_load_kg"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_brzycki_1rm_kg", b"_brzycki_1rm_kg", "_epley_1rm_kg", b"_epley_1rm_kg", "_heaviest_load_kg", b"_heaviest_load_kg", "_longest_hold_seconds", b"_longest_hold_seconds", "_most_reps", b"_most_reps", "brzycki_1rm_kg", b"brzycki_1rm_kg", "effective_reps", b"effective_reps", "epley_1rm_kg", b"epley_1rm_kg", "exercise_id", b"exercise_id", "heaviest_load_kg", b"heaviest_load_kg", "hold_seconds", b"hold_seconds", "local_date", b"local_date", "longest_hold_seconds", b"longest_hold_seconds", "most_reps", b"most_reps", "records", b"records", "reps", b"reps", "set_count", b"set_count", "volume_load_kg", b"volume_load_kg"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__brzycki_1rm_kg: _TypeAlias = _typing.Literal["brzycki_1rm_kg"]  # noqa: Y015
+    _WhichOneofArgType__brzycki_1rm_kg: _TypeAlias = _typing.Literal["_brzycki_1rm_kg", b"_brzycki_1rm_kg"]  # noqa: Y015
+    _WhichOneofReturnType__epley_1rm_kg: _TypeAlias = _typing.Literal["epley_1rm_kg"]  # noqa: Y015
+    _WhichOneofArgType__epley_1rm_kg: _TypeAlias = _typing.Literal["_epley_1rm_kg", b"_epley_1rm_kg"]  # noqa: Y015
+    _WhichOneofReturnType__heaviest_load_kg: _TypeAlias = _typing.Literal["heaviest_load_kg"]  # noqa: Y015
+    _WhichOneofArgType__heaviest_load_kg: _TypeAlias = _typing.Literal["_heaviest_load_kg", b"_heaviest_load_kg"]  # noqa: Y015
+    _WhichOneofReturnType__longest_hold_seconds: _TypeAlias = _typing.Literal["longest_hold_seconds"]  # noqa: Y015
+    _WhichOneofArgType__longest_hold_seconds: _TypeAlias = _typing.Literal["_longest_hold_seconds", b"_longest_hold_seconds"]  # noqa: Y015
+    _WhichOneofReturnType__most_reps: _TypeAlias = _typing.Literal["most_reps"]  # noqa: Y015
+    _WhichOneofArgType__most_reps: _TypeAlias = _typing.Literal["_most_reps", b"_most_reps"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__brzycki_1rm_kg) -> _WhichOneofReturnType__brzycki_1rm_kg | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__epley_1rm_kg) -> _WhichOneofReturnType__epley_1rm_kg | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__heaviest_load_kg) -> _WhichOneofReturnType__heaviest_load_kg | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__longest_hold_seconds) -> _WhichOneofReturnType__longest_hold_seconds | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__most_reps) -> _WhichOneofReturnType__most_reps | None: ...
+
+Global___ExerciseDay: _TypeAlias = ExerciseDay  # noqa: Y015
+
+@_typing.final
+class GetExerciseProgressRequest(_message.Message):
+    """Request of GetExerciseProgress."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXTERNAL_USER_ID_FIELD_NUMBER: _builtins.int
+    EXERCISE_ID_FIELD_NUMBER: _builtins.int
+    FAMILY_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    FROM_DATE_FIELD_NUMBER: _builtins.int
+    TO_DATE_FIELD_NUMBER: _builtins.int
+    external_user_id: _builtins.str
+    """Whose data: the athlete's id; empty is the caller's own."""
+    exercise_id: _builtins.str
+    """One exercise."""
+    family: _builtins.str
+    """All exercises of a progression family, such as "pull-up"."""
+    page_size: _builtins.int
+    """Most items on a page; 0 is 50, above 1,000 is taken as 1,000."""
+    page_token: _builtins.str
+    """From the previous page; all other fields must be as they were."""
+    @_builtins.property
+    def from_date(self) -> _date_pb2.Date:
+        """From this local date on. Absent: from the first."""
+
+    @_builtins.property
+    def to_date(self) -> _date_pb2.Date:
+        """Only days before this local date. Absent: to the last."""
+
+    def __init__(
+        self,
+        *,
+        external_user_id: _builtins.str = ...,
+        exercise_id: _builtins.str = ...,
+        family: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+        from_date: _date_pb2.Date | None = ...,
+        to_date: _date_pb2.Date | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["exercise_id", b"exercise_id", "family", b"family", "from_date", b"from_date", "subject", b"subject", "to_date", b"to_date"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["exercise_id", b"exercise_id", "external_user_id", b"external_user_id", "family", b"family", "from_date", b"from_date", "page_size", b"page_size", "page_token", b"page_token", "subject", b"subject", "to_date", b"to_date"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_subject: _TypeAlias = _typing.Literal["exercise_id", "family"]  # noqa: Y015
+    _WhichOneofArgType_subject: _TypeAlias = _typing.Literal["subject", b"subject"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_subject) -> _WhichOneofReturnType_subject | None: ...
+
+Global___GetExerciseProgressRequest: _TypeAlias = GetExerciseProgressRequest  # noqa: Y015
+
+@_typing.final
+class ExerciseProgress(_message.Message):
+    """Response of GetExerciseProgress."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DAYS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """For the next page; empty on the last."""
+    @_builtins.property
+    def days(self) -> _containers.RepeatedCompositeFieldContainer[Global___ExerciseDay]:
+        """By day, and within a day by exercise."""
+
+    def __init__(
+        self,
+        *,
+        days: _abc.Iterable[Global___ExerciseDay] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["days", b"days", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExerciseProgress: _TypeAlias = ExerciseProgress  # noqa: Y015
+
+@_typing.final
+class PersonalRecord(_message.Message):
+    """The best of one kind that an athlete ever did in an exercise."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXERCISE_ID_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    REPS_FIELD_NUMBER: _builtins.int
+    HOLD_SECONDS_FIELD_NUMBER: _builtins.int
+    LOAD_KG_FIELD_NUMBER: _builtins.int
+    EPLEY_1RM_KG_FIELD_NUMBER: _builtins.int
+    LOCAL_DATE_FIELD_NUMBER: _builtins.int
+    SESSION_ID_FIELD_NUMBER: _builtins.int
+    exercise_id: _builtins.str
+    """The exercise."""
+    kind: Global___PersonalRecordKind.ValueType
+    """What it is the most of."""
+    reps: _builtins.float
+    """Of MOST_REPS."""
+    hold_seconds: _builtins.float
+    """Of LONGEST_HOLD, in seconds."""
+    load_kg: _builtins.float
+    """Of HEAVIEST_LOAD, in kilograms beyond the body."""
+    epley_1rm_kg: _builtins.float
+    """Of BEST_1RM, in kilograms with the body's share."""
+    session_id: _builtins.str
+    """The session that did it."""
+    @_builtins.property
+    def local_date(self) -> _date_pb2.Date:
+        """When it was first reached."""
+
+    def __init__(
+        self,
+        *,
+        exercise_id: _builtins.str = ...,
+        kind: Global___PersonalRecordKind.ValueType = ...,
+        reps: _builtins.float = ...,
+        hold_seconds: _builtins.float = ...,
+        load_kg: _builtins.float = ...,
+        epley_1rm_kg: _builtins.float = ...,
+        local_date: _date_pb2.Date | None = ...,
+        session_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["epley_1rm_kg", b"epley_1rm_kg", "hold_seconds", b"hold_seconds", "load_kg", b"load_kg", "local_date", b"local_date", "reps", b"reps", "value", b"value"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["epley_1rm_kg", b"epley_1rm_kg", "exercise_id", b"exercise_id", "hold_seconds", b"hold_seconds", "kind", b"kind", "load_kg", b"load_kg", "local_date", b"local_date", "reps", b"reps", "session_id", b"session_id", "value", b"value"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_value: _TypeAlias = _typing.Literal["reps", "hold_seconds", "load_kg", "epley_1rm_kg"]  # noqa: Y015
+    _WhichOneofArgType_value: _TypeAlias = _typing.Literal["value", b"value"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_value) -> _WhichOneofReturnType_value | None: ...
+
+Global___PersonalRecord: _TypeAlias = PersonalRecord  # noqa: Y015
+
+@_typing.final
+class ListPersonalRecordsRequest(_message.Message):
+    """Request of ListPersonalRecords."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXTERNAL_USER_ID_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    EXERCISE_ID_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    FROM_DATE_FIELD_NUMBER: _builtins.int
+    TO_DATE_FIELD_NUMBER: _builtins.int
+    external_user_id: _builtins.str
+    """Whose data: the athlete's id; empty is the caller's own."""
+    page_size: _builtins.int
+    """Most items on a page; 0 is 50, above 1,000 is taken as 1,000."""
+    page_token: _builtins.str
+    """From the previous page; all other fields must be as they were."""
+    exercise_id: _builtins.str
+    """Only of this exercise."""
+    kind: Global___PersonalRecordKind.ValueType
+    """Only of this kind."""
+    @_builtins.property
+    def from_date(self) -> _date_pb2.Date:
+        """Only those reached on this local date or later."""
+
+    @_builtins.property
+    def to_date(self) -> _date_pb2.Date:
+        """Only those reached before this local date."""
+
+    def __init__(
+        self,
+        *,
+        external_user_id: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+        exercise_id: _builtins.str = ...,
+        kind: Global___PersonalRecordKind.ValueType = ...,
+        from_date: _date_pb2.Date | None = ...,
+        to_date: _date_pb2.Date | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["from_date", b"from_date", "to_date", b"to_date"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["exercise_id", b"exercise_id", "external_user_id", b"external_user_id", "from_date", b"from_date", "kind", b"kind", "page_size", b"page_size", "page_token", b"page_token", "to_date", b"to_date"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListPersonalRecordsRequest: _TypeAlias = ListPersonalRecordsRequest  # noqa: Y015
+
+@_typing.final
+class ListPersonalRecordsResponse(_message.Message):
+    """Response of ListPersonalRecords."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RECORDS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """For the next page; empty on the last."""
+    @_builtins.property
+    def records(self) -> _containers.RepeatedCompositeFieldContainer[Global___PersonalRecord]:
+        """The records."""
+
+    def __init__(
+        self,
+        *,
+        records: _abc.Iterable[Global___PersonalRecord] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "records", b"records"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListPersonalRecordsResponse: _TypeAlias = ListPersonalRecordsResponse  # noqa: Y015
+
+@_typing.final
+class CategoryShare(_message.Message):
+    """What fell to one category of exercises."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CATEGORY_FIELD_NUMBER: _builtins.int
+    SET_COUNT_FIELD_NUMBER: _builtins.int
+    EFFECTIVE_REPS_FIELD_NUMBER: _builtins.int
+    SHARE_FIELD_NUMBER: _builtins.int
+    category: _exercise_pb2.ExerciseCategory.ValueType
+    """The category."""
+    set_count: _builtins.int
+    """Working sets that were done."""
+    share: _builtins.float
+    """Share of all effective repetitions that are known, 0 to 1; absent when there are none."""
+    @_builtins.property
+    def effective_reps(self) -> Global___Total:
+        """Effective repetitions."""
+
+    def __init__(
+        self,
+        *,
+        category: _exercise_pb2.ExerciseCategory.ValueType = ...,
+        set_count: _builtins.int = ...,
+        effective_reps: Global___Total | None = ...,
+        share: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_share", b"_share", "effective_reps", b"effective_reps", "share", b"share"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_share", b"_share", "category", b"category", "effective_reps", b"effective_reps", "set_count", b"set_count", "share", b"share"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__share: _TypeAlias = _typing.Literal["share"]  # noqa: Y015
+    _WhichOneofArgType__share: _TypeAlias = _typing.Literal["_share", b"_share"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__share) -> _WhichOneofReturnType__share | None: ...
+
+Global___CategoryShare: _TypeAlias = CategoryShare  # noqa: Y015
+
+@_typing.final
+class MuscleShare(_message.Message):
+    """What fell to one muscle."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MUSCLE_FIELD_NUMBER: _builtins.int
+    EFFECTIVE_REPS_FIELD_NUMBER: _builtins.int
+    SHARE_FIELD_NUMBER: _builtins.int
+    muscle: _exercise_pb2.Muscle.ValueType
+    """The muscle."""
+    effective_reps: _builtins.float
+    """Effective repetitions of the exercises that it works in; half of them where it is secondary."""
+    share: _builtins.float
+    """Share of this sum over all muscles, 0 to 1."""
+    def __init__(
+        self,
+        *,
+        muscle: _exercise_pb2.Muscle.ValueType = ...,
+        effective_reps: _builtins.float = ...,
+        share: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["effective_reps", b"effective_reps", "muscle", b"muscle", "share", b"share"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MuscleShare: _TypeAlias = MuscleShare  # noqa: Y015
+
+@_typing.final
+class TrainingSummary(_message.Message):
+    """What an athlete did in a range of days."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TOTALS_FIELD_NUMBER: _builtins.int
+    TRAINING_DAY_COUNT_FIELD_NUMBER: _builtins.int
+    FIRST_DATE_FIELD_NUMBER: _builtins.int
+    LAST_DATE_FIELD_NUMBER: _builtins.int
+    CURRENT_WEEK_STREAK_FIELD_NUMBER: _builtins.int
+    LONGEST_WEEK_STREAK_FIELD_NUMBER: _builtins.int
+    CATEGORIES_FIELD_NUMBER: _builtins.int
+    MUSCLES_FIELD_NUMBER: _builtins.int
+    PUSH_SHARE_FIELD_NUMBER: _builtins.int
+    training_day_count: _builtins.int
+    """Days with a session."""
+    current_week_streak: _builtins.int
+    """ISO weeks with a session that follow one another up to the running week or the one before it."""
+    longest_week_streak: _builtins.int
+    """The longest such row in the range."""
+    push_share: _builtins.float
+    """Share of pushing in what is pushing or pulling by the primary muscles of the exercises, 0 to 1;
+    absent without either.
+    """
+    @_builtins.property
+    def totals(self) -> Global___PeriodTotals:
+        """Its sums."""
+
+    @_builtins.property
+    def first_date(self) -> _date_pb2.Date:
+        """The first of them; absent without one."""
+
+    @_builtins.property
+    def last_date(self) -> _date_pb2.Date:
+        """The last of them; absent without one."""
+
+    @_builtins.property
+    def categories(self) -> _containers.RepeatedCompositeFieldContainer[Global___CategoryShare]:
+        """How the effective repetitions are spread over categories, the largest first."""
+
+    @_builtins.property
+    def muscles(self) -> _containers.RepeatedCompositeFieldContainer[Global___MuscleShare]:
+        """How they are spread over muscles, the largest first."""
+
+    def __init__(
+        self,
+        *,
+        totals: Global___PeriodTotals | None = ...,
+        training_day_count: _builtins.int = ...,
+        first_date: _date_pb2.Date | None = ...,
+        last_date: _date_pb2.Date | None = ...,
+        current_week_streak: _builtins.int = ...,
+        longest_week_streak: _builtins.int = ...,
+        categories: _abc.Iterable[Global___CategoryShare] | None = ...,
+        muscles: _abc.Iterable[Global___MuscleShare] | None = ...,
+        push_share: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_push_share", b"_push_share", "first_date", b"first_date", "last_date", b"last_date", "push_share", b"push_share", "totals", b"totals"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_push_share", b"_push_share", "categories", b"categories", "current_week_streak", b"current_week_streak", "first_date", b"first_date", "last_date", b"last_date", "longest_week_streak", b"longest_week_streak", "muscles", b"muscles", "push_share", b"push_share", "totals", b"totals", "training_day_count", b"training_day_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__push_share: _TypeAlias = _typing.Literal["push_share"]  # noqa: Y015
+    _WhichOneofArgType__push_share: _TypeAlias = _typing.Literal["_push_share", b"_push_share"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__push_share) -> _WhichOneofReturnType__push_share | None: ...
+
+Global___TrainingSummary: _TypeAlias = TrainingSummary  # noqa: Y015
+
+@_typing.final
+class GetTrainingSummaryRequest(_message.Message):
+    """Request of GetTrainingSummary."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXTERNAL_USER_ID_FIELD_NUMBER: _builtins.int
+    FROM_DATE_FIELD_NUMBER: _builtins.int
+    TO_DATE_FIELD_NUMBER: _builtins.int
+    TIME_ZONE_FIELD_NUMBER: _builtins.int
+    external_user_id: _builtins.str
+    """Whose data: the athlete's id; empty is the caller's own."""
+    time_zone: _builtins.str
+    """IANA name of the time zone that says what day it is today, such as "Europe/Berlin"; empty is UTC."""
+    @_builtins.property
+    def from_date(self) -> _date_pb2.Date:
+        """From this local date on. Absent: from the first session on."""
+
+    @_builtins.property
+    def to_date(self) -> _date_pb2.Date:
+        """Only days before this local date. Absent: up to today."""
+
+    def __init__(
+        self,
+        *,
+        external_user_id: _builtins.str = ...,
+        from_date: _date_pb2.Date | None = ...,
+        to_date: _date_pb2.Date | None = ...,
+        time_zone: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["from_date", b"from_date", "to_date", b"to_date"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["external_user_id", b"external_user_id", "from_date", b"from_date", "time_zone", b"time_zone", "to_date", b"to_date"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetTrainingSummaryRequest: _TypeAlias = GetTrainingSummaryRequest  # noqa: Y015

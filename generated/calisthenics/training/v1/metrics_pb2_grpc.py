@@ -42,6 +42,36 @@ class MetricsServiceStub:
                 request_serializer=calisthenics_dot_training_dot_v1_dot_metrics__pb2.GetSessionMetricsRequest.SerializeToString,
                 response_deserializer=calisthenics_dot_training_dot_v1_dot_metrics__pb2.SessionMetrics.FromString,
                 _registered_method=True)
+        self.ListDailyTotals = channel.unary_unary(
+                '/calisthenics.training.v1.MetricsService/ListDailyTotals',
+                request_serializer=calisthenics_dot_training_dot_v1_dot_metrics__pb2.ListDailyTotalsRequest.SerializeToString,
+                response_deserializer=calisthenics_dot_training_dot_v1_dot_metrics__pb2.ListDailyTotalsResponse.FromString,
+                _registered_method=True)
+        self.ListWeeklyAggregates = channel.unary_unary(
+                '/calisthenics.training.v1.MetricsService/ListWeeklyAggregates',
+                request_serializer=calisthenics_dot_training_dot_v1_dot_metrics__pb2.ListWeeklyAggregatesRequest.SerializeToString,
+                response_deserializer=calisthenics_dot_training_dot_v1_dot_metrics__pb2.ListWeeklyAggregatesResponse.FromString,
+                _registered_method=True)
+        self.ListMonthlyAggregates = channel.unary_unary(
+                '/calisthenics.training.v1.MetricsService/ListMonthlyAggregates',
+                request_serializer=calisthenics_dot_training_dot_v1_dot_metrics__pb2.ListMonthlyAggregatesRequest.SerializeToString,
+                response_deserializer=calisthenics_dot_training_dot_v1_dot_metrics__pb2.ListMonthlyAggregatesResponse.FromString,
+                _registered_method=True)
+        self.GetExerciseProgress = channel.unary_unary(
+                '/calisthenics.training.v1.MetricsService/GetExerciseProgress',
+                request_serializer=calisthenics_dot_training_dot_v1_dot_metrics__pb2.GetExerciseProgressRequest.SerializeToString,
+                response_deserializer=calisthenics_dot_training_dot_v1_dot_metrics__pb2.ExerciseProgress.FromString,
+                _registered_method=True)
+        self.ListPersonalRecords = channel.unary_unary(
+                '/calisthenics.training.v1.MetricsService/ListPersonalRecords',
+                request_serializer=calisthenics_dot_training_dot_v1_dot_metrics__pb2.ListPersonalRecordsRequest.SerializeToString,
+                response_deserializer=calisthenics_dot_training_dot_v1_dot_metrics__pb2.ListPersonalRecordsResponse.FromString,
+                _registered_method=True)
+        self.GetTrainingSummary = channel.unary_unary(
+                '/calisthenics.training.v1.MetricsService/GetTrainingSummary',
+                request_serializer=calisthenics_dot_training_dot_v1_dot_metrics__pb2.GetTrainingSummaryRequest.SerializeToString,
+                response_deserializer=calisthenics_dot_training_dot_v1_dot_metrics__pb2.TrainingSummary.FromString,
+                _registered_method=True)
 
 
 class MetricsServiceServicer:
@@ -59,6 +89,63 @@ class MetricsServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListDailyTotals(self, request, context):
+        """Lists what the days of an athlete add up to, oldest first. Days without a session are left out.
+        The cost depends on the days that are listed, not on the sessions of them.
+
+        Errors: INVALID_PAGE_TOKEN.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListWeeklyAggregates(self, request, context):
+        """Lists what ISO weeks (Monday to Sunday) add up to, oldest first. A week without a session is
+        there, with zeros; weeks before the first session and after today are not.
+
+        Errors: INVALID_PAGE_TOKEN.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListMonthlyAggregates(self, request, context):
+        """Lists what calendar months add up to, as ListWeeklyAggregates does weeks.
+
+        Errors: INVALID_PAGE_TOKEN.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetExerciseProgress(self, request, context):
+        """Lists what an athlete did of an exercise, or of each exercise of a family, day by day, oldest
+        first: sums, the best set of each kind, and what was a personal record when it was done.
+
+        Errors: EXERCISE_NOT_FOUND, INVALID_PAGE_TOKEN.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListPersonalRecords(self, request, context):
+        """Lists the best of each kind that an athlete ever did in each exercise, the most recently reached
+        first. What is amended or voided holds no record: the next best takes its place.
+
+        Errors: INVALID_PAGE_TOKEN.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetTrainingSummary(self, request, context):
+        """Returns what an athlete did in a range of days: sums, weeks in a row, and how it was spread over
+        categories and muscles, push and pull.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_MetricsServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -66,6 +153,36 @@ def add_MetricsServiceServicer_to_server(servicer, server):
                     servicer.GetSessionMetrics,
                     request_deserializer=calisthenics_dot_training_dot_v1_dot_metrics__pb2.GetSessionMetricsRequest.FromString,
                     response_serializer=calisthenics_dot_training_dot_v1_dot_metrics__pb2.SessionMetrics.SerializeToString,
+            ),
+            'ListDailyTotals': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListDailyTotals,
+                    request_deserializer=calisthenics_dot_training_dot_v1_dot_metrics__pb2.ListDailyTotalsRequest.FromString,
+                    response_serializer=calisthenics_dot_training_dot_v1_dot_metrics__pb2.ListDailyTotalsResponse.SerializeToString,
+            ),
+            'ListWeeklyAggregates': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListWeeklyAggregates,
+                    request_deserializer=calisthenics_dot_training_dot_v1_dot_metrics__pb2.ListWeeklyAggregatesRequest.FromString,
+                    response_serializer=calisthenics_dot_training_dot_v1_dot_metrics__pb2.ListWeeklyAggregatesResponse.SerializeToString,
+            ),
+            'ListMonthlyAggregates': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListMonthlyAggregates,
+                    request_deserializer=calisthenics_dot_training_dot_v1_dot_metrics__pb2.ListMonthlyAggregatesRequest.FromString,
+                    response_serializer=calisthenics_dot_training_dot_v1_dot_metrics__pb2.ListMonthlyAggregatesResponse.SerializeToString,
+            ),
+            'GetExerciseProgress': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetExerciseProgress,
+                    request_deserializer=calisthenics_dot_training_dot_v1_dot_metrics__pb2.GetExerciseProgressRequest.FromString,
+                    response_serializer=calisthenics_dot_training_dot_v1_dot_metrics__pb2.ExerciseProgress.SerializeToString,
+            ),
+            'ListPersonalRecords': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListPersonalRecords,
+                    request_deserializer=calisthenics_dot_training_dot_v1_dot_metrics__pb2.ListPersonalRecordsRequest.FromString,
+                    response_serializer=calisthenics_dot_training_dot_v1_dot_metrics__pb2.ListPersonalRecordsResponse.SerializeToString,
+            ),
+            'GetTrainingSummary': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetTrainingSummary,
+                    request_deserializer=calisthenics_dot_training_dot_v1_dot_metrics__pb2.GetTrainingSummaryRequest.FromString,
+                    response_serializer=calisthenics_dot_training_dot_v1_dot_metrics__pb2.TrainingSummary.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -98,6 +215,168 @@ class MetricsService:
             '/calisthenics.training.v1.MetricsService/GetSessionMetrics',
             calisthenics_dot_training_dot_v1_dot_metrics__pb2.GetSessionMetricsRequest.SerializeToString,
             calisthenics_dot_training_dot_v1_dot_metrics__pb2.SessionMetrics.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListDailyTotals(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/calisthenics.training.v1.MetricsService/ListDailyTotals',
+            calisthenics_dot_training_dot_v1_dot_metrics__pb2.ListDailyTotalsRequest.SerializeToString,
+            calisthenics_dot_training_dot_v1_dot_metrics__pb2.ListDailyTotalsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListWeeklyAggregates(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/calisthenics.training.v1.MetricsService/ListWeeklyAggregates',
+            calisthenics_dot_training_dot_v1_dot_metrics__pb2.ListWeeklyAggregatesRequest.SerializeToString,
+            calisthenics_dot_training_dot_v1_dot_metrics__pb2.ListWeeklyAggregatesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListMonthlyAggregates(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/calisthenics.training.v1.MetricsService/ListMonthlyAggregates',
+            calisthenics_dot_training_dot_v1_dot_metrics__pb2.ListMonthlyAggregatesRequest.SerializeToString,
+            calisthenics_dot_training_dot_v1_dot_metrics__pb2.ListMonthlyAggregatesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetExerciseProgress(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/calisthenics.training.v1.MetricsService/GetExerciseProgress',
+            calisthenics_dot_training_dot_v1_dot_metrics__pb2.GetExerciseProgressRequest.SerializeToString,
+            calisthenics_dot_training_dot_v1_dot_metrics__pb2.ExerciseProgress.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListPersonalRecords(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/calisthenics.training.v1.MetricsService/ListPersonalRecords',
+            calisthenics_dot_training_dot_v1_dot_metrics__pb2.ListPersonalRecordsRequest.SerializeToString,
+            calisthenics_dot_training_dot_v1_dot_metrics__pb2.ListPersonalRecordsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetTrainingSummary(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/calisthenics.training.v1.MetricsService/GetTrainingSummary',
+            calisthenics_dot_training_dot_v1_dot_metrics__pb2.GetTrainingSummaryRequest.SerializeToString,
+            calisthenics_dot_training_dot_v1_dot_metrics__pb2.TrainingSummary.FromString,
             options,
             channel_credentials,
             insecure,

@@ -41,6 +41,39 @@ class MetricsServiceStub:
 
     Errors: SESSION_NOT_FOUND.
     """
+    ListDailyTotals: _grpc.UnaryUnaryMultiCallable[_metrics_pb2.ListDailyTotalsRequest, _metrics_pb2.ListDailyTotalsResponse]
+    """Lists what the days of an athlete add up to, oldest first. Days without a session are left out.
+    The cost depends on the days that are listed, not on the sessions of them.
+
+    Errors: INVALID_PAGE_TOKEN.
+    """
+    ListWeeklyAggregates: _grpc.UnaryUnaryMultiCallable[_metrics_pb2.ListWeeklyAggregatesRequest, _metrics_pb2.ListWeeklyAggregatesResponse]
+    """Lists what ISO weeks (Monday to Sunday) add up to, oldest first. A week without a session is
+    there, with zeros; weeks before the first session and after today are not.
+
+    Errors: INVALID_PAGE_TOKEN.
+    """
+    ListMonthlyAggregates: _grpc.UnaryUnaryMultiCallable[_metrics_pb2.ListMonthlyAggregatesRequest, _metrics_pb2.ListMonthlyAggregatesResponse]
+    """Lists what calendar months add up to, as ListWeeklyAggregates does weeks.
+
+    Errors: INVALID_PAGE_TOKEN.
+    """
+    GetExerciseProgress: _grpc.UnaryUnaryMultiCallable[_metrics_pb2.GetExerciseProgressRequest, _metrics_pb2.ExerciseProgress]
+    """Lists what an athlete did of an exercise, or of each exercise of a family, day by day, oldest
+    first: sums, the best set of each kind, and what was a personal record when it was done.
+
+    Errors: EXERCISE_NOT_FOUND, INVALID_PAGE_TOKEN.
+    """
+    ListPersonalRecords: _grpc.UnaryUnaryMultiCallable[_metrics_pb2.ListPersonalRecordsRequest, _metrics_pb2.ListPersonalRecordsResponse]
+    """Lists the best of each kind that an athlete ever did in each exercise, the most recently reached
+    first. What is amended or voided holds no record: the next best takes its place.
+
+    Errors: INVALID_PAGE_TOKEN.
+    """
+    GetTrainingSummary: _grpc.UnaryUnaryMultiCallable[_metrics_pb2.GetTrainingSummaryRequest, _metrics_pb2.TrainingSummary]
+    """Returns what an athlete did in a range of days: sums, weeks in a row, and how it was spread over
+    categories and muscles, push and pull.
+    """
 
 @_typing.type_check_only
 class MetricsServiceAsyncStub(MetricsServiceStub):
@@ -54,6 +87,39 @@ class MetricsServiceAsyncStub(MetricsServiceStub):
     """Returns what one session amounts to, superseded and voided ones included.
 
     Errors: SESSION_NOT_FOUND.
+    """
+    ListDailyTotals: _aio.UnaryUnaryMultiCallable[_metrics_pb2.ListDailyTotalsRequest, _metrics_pb2.ListDailyTotalsResponse]  # type: ignore[assignment]
+    """Lists what the days of an athlete add up to, oldest first. Days without a session are left out.
+    The cost depends on the days that are listed, not on the sessions of them.
+
+    Errors: INVALID_PAGE_TOKEN.
+    """
+    ListWeeklyAggregates: _aio.UnaryUnaryMultiCallable[_metrics_pb2.ListWeeklyAggregatesRequest, _metrics_pb2.ListWeeklyAggregatesResponse]  # type: ignore[assignment]
+    """Lists what ISO weeks (Monday to Sunday) add up to, oldest first. A week without a session is
+    there, with zeros; weeks before the first session and after today are not.
+
+    Errors: INVALID_PAGE_TOKEN.
+    """
+    ListMonthlyAggregates: _aio.UnaryUnaryMultiCallable[_metrics_pb2.ListMonthlyAggregatesRequest, _metrics_pb2.ListMonthlyAggregatesResponse]  # type: ignore[assignment]
+    """Lists what calendar months add up to, as ListWeeklyAggregates does weeks.
+
+    Errors: INVALID_PAGE_TOKEN.
+    """
+    GetExerciseProgress: _aio.UnaryUnaryMultiCallable[_metrics_pb2.GetExerciseProgressRequest, _metrics_pb2.ExerciseProgress]  # type: ignore[assignment]
+    """Lists what an athlete did of an exercise, or of each exercise of a family, day by day, oldest
+    first: sums, the best set of each kind, and what was a personal record when it was done.
+
+    Errors: EXERCISE_NOT_FOUND, INVALID_PAGE_TOKEN.
+    """
+    ListPersonalRecords: _aio.UnaryUnaryMultiCallable[_metrics_pb2.ListPersonalRecordsRequest, _metrics_pb2.ListPersonalRecordsResponse]  # type: ignore[assignment]
+    """Lists the best of each kind that an athlete ever did in each exercise, the most recently reached
+    first. What is amended or voided holds no record: the next best takes its place.
+
+    Errors: INVALID_PAGE_TOKEN.
+    """
+    GetTrainingSummary: _aio.UnaryUnaryMultiCallable[_metrics_pb2.GetTrainingSummaryRequest, _metrics_pb2.TrainingSummary]  # type: ignore[assignment]
+    """Returns what an athlete did in a range of days: sums, weeks in a row, and how it was spread over
+    categories and muscles, push and pull.
     """
 
 class MetricsServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -71,6 +137,75 @@ class MetricsServiceServicer(metaclass=_abc_1.ABCMeta):
         """Returns what one session amounts to, superseded and voided ones included.
 
         Errors: SESSION_NOT_FOUND.
+        """
+
+    @_abc_1.abstractmethod
+    def ListDailyTotals(
+        self,
+        request: _metrics_pb2.ListDailyTotalsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_metrics_pb2.ListDailyTotalsResponse, _abc.Awaitable[_metrics_pb2.ListDailyTotalsResponse]]:
+        """Lists what the days of an athlete add up to, oldest first. Days without a session are left out.
+        The cost depends on the days that are listed, not on the sessions of them.
+
+        Errors: INVALID_PAGE_TOKEN.
+        """
+
+    @_abc_1.abstractmethod
+    def ListWeeklyAggregates(
+        self,
+        request: _metrics_pb2.ListWeeklyAggregatesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_metrics_pb2.ListWeeklyAggregatesResponse, _abc.Awaitable[_metrics_pb2.ListWeeklyAggregatesResponse]]:
+        """Lists what ISO weeks (Monday to Sunday) add up to, oldest first. A week without a session is
+        there, with zeros; weeks before the first session and after today are not.
+
+        Errors: INVALID_PAGE_TOKEN.
+        """
+
+    @_abc_1.abstractmethod
+    def ListMonthlyAggregates(
+        self,
+        request: _metrics_pb2.ListMonthlyAggregatesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_metrics_pb2.ListMonthlyAggregatesResponse, _abc.Awaitable[_metrics_pb2.ListMonthlyAggregatesResponse]]:
+        """Lists what calendar months add up to, as ListWeeklyAggregates does weeks.
+
+        Errors: INVALID_PAGE_TOKEN.
+        """
+
+    @_abc_1.abstractmethod
+    def GetExerciseProgress(
+        self,
+        request: _metrics_pb2.GetExerciseProgressRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_metrics_pb2.ExerciseProgress, _abc.Awaitable[_metrics_pb2.ExerciseProgress]]:
+        """Lists what an athlete did of an exercise, or of each exercise of a family, day by day, oldest
+        first: sums, the best set of each kind, and what was a personal record when it was done.
+
+        Errors: EXERCISE_NOT_FOUND, INVALID_PAGE_TOKEN.
+        """
+
+    @_abc_1.abstractmethod
+    def ListPersonalRecords(
+        self,
+        request: _metrics_pb2.ListPersonalRecordsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_metrics_pb2.ListPersonalRecordsResponse, _abc.Awaitable[_metrics_pb2.ListPersonalRecordsResponse]]:
+        """Lists the best of each kind that an athlete ever did in each exercise, the most recently reached
+        first. What is amended or voided holds no record: the next best takes its place.
+
+        Errors: INVALID_PAGE_TOKEN.
+        """
+
+    @_abc_1.abstractmethod
+    def GetTrainingSummary(
+        self,
+        request: _metrics_pb2.GetTrainingSummaryRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_metrics_pb2.TrainingSummary, _abc.Awaitable[_metrics_pb2.TrainingSummary]]:
+        """Returns what an athlete did in a range of days: sums, weeks in a row, and how it was spread over
+        categories and muscles, push and pull.
         """
 
 def add_MetricsServiceServicer_to_server(servicer: MetricsServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -16,6 +16,7 @@ import {
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
 import { DateMessage } from "../../../google/type/date";
+import { ExerciseCategory, Muscle } from "./exercise";
 
 export const protobufPackage = "calisthenics.training.v1";
 
@@ -40,16 +41,33 @@ export enum LoadBasis {
   LOAD_BASIS_SESSION_RPE = 1,
   /** LOAD_BASIS_SET_RPE - The mean rating of the sets that have one, weighted by effective repetitions. */
   LOAD_BASIS_SET_RPE = 2,
+  /** LOAD_BASIS_IMPUTED - The median load of the last five earlier sessions of the same workout whose own load is known. */
+  LOAD_BASIS_IMPUTED = 3,
   UNRECOGNIZED = -1,
 }
 
-/** A sum over sets. */
-export interface SetTotal {
-  /** The sum of what is known; absent when there were sets and nothing is known of any. */
+/** What a personal record is the most of. */
+export enum PersonalRecordKind {
+  /** PERSONAL_RECORD_KIND_UNSPECIFIED - Never sent; as a filter it means all. */
+  PERSONAL_RECORD_KIND_UNSPECIFIED = 0,
+  /** PERSONAL_RECORD_KIND_MOST_REPS - Repetitions in a set without assistance. */
+  PERSONAL_RECORD_KIND_MOST_REPS = 1,
+  /** PERSONAL_RECORD_KIND_LONGEST_HOLD - Seconds of a hold without assistance. */
+  PERSONAL_RECORD_KIND_LONGEST_HOLD = 2,
+  /** PERSONAL_RECORD_KIND_HEAVIEST_LOAD - Added load of a set in kilograms. */
+  PERSONAL_RECORD_KIND_HEAVIEST_LOAD = 3,
+  /** PERSONAL_RECORD_KIND_BEST_1RM - Load that could be moved once, by Epley, in kilograms. */
+  PERSONAL_RECORD_KIND_BEST_1RM = 4,
+  UNRECOGNIZED = -1,
+}
+
+/** A sum over sets or sessions. */
+export interface Total {
+  /** The sum of what is known; absent when there was something to add and nothing is known of any. */
   value?:
     | number
     | undefined;
-  /** Share of the sets that it is known of, 0 to 1; absent without such sets. */
+  /** Share of the sets or sessions that it is known of, 0 to 1; absent without any. */
   coverage?: number | undefined;
 }
 
@@ -57,7 +75,7 @@ export interface SetTotal {
 export interface VolumeMetrics {
   /** Repetitions of dynamic exercises; both sides count. */
   reps?:
-    | SetTotal
+    | Total
     | undefined;
   /** Of them, those of the left side. */
   leftReps: number;
@@ -65,34 +83,34 @@ export interface VolumeMetrics {
   rightReps: number;
   /** Seconds under tension of isometric exercises. */
   holdSeconds?:
-    | SetTotal
+    | Total
     | undefined;
   /** Seconds under tension of dynamic exercises: repetitions times the seconds of their tempo. */
   dynamicSeconds?:
-    | SetTotal
+    | Total
     | undefined;
   /**
    * Repetitions times load per repetition in kilograms: the moved share of body mass, and external
    * load. Isometric exercises move nothing. Unknown without a body mass.
    */
   volumeLoadKg?:
-    | SetTotal
+    | Total
     | undefined;
   /** Repetitions times added load alone in kilograms; assistance adds nothing. */
   externalVolumeLoadKg?:
-    | SetTotal
+    | Total
     | undefined;
   /** Load in kilograms times seconds of isometric exercises. */
   impulseKgSeconds?:
-    | SetTotal
+    | Total
     | undefined;
   /** Repetitions and holds in one currency: 1 repetition = 2 s of a hold = 3 s of a slow lowering. */
   effectiveReps?:
-    | SetTotal
+    | Total
     | undefined;
   /** Effective repetitions that were prescribed at least, of the sets that had a target. */
   plannedEffectiveReps?:
-    | SetTotal
+    | Total
     | undefined;
   /**
    * Effective repetitions done in those sets, divided by those prescribed: 1 is all. Absent without
@@ -119,7 +137,19 @@ export interface ExerciseMetrics {
     | number
     | undefined;
   /** The same by Brzycki. */
-  brzycki1rmKg?: number | undefined;
+  brzycki1rmKg?:
+    | number
+    | undefined;
+  /** Most repetitions of one of the sets that were done without assistance. */
+  mostReps?:
+    | number
+    | undefined;
+  /** Longest hold of one of the sets that were done without assistance, in seconds. */
+  longestHoldSeconds?:
+    | number
+    | undefined;
+  /** Largest added load of one of the sets in kilograms; absent when none was added. */
+  heaviestLoadKg?: number | undefined;
 }
 
 /** What a session amounts to. */
@@ -142,15 +172,15 @@ export interface SessionMetrics {
     | undefined;
   /** Effective repetitions of skills. */
   skillEffectiveReps?:
-    | SetTotal
+    | Total
     | undefined;
   /** Effective repetitions of push, pull and legs. */
   strengthEffectiveReps?:
-    | SetTotal
+    | Total
     | undefined;
   /** Effective repetitions of the core. */
   coreEffectiveReps?:
-    | SetTotal
+    | Total
     | undefined;
   /**
    * How hard it was, 0 to 100: the mean of the sets' intensities, weighted by effective repetitions.
@@ -161,7 +191,10 @@ export interface SessionMetrics {
     | undefined;
   /** What the intensity was made of. */
   intensityBasis: IntensityBasis;
-  /** RPE times minutes (Foster 2001) in arbitrary units. Absent without a duration or any RPE. */
+  /**
+   * RPE times minutes (Foster 2001) in arbitrary units. Without a duration or any RPE it is taken
+   * from earlier sessions of the same workout; absent without one, and never part of a sum then.
+   */
   loadAu?:
     | number
     | undefined;
@@ -183,12 +216,403 @@ export interface GetSessionMetricsRequest {
   sessionId: string;
 }
 
-function createBaseSetTotal(): SetTotal {
+/** What sessions of one or more days add up to. A session belongs to the local date of its start. */
+export interface PeriodTotals {
+  /** Sessions that count. */
+  sessionCount: number;
+  /** Working sets that were done. */
+  setCount: number;
+  /** How long the sessions were, in seconds. */
+  durationSeconds?:
+    | Total
+    | undefined;
+  /** Session loads in arbitrary units; see SessionMetrics. */
+  loadAu?:
+    | Total
+    | undefined;
+  /** See VolumeMetrics for this and those that follow. */
+  reps?:
+    | Total
+    | undefined;
+  /** Seconds under tension of isometric exercises. */
+  holdSeconds?:
+    | Total
+    | undefined;
+  /** Seconds under tension of dynamic exercises. */
+  dynamicSeconds?:
+    | Total
+    | undefined;
+  /** Repetitions times load in kilograms. */
+  volumeLoadKg?:
+    | Total
+    | undefined;
+  /** Repetitions times added load alone in kilograms. */
+  externalVolumeLoadKg?:
+    | Total
+    | undefined;
+  /** Load in kilograms times seconds of isometric exercises. */
+  impulseKgSeconds?:
+    | Total
+    | undefined;
+  /** Repetitions and holds in one currency. */
+  effectiveReps?:
+    | Total
+    | undefined;
+  /** Effective repetitions of skills. */
+  skillEffectiveReps?:
+    | Total
+    | undefined;
+  /** Effective repetitions of push, pull and legs. */
+  strengthEffectiveReps?:
+    | Total
+    | undefined;
+  /** Effective repetitions of the core. */
+  coreEffectiveReps?: Total | undefined;
+}
+
+/** What one day adds up to. */
+export interface DailyTotals {
+  /** The day, in the time zones its sessions began in. */
+  localDate?:
+    | DateMessage
+    | undefined;
+  /** Its sums. */
+  totals?: PeriodTotals | undefined;
+}
+
+/** What one week or month adds up to. */
+export interface PeriodAggregate {
+  /**
+   * Name of the week by ISO 8601, whose year is that of the week, such as "2025-W01"; or of the
+   * month, such as "2025-01".
+   */
+  key: string;
+  /** First day. */
+  startDate?:
+    | DateMessage
+    | undefined;
+  /** The day after the last. */
+  endDate?:
+    | DateMessage
+    | undefined;
+  /** Its sums. */
+  totals?:
+    | PeriodTotals
+    | undefined;
+  /** Whether it is not over yet. */
+  partial: boolean;
+  /**
+   * Session load compared with the period before: 0.1 is a tenth more. Absent for the first, when
+   * either is unknown and when that before was 0.
+   */
+  loadChange?:
+    | number
+    | undefined;
+  /** Volume load compared with the period before. */
+  volumeLoadChange?:
+    | number
+    | undefined;
+  /** Effective repetitions compared with the period before. */
+  effectiveRepsChange?: number | undefined;
+}
+
+/** Request of ListDailyTotals. */
+export interface ListDailyTotalsRequest {
+  /** Whose data: the athlete's id; empty is the caller's own. */
+  externalUserId: string;
+  /** Most items on a page; 0 is 50, above 1,000 is taken as 1,000. */
+  pageSize: number;
+  /** From the previous page; all other fields must be as they were. */
+  pageToken: string;
+  /** From this local date on. Absent: from the first. */
+  fromDate?:
+    | DateMessage
+    | undefined;
+  /** Only days before this local date. Absent: to the last. */
+  toDate?: DateMessage | undefined;
+}
+
+/** Response of ListDailyTotals. */
+export interface ListDailyTotalsResponse {
+  /** The days. */
+  days: DailyTotals[];
+  /** For the next page; empty on the last. */
+  nextPageToken: string;
+}
+
+/** Request of ListWeeklyAggregates. */
+export interface ListWeeklyAggregatesRequest {
+  /** Whose data: the athlete's id; empty is the caller's own. */
+  externalUserId: string;
+  /** Most items on a page; 0 is 50, above 1,000 is taken as 1,000. */
+  pageSize: number;
+  /** From the previous page; all other fields must be as they were. */
+  pageToken: string;
+  /** From the week of this local date on. Absent: from the week of the first session on. */
+  fromDate?:
+    | DateMessage
+    | undefined;
+  /** Only weeks that begin before this local date. Absent: up to the running one. */
+  toDate?:
+    | DateMessage
+    | undefined;
+  /** IANA name of the time zone that says what day it is today, such as "Europe/Berlin"; empty is UTC. */
+  timeZone: string;
+}
+
+/** Response of ListWeeklyAggregates. */
+export interface ListWeeklyAggregatesResponse {
+  /** The weeks. */
+  aggregates: PeriodAggregate[];
+  /** For the next page; empty on the last. */
+  nextPageToken: string;
+}
+
+/** Request of ListMonthlyAggregates. */
+export interface ListMonthlyAggregatesRequest {
+  /** Whose data: the athlete's id; empty is the caller's own. */
+  externalUserId: string;
+  /** Most items on a page; 0 is 50, above 1,000 is taken as 1,000. */
+  pageSize: number;
+  /** From the previous page; all other fields must be as they were. */
+  pageToken: string;
+  /** From the month of this local date on. Absent: from the month of the first session on. */
+  fromDate?:
+    | DateMessage
+    | undefined;
+  /** Only months that begin before this local date. Absent: up to the running one. */
+  toDate?:
+    | DateMessage
+    | undefined;
+  /** IANA name of the time zone that says what day it is today, such as "Europe/Berlin"; empty is UTC. */
+  timeZone: string;
+}
+
+/** Response of ListMonthlyAggregates. */
+export interface ListMonthlyAggregatesResponse {
+  /** The months. */
+  aggregates: PeriodAggregate[];
+  /** For the next page; empty on the last. */
+  nextPageToken: string;
+}
+
+/** What an athlete did of one exercise on one day. */
+export interface ExerciseDay {
+  /** The exercise. */
+  exerciseId: string;
+  /** The day, in the time zone its sessions began in. */
+  localDate?:
+    | DateMessage
+    | undefined;
+  /** Working sets that were done. */
+  setCount: number;
+  /** Repetitions; both sides count. */
+  reps?:
+    | Total
+    | undefined;
+  /** Seconds under tension. */
+  holdSeconds?:
+    | Total
+    | undefined;
+  /** Repetitions times load per repetition in kilograms. */
+  volumeLoadKg?:
+    | Total
+    | undefined;
+  /** Repetitions and holds in one currency. */
+  effectiveReps?:
+    | Total
+    | undefined;
+  /** See ExerciseMetrics for this and those that follow. */
+  mostReps?:
+    | number
+    | undefined;
+  /** Longest hold in seconds. */
+  longestHoldSeconds?:
+    | number
+    | undefined;
+  /** Largest added load in kilograms. */
+  heaviestLoadKg?:
+    | number
+    | undefined;
+  /** Load that could be moved once, by Epley, in kilograms. */
+  epley1rmKg?:
+    | number
+    | undefined;
+  /** The same by Brzycki. */
+  brzycki1rmKg?:
+    | number
+    | undefined;
+  /** What was more on this day than on any before. */
+  records: PersonalRecordKind[];
+}
+
+/** Request of GetExerciseProgress. */
+export interface GetExerciseProgressRequest {
+  /** Whose data: the athlete's id; empty is the caller's own. */
+  externalUserId: string;
+  /** What is looked at. */
+  subject?:
+    | //
+    /** One exercise. */
+    { $case: "exerciseId"; value: string }
+    | //
+    /** All exercises of a progression family, such as "pull-up". */
+    { $case: "family"; value: string }
+    | undefined;
+  /** Most items on a page; 0 is 50, above 1,000 is taken as 1,000. */
+  pageSize: number;
+  /** From the previous page; all other fields must be as they were. */
+  pageToken: string;
+  /** From this local date on. Absent: from the first. */
+  fromDate?:
+    | DateMessage
+    | undefined;
+  /** Only days before this local date. Absent: to the last. */
+  toDate?: DateMessage | undefined;
+}
+
+/** Response of GetExerciseProgress. */
+export interface ExerciseProgress {
+  /** By day, and within a day by exercise. */
+  days: ExerciseDay[];
+  /** For the next page; empty on the last. */
+  nextPageToken: string;
+}
+
+/** The best of one kind that an athlete ever did in an exercise. */
+export interface PersonalRecord {
+  /** The exercise. */
+  exerciseId: string;
+  /** What it is the most of. */
+  kind: PersonalRecordKind;
+  /** How much it is. */
+  value?:
+    | //
+    /** Of MOST_REPS. */
+    { $case: "reps"; value: number }
+    | //
+    /** Of LONGEST_HOLD, in seconds. */
+    { $case: "holdSeconds"; value: number }
+    | //
+    /** Of HEAVIEST_LOAD, in kilograms beyond the body. */
+    { $case: "loadKg"; value: number }
+    | //
+    /** Of BEST_1RM, in kilograms with the body's share. */
+    { $case: "epley1rmKg"; value: number }
+    | undefined;
+  /** When it was first reached. */
+  localDate?:
+    | DateMessage
+    | undefined;
+  /** The session that did it. */
+  sessionId: string;
+}
+
+/** Request of ListPersonalRecords. */
+export interface ListPersonalRecordsRequest {
+  /** Whose data: the athlete's id; empty is the caller's own. */
+  externalUserId: string;
+  /** Most items on a page; 0 is 50, above 1,000 is taken as 1,000. */
+  pageSize: number;
+  /** From the previous page; all other fields must be as they were. */
+  pageToken: string;
+  /** Only of this exercise. */
+  exerciseId: string;
+  /** Only of this kind. */
+  kind: PersonalRecordKind;
+  /** Only those reached on this local date or later. */
+  fromDate?:
+    | DateMessage
+    | undefined;
+  /** Only those reached before this local date. */
+  toDate?: DateMessage | undefined;
+}
+
+/** Response of ListPersonalRecords. */
+export interface ListPersonalRecordsResponse {
+  /** The records. */
+  records: PersonalRecord[];
+  /** For the next page; empty on the last. */
+  nextPageToken: string;
+}
+
+/** What fell to one category of exercises. */
+export interface CategoryShare {
+  /** The category. */
+  category: ExerciseCategory;
+  /** Working sets that were done. */
+  setCount: number;
+  /** Effective repetitions. */
+  effectiveReps?:
+    | Total
+    | undefined;
+  /** Share of all effective repetitions that are known, 0 to 1; absent when there are none. */
+  share?: number | undefined;
+}
+
+/** What fell to one muscle. */
+export interface MuscleShare {
+  /** The muscle. */
+  muscle: Muscle;
+  /** Effective repetitions of the exercises that it works in; half of them where it is secondary. */
+  effectiveReps: number;
+  /** Share of this sum over all muscles, 0 to 1. */
+  share: number;
+}
+
+/** What an athlete did in a range of days. */
+export interface TrainingSummary {
+  /** Its sums. */
+  totals?:
+    | PeriodTotals
+    | undefined;
+  /** Days with a session. */
+  trainingDayCount: number;
+  /** The first of them; absent without one. */
+  firstDate?:
+    | DateMessage
+    | undefined;
+  /** The last of them; absent without one. */
+  lastDate?:
+    | DateMessage
+    | undefined;
+  /** ISO weeks with a session that follow one another up to the running week or the one before it. */
+  currentWeekStreak: number;
+  /** The longest such row in the range. */
+  longestWeekStreak: number;
+  /** How the effective repetitions are spread over categories, the largest first. */
+  categories: CategoryShare[];
+  /** How they are spread over muscles, the largest first. */
+  muscles: MuscleShare[];
+  /**
+   * Share of pushing in what is pushing or pulling by the primary muscles of the exercises, 0 to 1;
+   * absent without either.
+   */
+  pushShare?: number | undefined;
+}
+
+/** Request of GetTrainingSummary. */
+export interface GetTrainingSummaryRequest {
+  /** Whose data: the athlete's id; empty is the caller's own. */
+  externalUserId: string;
+  /** From this local date on. Absent: from the first session on. */
+  fromDate?:
+    | DateMessage
+    | undefined;
+  /** Only days before this local date. Absent: up to today. */
+  toDate?:
+    | DateMessage
+    | undefined;
+  /** IANA name of the time zone that says what day it is today, such as "Europe/Berlin"; empty is UTC. */
+  timeZone: string;
+}
+
+function createBaseTotal(): Total {
   return { value: undefined, coverage: undefined };
 }
 
-export const SetTotal: MessageFns<SetTotal> = {
-  encode(message: SetTotal, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+export const Total: MessageFns<Total> = {
+  encode(message: Total, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.value !== undefined) {
       writer.uint32(9).double(message.value);
     }
@@ -198,7 +622,7 @@ export const SetTotal: MessageFns<SetTotal> = {
     return writer;
   },
 
-  decode(input: BinaryReader | Uint8Array, length?: number): SetTotal {
+  decode(input: BinaryReader | Uint8Array, length?: number): Total {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
@@ -207,7 +631,7 @@ export const SetTotal: MessageFns<SetTotal> = {
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
       const end = length === undefined ? reader.len : reader.pos + length;
-      const message = createBaseSetTotal();
+      const message = createBaseTotal();
       while (reader.pos < end) {
         const tag = reader.uint32();
         switch (tag >>> 3) {
@@ -239,11 +663,11 @@ export const SetTotal: MessageFns<SetTotal> = {
     }
   },
 
-  create(base?: DeepPartial<SetTotal>): SetTotal {
-    return SetTotal.fromPartial(base ?? {});
+  create(base?: DeepPartial<Total>): Total {
+    return Total.fromPartial(base ?? {});
   },
-  fromPartial(object: DeepPartial<SetTotal>): SetTotal {
-    const message = createBaseSetTotal();
+  fromPartial(object: DeepPartial<Total>): Total {
+    const message = createBaseTotal();
     message.value = object.value ?? undefined;
     message.coverage = object.coverage ?? undefined;
     return message;
@@ -269,7 +693,7 @@ function createBaseVolumeMetrics(): VolumeMetrics {
 export const VolumeMetrics: MessageFns<VolumeMetrics> = {
   encode(message: VolumeMetrics, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.reps !== undefined) {
-      SetTotal.encode(message.reps, writer.uint32(10).fork()).join();
+      Total.encode(message.reps, writer.uint32(10).fork()).join();
     }
     if (message.leftReps !== 0) {
       writer.uint32(17).double(message.leftReps);
@@ -278,25 +702,25 @@ export const VolumeMetrics: MessageFns<VolumeMetrics> = {
       writer.uint32(25).double(message.rightReps);
     }
     if (message.holdSeconds !== undefined) {
-      SetTotal.encode(message.holdSeconds, writer.uint32(34).fork()).join();
+      Total.encode(message.holdSeconds, writer.uint32(34).fork()).join();
     }
     if (message.dynamicSeconds !== undefined) {
-      SetTotal.encode(message.dynamicSeconds, writer.uint32(42).fork()).join();
+      Total.encode(message.dynamicSeconds, writer.uint32(42).fork()).join();
     }
     if (message.volumeLoadKg !== undefined) {
-      SetTotal.encode(message.volumeLoadKg, writer.uint32(50).fork()).join();
+      Total.encode(message.volumeLoadKg, writer.uint32(50).fork()).join();
     }
     if (message.externalVolumeLoadKg !== undefined) {
-      SetTotal.encode(message.externalVolumeLoadKg, writer.uint32(58).fork()).join();
+      Total.encode(message.externalVolumeLoadKg, writer.uint32(58).fork()).join();
     }
     if (message.impulseKgSeconds !== undefined) {
-      SetTotal.encode(message.impulseKgSeconds, writer.uint32(66).fork()).join();
+      Total.encode(message.impulseKgSeconds, writer.uint32(66).fork()).join();
     }
     if (message.effectiveReps !== undefined) {
-      SetTotal.encode(message.effectiveReps, writer.uint32(74).fork()).join();
+      Total.encode(message.effectiveReps, writer.uint32(74).fork()).join();
     }
     if (message.plannedEffectiveReps !== undefined) {
-      SetTotal.encode(message.plannedEffectiveReps, writer.uint32(82).fork()).join();
+      Total.encode(message.plannedEffectiveReps, writer.uint32(82).fork()).join();
     }
     if (message.completion !== undefined) {
       writer.uint32(89).double(message.completion);
@@ -322,7 +746,7 @@ export const VolumeMetrics: MessageFns<VolumeMetrics> = {
               break;
             }
 
-            message.reps = SetTotal.decode(reader, reader.uint32());
+            message.reps = Total.decode(reader, reader.uint32());
             continue;
           }
           case 2: {
@@ -346,7 +770,7 @@ export const VolumeMetrics: MessageFns<VolumeMetrics> = {
               break;
             }
 
-            message.holdSeconds = SetTotal.decode(reader, reader.uint32());
+            message.holdSeconds = Total.decode(reader, reader.uint32());
             continue;
           }
           case 5: {
@@ -354,7 +778,7 @@ export const VolumeMetrics: MessageFns<VolumeMetrics> = {
               break;
             }
 
-            message.dynamicSeconds = SetTotal.decode(reader, reader.uint32());
+            message.dynamicSeconds = Total.decode(reader, reader.uint32());
             continue;
           }
           case 6: {
@@ -362,7 +786,7 @@ export const VolumeMetrics: MessageFns<VolumeMetrics> = {
               break;
             }
 
-            message.volumeLoadKg = SetTotal.decode(reader, reader.uint32());
+            message.volumeLoadKg = Total.decode(reader, reader.uint32());
             continue;
           }
           case 7: {
@@ -370,7 +794,7 @@ export const VolumeMetrics: MessageFns<VolumeMetrics> = {
               break;
             }
 
-            message.externalVolumeLoadKg = SetTotal.decode(reader, reader.uint32());
+            message.externalVolumeLoadKg = Total.decode(reader, reader.uint32());
             continue;
           }
           case 8: {
@@ -378,7 +802,7 @@ export const VolumeMetrics: MessageFns<VolumeMetrics> = {
               break;
             }
 
-            message.impulseKgSeconds = SetTotal.decode(reader, reader.uint32());
+            message.impulseKgSeconds = Total.decode(reader, reader.uint32());
             continue;
           }
           case 9: {
@@ -386,7 +810,7 @@ export const VolumeMetrics: MessageFns<VolumeMetrics> = {
               break;
             }
 
-            message.effectiveReps = SetTotal.decode(reader, reader.uint32());
+            message.effectiveReps = Total.decode(reader, reader.uint32());
             continue;
           }
           case 10: {
@@ -394,7 +818,7 @@ export const VolumeMetrics: MessageFns<VolumeMetrics> = {
               break;
             }
 
-            message.plannedEffectiveReps = SetTotal.decode(reader, reader.uint32());
+            message.plannedEffectiveReps = Total.decode(reader, reader.uint32());
             continue;
           }
           case 11: {
@@ -422,29 +846,29 @@ export const VolumeMetrics: MessageFns<VolumeMetrics> = {
   },
   fromPartial(object: DeepPartial<VolumeMetrics>): VolumeMetrics {
     const message = createBaseVolumeMetrics();
-    message.reps = (object.reps !== undefined && object.reps !== null) ? SetTotal.fromPartial(object.reps) : undefined;
+    message.reps = (object.reps !== undefined && object.reps !== null) ? Total.fromPartial(object.reps) : undefined;
     message.leftReps = object.leftReps ?? 0;
     message.rightReps = object.rightReps ?? 0;
     message.holdSeconds = (object.holdSeconds !== undefined && object.holdSeconds !== null)
-      ? SetTotal.fromPartial(object.holdSeconds)
+      ? Total.fromPartial(object.holdSeconds)
       : undefined;
     message.dynamicSeconds = (object.dynamicSeconds !== undefined && object.dynamicSeconds !== null)
-      ? SetTotal.fromPartial(object.dynamicSeconds)
+      ? Total.fromPartial(object.dynamicSeconds)
       : undefined;
     message.volumeLoadKg = (object.volumeLoadKg !== undefined && object.volumeLoadKg !== null)
-      ? SetTotal.fromPartial(object.volumeLoadKg)
+      ? Total.fromPartial(object.volumeLoadKg)
       : undefined;
     message.externalVolumeLoadKg = (object.externalVolumeLoadKg !== undefined && object.externalVolumeLoadKg !== null)
-      ? SetTotal.fromPartial(object.externalVolumeLoadKg)
+      ? Total.fromPartial(object.externalVolumeLoadKg)
       : undefined;
     message.impulseKgSeconds = (object.impulseKgSeconds !== undefined && object.impulseKgSeconds !== null)
-      ? SetTotal.fromPartial(object.impulseKgSeconds)
+      ? Total.fromPartial(object.impulseKgSeconds)
       : undefined;
     message.effectiveReps = (object.effectiveReps !== undefined && object.effectiveReps !== null)
-      ? SetTotal.fromPartial(object.effectiveReps)
+      ? Total.fromPartial(object.effectiveReps)
       : undefined;
     message.plannedEffectiveReps = (object.plannedEffectiveReps !== undefined && object.plannedEffectiveReps !== null)
-      ? SetTotal.fromPartial(object.plannedEffectiveReps)
+      ? Total.fromPartial(object.plannedEffectiveReps)
       : undefined;
     message.completion = object.completion ?? undefined;
     return message;
@@ -452,7 +876,16 @@ export const VolumeMetrics: MessageFns<VolumeMetrics> = {
 };
 
 function createBaseExerciseMetrics(): ExerciseMetrics {
-  return { exerciseId: "", setCount: 0, volume: undefined, epley1rmKg: undefined, brzycki1rmKg: undefined };
+  return {
+    exerciseId: "",
+    setCount: 0,
+    volume: undefined,
+    epley1rmKg: undefined,
+    brzycki1rmKg: undefined,
+    mostReps: undefined,
+    longestHoldSeconds: undefined,
+    heaviestLoadKg: undefined,
+  };
 }
 
 export const ExerciseMetrics: MessageFns<ExerciseMetrics> = {
@@ -471,6 +904,15 @@ export const ExerciseMetrics: MessageFns<ExerciseMetrics> = {
     }
     if (message.brzycki1rmKg !== undefined) {
       writer.uint32(41).double(message.brzycki1rmKg);
+    }
+    if (message.mostReps !== undefined) {
+      writer.uint32(49).double(message.mostReps);
+    }
+    if (message.longestHoldSeconds !== undefined) {
+      writer.uint32(57).double(message.longestHoldSeconds);
+    }
+    if (message.heaviestLoadKg !== undefined) {
+      writer.uint32(65).double(message.heaviestLoadKg);
     }
     return writer;
   },
@@ -528,6 +970,30 @@ export const ExerciseMetrics: MessageFns<ExerciseMetrics> = {
             message.brzycki1rmKg = reader.double();
             continue;
           }
+          case 6: {
+            if (tag !== 49) {
+              break;
+            }
+
+            message.mostReps = reader.double();
+            continue;
+          }
+          case 7: {
+            if (tag !== 57) {
+              break;
+            }
+
+            message.longestHoldSeconds = reader.double();
+            continue;
+          }
+          case 8: {
+            if (tag !== 65) {
+              break;
+            }
+
+            message.heaviestLoadKg = reader.double();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -552,6 +1018,9 @@ export const ExerciseMetrics: MessageFns<ExerciseMetrics> = {
       : undefined;
     message.epley1rmKg = object.epley1rmKg ?? undefined;
     message.brzycki1rmKg = object.brzycki1rmKg ?? undefined;
+    message.mostReps = object.mostReps ?? undefined;
+    message.longestHoldSeconds = object.longestHoldSeconds ?? undefined;
+    message.heaviestLoadKg = object.heaviestLoadKg ?? undefined;
     return message;
   },
 };
@@ -597,13 +1066,13 @@ export const SessionMetrics: MessageFns<SessionMetrics> = {
       VolumeMetrics.encode(message.volume, writer.uint32(50).fork()).join();
     }
     if (message.skillEffectiveReps !== undefined) {
-      SetTotal.encode(message.skillEffectiveReps, writer.uint32(58).fork()).join();
+      Total.encode(message.skillEffectiveReps, writer.uint32(58).fork()).join();
     }
     if (message.strengthEffectiveReps !== undefined) {
-      SetTotal.encode(message.strengthEffectiveReps, writer.uint32(66).fork()).join();
+      Total.encode(message.strengthEffectiveReps, writer.uint32(66).fork()).join();
     }
     if (message.coreEffectiveReps !== undefined) {
-      SetTotal.encode(message.coreEffectiveReps, writer.uint32(74).fork()).join();
+      Total.encode(message.coreEffectiveReps, writer.uint32(74).fork()).join();
     }
     if (message.intensity !== undefined) {
       writer.uint32(81).double(message.intensity);
@@ -692,7 +1161,7 @@ export const SessionMetrics: MessageFns<SessionMetrics> = {
               break;
             }
 
-            message.skillEffectiveReps = SetTotal.decode(reader, reader.uint32());
+            message.skillEffectiveReps = Total.decode(reader, reader.uint32());
             continue;
           }
           case 8: {
@@ -700,7 +1169,7 @@ export const SessionMetrics: MessageFns<SessionMetrics> = {
               break;
             }
 
-            message.strengthEffectiveReps = SetTotal.decode(reader, reader.uint32());
+            message.strengthEffectiveReps = Total.decode(reader, reader.uint32());
             continue;
           }
           case 9: {
@@ -708,7 +1177,7 @@ export const SessionMetrics: MessageFns<SessionMetrics> = {
               break;
             }
 
-            message.coreEffectiveReps = SetTotal.decode(reader, reader.uint32());
+            message.coreEffectiveReps = Total.decode(reader, reader.uint32());
             continue;
           }
           case 10: {
@@ -787,14 +1256,14 @@ export const SessionMetrics: MessageFns<SessionMetrics> = {
       ? VolumeMetrics.fromPartial(object.volume)
       : undefined;
     message.skillEffectiveReps = (object.skillEffectiveReps !== undefined && object.skillEffectiveReps !== null)
-      ? SetTotal.fromPartial(object.skillEffectiveReps)
+      ? Total.fromPartial(object.skillEffectiveReps)
       : undefined;
     message.strengthEffectiveReps =
       (object.strengthEffectiveReps !== undefined && object.strengthEffectiveReps !== null)
-        ? SetTotal.fromPartial(object.strengthEffectiveReps)
+        ? Total.fromPartial(object.strengthEffectiveReps)
         : undefined;
     message.coreEffectiveReps = (object.coreEffectiveReps !== undefined && object.coreEffectiveReps !== null)
-      ? SetTotal.fromPartial(object.coreEffectiveReps)
+      ? Total.fromPartial(object.coreEffectiveReps)
       : undefined;
     message.intensity = object.intensity ?? undefined;
     message.intensityBasis = object.intensityBasis ?? 0;
@@ -873,6 +1342,2278 @@ export const GetSessionMetricsRequest: MessageFns<GetSessionMetricsRequest> = {
   },
 };
 
+function createBasePeriodTotals(): PeriodTotals {
+  return {
+    sessionCount: 0,
+    setCount: 0,
+    durationSeconds: undefined,
+    loadAu: undefined,
+    reps: undefined,
+    holdSeconds: undefined,
+    dynamicSeconds: undefined,
+    volumeLoadKg: undefined,
+    externalVolumeLoadKg: undefined,
+    impulseKgSeconds: undefined,
+    effectiveReps: undefined,
+    skillEffectiveReps: undefined,
+    strengthEffectiveReps: undefined,
+    coreEffectiveReps: undefined,
+  };
+}
+
+export const PeriodTotals: MessageFns<PeriodTotals> = {
+  encode(message: PeriodTotals, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.sessionCount !== 0) {
+      writer.uint32(8).int32(message.sessionCount);
+    }
+    if (message.setCount !== 0) {
+      writer.uint32(16).int32(message.setCount);
+    }
+    if (message.durationSeconds !== undefined) {
+      Total.encode(message.durationSeconds, writer.uint32(26).fork()).join();
+    }
+    if (message.loadAu !== undefined) {
+      Total.encode(message.loadAu, writer.uint32(34).fork()).join();
+    }
+    if (message.reps !== undefined) {
+      Total.encode(message.reps, writer.uint32(42).fork()).join();
+    }
+    if (message.holdSeconds !== undefined) {
+      Total.encode(message.holdSeconds, writer.uint32(50).fork()).join();
+    }
+    if (message.dynamicSeconds !== undefined) {
+      Total.encode(message.dynamicSeconds, writer.uint32(58).fork()).join();
+    }
+    if (message.volumeLoadKg !== undefined) {
+      Total.encode(message.volumeLoadKg, writer.uint32(66).fork()).join();
+    }
+    if (message.externalVolumeLoadKg !== undefined) {
+      Total.encode(message.externalVolumeLoadKg, writer.uint32(74).fork()).join();
+    }
+    if (message.impulseKgSeconds !== undefined) {
+      Total.encode(message.impulseKgSeconds, writer.uint32(82).fork()).join();
+    }
+    if (message.effectiveReps !== undefined) {
+      Total.encode(message.effectiveReps, writer.uint32(90).fork()).join();
+    }
+    if (message.skillEffectiveReps !== undefined) {
+      Total.encode(message.skillEffectiveReps, writer.uint32(98).fork()).join();
+    }
+    if (message.strengthEffectiveReps !== undefined) {
+      Total.encode(message.strengthEffectiveReps, writer.uint32(106).fork()).join();
+    }
+    if (message.coreEffectiveReps !== undefined) {
+      Total.encode(message.coreEffectiveReps, writer.uint32(114).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PeriodTotals {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePeriodTotals();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.sessionCount = reader.int32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.setCount = reader.int32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.durationSeconds = Total.decode(reader, reader.uint32());
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.loadAu = Total.decode(reader, reader.uint32());
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.reps = Total.decode(reader, reader.uint32());
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.holdSeconds = Total.decode(reader, reader.uint32());
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.dynamicSeconds = Total.decode(reader, reader.uint32());
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.volumeLoadKg = Total.decode(reader, reader.uint32());
+            continue;
+          }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.externalVolumeLoadKg = Total.decode(reader, reader.uint32());
+            continue;
+          }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.impulseKgSeconds = Total.decode(reader, reader.uint32());
+            continue;
+          }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.effectiveReps = Total.decode(reader, reader.uint32());
+            continue;
+          }
+          case 12: {
+            if (tag !== 98) {
+              break;
+            }
+
+            message.skillEffectiveReps = Total.decode(reader, reader.uint32());
+            continue;
+          }
+          case 13: {
+            if (tag !== 106) {
+              break;
+            }
+
+            message.strengthEffectiveReps = Total.decode(reader, reader.uint32());
+            continue;
+          }
+          case 14: {
+            if (tag !== 114) {
+              break;
+            }
+
+            message.coreEffectiveReps = Total.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<PeriodTotals>): PeriodTotals {
+    return PeriodTotals.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<PeriodTotals>): PeriodTotals {
+    const message = createBasePeriodTotals();
+    message.sessionCount = object.sessionCount ?? 0;
+    message.setCount = object.setCount ?? 0;
+    message.durationSeconds = (object.durationSeconds !== undefined && object.durationSeconds !== null)
+      ? Total.fromPartial(object.durationSeconds)
+      : undefined;
+    message.loadAu = (object.loadAu !== undefined && object.loadAu !== null)
+      ? Total.fromPartial(object.loadAu)
+      : undefined;
+    message.reps = (object.reps !== undefined && object.reps !== null) ? Total.fromPartial(object.reps) : undefined;
+    message.holdSeconds = (object.holdSeconds !== undefined && object.holdSeconds !== null)
+      ? Total.fromPartial(object.holdSeconds)
+      : undefined;
+    message.dynamicSeconds = (object.dynamicSeconds !== undefined && object.dynamicSeconds !== null)
+      ? Total.fromPartial(object.dynamicSeconds)
+      : undefined;
+    message.volumeLoadKg = (object.volumeLoadKg !== undefined && object.volumeLoadKg !== null)
+      ? Total.fromPartial(object.volumeLoadKg)
+      : undefined;
+    message.externalVolumeLoadKg = (object.externalVolumeLoadKg !== undefined && object.externalVolumeLoadKg !== null)
+      ? Total.fromPartial(object.externalVolumeLoadKg)
+      : undefined;
+    message.impulseKgSeconds = (object.impulseKgSeconds !== undefined && object.impulseKgSeconds !== null)
+      ? Total.fromPartial(object.impulseKgSeconds)
+      : undefined;
+    message.effectiveReps = (object.effectiveReps !== undefined && object.effectiveReps !== null)
+      ? Total.fromPartial(object.effectiveReps)
+      : undefined;
+    message.skillEffectiveReps = (object.skillEffectiveReps !== undefined && object.skillEffectiveReps !== null)
+      ? Total.fromPartial(object.skillEffectiveReps)
+      : undefined;
+    message.strengthEffectiveReps =
+      (object.strengthEffectiveReps !== undefined && object.strengthEffectiveReps !== null)
+        ? Total.fromPartial(object.strengthEffectiveReps)
+        : undefined;
+    message.coreEffectiveReps = (object.coreEffectiveReps !== undefined && object.coreEffectiveReps !== null)
+      ? Total.fromPartial(object.coreEffectiveReps)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseDailyTotals(): DailyTotals {
+  return { localDate: undefined, totals: undefined };
+}
+
+export const DailyTotals: MessageFns<DailyTotals> = {
+  encode(message: DailyTotals, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.localDate !== undefined) {
+      DateMessage.encode(message.localDate, writer.uint32(10).fork()).join();
+    }
+    if (message.totals !== undefined) {
+      PeriodTotals.encode(message.totals, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DailyTotals {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDailyTotals();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.localDate = DateMessage.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.totals = PeriodTotals.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<DailyTotals>): DailyTotals {
+    return DailyTotals.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<DailyTotals>): DailyTotals {
+    const message = createBaseDailyTotals();
+    message.localDate = (object.localDate !== undefined && object.localDate !== null)
+      ? DateMessage.fromPartial(object.localDate)
+      : undefined;
+    message.totals = (object.totals !== undefined && object.totals !== null)
+      ? PeriodTotals.fromPartial(object.totals)
+      : undefined;
+    return message;
+  },
+};
+
+function createBasePeriodAggregate(): PeriodAggregate {
+  return {
+    key: "",
+    startDate: undefined,
+    endDate: undefined,
+    totals: undefined,
+    partial: false,
+    loadChange: undefined,
+    volumeLoadChange: undefined,
+    effectiveRepsChange: undefined,
+  };
+}
+
+export const PeriodAggregate: MessageFns<PeriodAggregate> = {
+  encode(message: PeriodAggregate, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.startDate !== undefined) {
+      DateMessage.encode(message.startDate, writer.uint32(18).fork()).join();
+    }
+    if (message.endDate !== undefined) {
+      DateMessage.encode(message.endDate, writer.uint32(26).fork()).join();
+    }
+    if (message.totals !== undefined) {
+      PeriodTotals.encode(message.totals, writer.uint32(34).fork()).join();
+    }
+    if (message.partial !== false) {
+      writer.uint32(40).bool(message.partial);
+    }
+    if (message.loadChange !== undefined) {
+      writer.uint32(49).double(message.loadChange);
+    }
+    if (message.volumeLoadChange !== undefined) {
+      writer.uint32(57).double(message.volumeLoadChange);
+    }
+    if (message.effectiveRepsChange !== undefined) {
+      writer.uint32(65).double(message.effectiveRepsChange);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PeriodAggregate {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePeriodAggregate();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.startDate = DateMessage.decode(reader, reader.uint32());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.endDate = DateMessage.decode(reader, reader.uint32());
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.totals = PeriodTotals.decode(reader, reader.uint32());
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.partial = reader.bool();
+            continue;
+          }
+          case 6: {
+            if (tag !== 49) {
+              break;
+            }
+
+            message.loadChange = reader.double();
+            continue;
+          }
+          case 7: {
+            if (tag !== 57) {
+              break;
+            }
+
+            message.volumeLoadChange = reader.double();
+            continue;
+          }
+          case 8: {
+            if (tag !== 65) {
+              break;
+            }
+
+            message.effectiveRepsChange = reader.double();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<PeriodAggregate>): PeriodAggregate {
+    return PeriodAggregate.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<PeriodAggregate>): PeriodAggregate {
+    const message = createBasePeriodAggregate();
+    message.key = object.key ?? "";
+    message.startDate = (object.startDate !== undefined && object.startDate !== null)
+      ? DateMessage.fromPartial(object.startDate)
+      : undefined;
+    message.endDate = (object.endDate !== undefined && object.endDate !== null)
+      ? DateMessage.fromPartial(object.endDate)
+      : undefined;
+    message.totals = (object.totals !== undefined && object.totals !== null)
+      ? PeriodTotals.fromPartial(object.totals)
+      : undefined;
+    message.partial = object.partial ?? false;
+    message.loadChange = object.loadChange ?? undefined;
+    message.volumeLoadChange = object.volumeLoadChange ?? undefined;
+    message.effectiveRepsChange = object.effectiveRepsChange ?? undefined;
+    return message;
+  },
+};
+
+function createBaseListDailyTotalsRequest(): ListDailyTotalsRequest {
+  return { externalUserId: "", pageSize: 0, pageToken: "", fromDate: undefined, toDate: undefined };
+}
+
+export const ListDailyTotalsRequest: MessageFns<ListDailyTotalsRequest> = {
+  encode(message: ListDailyTotalsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.externalUserId !== "") {
+      writer.uint32(10).string(message.externalUserId);
+    }
+    if (message.pageSize !== 0) {
+      writer.uint32(16).int32(message.pageSize);
+    }
+    if (message.pageToken !== "") {
+      writer.uint32(26).string(message.pageToken);
+    }
+    if (message.fromDate !== undefined) {
+      DateMessage.encode(message.fromDate, writer.uint32(34).fork()).join();
+    }
+    if (message.toDate !== undefined) {
+      DateMessage.encode(message.toDate, writer.uint32(42).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListDailyTotalsRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListDailyTotalsRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.externalUserId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.pageSize = reader.int32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.pageToken = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.fromDate = DateMessage.decode(reader, reader.uint32());
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.toDate = DateMessage.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ListDailyTotalsRequest>): ListDailyTotalsRequest {
+    return ListDailyTotalsRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ListDailyTotalsRequest>): ListDailyTotalsRequest {
+    const message = createBaseListDailyTotalsRequest();
+    message.externalUserId = object.externalUserId ?? "";
+    message.pageSize = object.pageSize ?? 0;
+    message.pageToken = object.pageToken ?? "";
+    message.fromDate = (object.fromDate !== undefined && object.fromDate !== null)
+      ? DateMessage.fromPartial(object.fromDate)
+      : undefined;
+    message.toDate = (object.toDate !== undefined && object.toDate !== null)
+      ? DateMessage.fromPartial(object.toDate)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseListDailyTotalsResponse(): ListDailyTotalsResponse {
+  return { days: [], nextPageToken: "" };
+}
+
+export const ListDailyTotalsResponse: MessageFns<ListDailyTotalsResponse> = {
+  encode(message: ListDailyTotalsResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.days) {
+      DailyTotals.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.nextPageToken !== "") {
+      writer.uint32(18).string(message.nextPageToken);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListDailyTotalsResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListDailyTotalsResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.days.push(DailyTotals.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.nextPageToken = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ListDailyTotalsResponse>): ListDailyTotalsResponse {
+    return ListDailyTotalsResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ListDailyTotalsResponse>): ListDailyTotalsResponse {
+    const message = createBaseListDailyTotalsResponse();
+    message.days = object.days?.map((e) => DailyTotals.fromPartial(e)) || [];
+    message.nextPageToken = object.nextPageToken ?? "";
+    return message;
+  },
+};
+
+function createBaseListWeeklyAggregatesRequest(): ListWeeklyAggregatesRequest {
+  return { externalUserId: "", pageSize: 0, pageToken: "", fromDate: undefined, toDate: undefined, timeZone: "" };
+}
+
+export const ListWeeklyAggregatesRequest: MessageFns<ListWeeklyAggregatesRequest> = {
+  encode(message: ListWeeklyAggregatesRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.externalUserId !== "") {
+      writer.uint32(10).string(message.externalUserId);
+    }
+    if (message.pageSize !== 0) {
+      writer.uint32(16).int32(message.pageSize);
+    }
+    if (message.pageToken !== "") {
+      writer.uint32(26).string(message.pageToken);
+    }
+    if (message.fromDate !== undefined) {
+      DateMessage.encode(message.fromDate, writer.uint32(34).fork()).join();
+    }
+    if (message.toDate !== undefined) {
+      DateMessage.encode(message.toDate, writer.uint32(42).fork()).join();
+    }
+    if (message.timeZone !== "") {
+      writer.uint32(50).string(message.timeZone);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListWeeklyAggregatesRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListWeeklyAggregatesRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.externalUserId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.pageSize = reader.int32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.pageToken = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.fromDate = DateMessage.decode(reader, reader.uint32());
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.toDate = DateMessage.decode(reader, reader.uint32());
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.timeZone = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ListWeeklyAggregatesRequest>): ListWeeklyAggregatesRequest {
+    return ListWeeklyAggregatesRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ListWeeklyAggregatesRequest>): ListWeeklyAggregatesRequest {
+    const message = createBaseListWeeklyAggregatesRequest();
+    message.externalUserId = object.externalUserId ?? "";
+    message.pageSize = object.pageSize ?? 0;
+    message.pageToken = object.pageToken ?? "";
+    message.fromDate = (object.fromDate !== undefined && object.fromDate !== null)
+      ? DateMessage.fromPartial(object.fromDate)
+      : undefined;
+    message.toDate = (object.toDate !== undefined && object.toDate !== null)
+      ? DateMessage.fromPartial(object.toDate)
+      : undefined;
+    message.timeZone = object.timeZone ?? "";
+    return message;
+  },
+};
+
+function createBaseListWeeklyAggregatesResponse(): ListWeeklyAggregatesResponse {
+  return { aggregates: [], nextPageToken: "" };
+}
+
+export const ListWeeklyAggregatesResponse: MessageFns<ListWeeklyAggregatesResponse> = {
+  encode(message: ListWeeklyAggregatesResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.aggregates) {
+      PeriodAggregate.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.nextPageToken !== "") {
+      writer.uint32(18).string(message.nextPageToken);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListWeeklyAggregatesResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListWeeklyAggregatesResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.aggregates.push(PeriodAggregate.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.nextPageToken = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ListWeeklyAggregatesResponse>): ListWeeklyAggregatesResponse {
+    return ListWeeklyAggregatesResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ListWeeklyAggregatesResponse>): ListWeeklyAggregatesResponse {
+    const message = createBaseListWeeklyAggregatesResponse();
+    message.aggregates = object.aggregates?.map((e) => PeriodAggregate.fromPartial(e)) || [];
+    message.nextPageToken = object.nextPageToken ?? "";
+    return message;
+  },
+};
+
+function createBaseListMonthlyAggregatesRequest(): ListMonthlyAggregatesRequest {
+  return { externalUserId: "", pageSize: 0, pageToken: "", fromDate: undefined, toDate: undefined, timeZone: "" };
+}
+
+export const ListMonthlyAggregatesRequest: MessageFns<ListMonthlyAggregatesRequest> = {
+  encode(message: ListMonthlyAggregatesRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.externalUserId !== "") {
+      writer.uint32(10).string(message.externalUserId);
+    }
+    if (message.pageSize !== 0) {
+      writer.uint32(16).int32(message.pageSize);
+    }
+    if (message.pageToken !== "") {
+      writer.uint32(26).string(message.pageToken);
+    }
+    if (message.fromDate !== undefined) {
+      DateMessage.encode(message.fromDate, writer.uint32(34).fork()).join();
+    }
+    if (message.toDate !== undefined) {
+      DateMessage.encode(message.toDate, writer.uint32(42).fork()).join();
+    }
+    if (message.timeZone !== "") {
+      writer.uint32(50).string(message.timeZone);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListMonthlyAggregatesRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListMonthlyAggregatesRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.externalUserId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.pageSize = reader.int32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.pageToken = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.fromDate = DateMessage.decode(reader, reader.uint32());
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.toDate = DateMessage.decode(reader, reader.uint32());
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.timeZone = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ListMonthlyAggregatesRequest>): ListMonthlyAggregatesRequest {
+    return ListMonthlyAggregatesRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ListMonthlyAggregatesRequest>): ListMonthlyAggregatesRequest {
+    const message = createBaseListMonthlyAggregatesRequest();
+    message.externalUserId = object.externalUserId ?? "";
+    message.pageSize = object.pageSize ?? 0;
+    message.pageToken = object.pageToken ?? "";
+    message.fromDate = (object.fromDate !== undefined && object.fromDate !== null)
+      ? DateMessage.fromPartial(object.fromDate)
+      : undefined;
+    message.toDate = (object.toDate !== undefined && object.toDate !== null)
+      ? DateMessage.fromPartial(object.toDate)
+      : undefined;
+    message.timeZone = object.timeZone ?? "";
+    return message;
+  },
+};
+
+function createBaseListMonthlyAggregatesResponse(): ListMonthlyAggregatesResponse {
+  return { aggregates: [], nextPageToken: "" };
+}
+
+export const ListMonthlyAggregatesResponse: MessageFns<ListMonthlyAggregatesResponse> = {
+  encode(message: ListMonthlyAggregatesResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.aggregates) {
+      PeriodAggregate.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.nextPageToken !== "") {
+      writer.uint32(18).string(message.nextPageToken);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListMonthlyAggregatesResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListMonthlyAggregatesResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.aggregates.push(PeriodAggregate.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.nextPageToken = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ListMonthlyAggregatesResponse>): ListMonthlyAggregatesResponse {
+    return ListMonthlyAggregatesResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ListMonthlyAggregatesResponse>): ListMonthlyAggregatesResponse {
+    const message = createBaseListMonthlyAggregatesResponse();
+    message.aggregates = object.aggregates?.map((e) => PeriodAggregate.fromPartial(e)) || [];
+    message.nextPageToken = object.nextPageToken ?? "";
+    return message;
+  },
+};
+
+function createBaseExerciseDay(): ExerciseDay {
+  return {
+    exerciseId: "",
+    localDate: undefined,
+    setCount: 0,
+    reps: undefined,
+    holdSeconds: undefined,
+    volumeLoadKg: undefined,
+    effectiveReps: undefined,
+    mostReps: undefined,
+    longestHoldSeconds: undefined,
+    heaviestLoadKg: undefined,
+    epley1rmKg: undefined,
+    brzycki1rmKg: undefined,
+    records: [],
+  };
+}
+
+export const ExerciseDay: MessageFns<ExerciseDay> = {
+  encode(message: ExerciseDay, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.exerciseId !== "") {
+      writer.uint32(10).string(message.exerciseId);
+    }
+    if (message.localDate !== undefined) {
+      DateMessage.encode(message.localDate, writer.uint32(18).fork()).join();
+    }
+    if (message.setCount !== 0) {
+      writer.uint32(24).int32(message.setCount);
+    }
+    if (message.reps !== undefined) {
+      Total.encode(message.reps, writer.uint32(34).fork()).join();
+    }
+    if (message.holdSeconds !== undefined) {
+      Total.encode(message.holdSeconds, writer.uint32(42).fork()).join();
+    }
+    if (message.volumeLoadKg !== undefined) {
+      Total.encode(message.volumeLoadKg, writer.uint32(50).fork()).join();
+    }
+    if (message.effectiveReps !== undefined) {
+      Total.encode(message.effectiveReps, writer.uint32(58).fork()).join();
+    }
+    if (message.mostReps !== undefined) {
+      writer.uint32(65).double(message.mostReps);
+    }
+    if (message.longestHoldSeconds !== undefined) {
+      writer.uint32(73).double(message.longestHoldSeconds);
+    }
+    if (message.heaviestLoadKg !== undefined) {
+      writer.uint32(81).double(message.heaviestLoadKg);
+    }
+    if (message.epley1rmKg !== undefined) {
+      writer.uint32(89).double(message.epley1rmKg);
+    }
+    if (message.brzycki1rmKg !== undefined) {
+      writer.uint32(97).double(message.brzycki1rmKg);
+    }
+    if (message.records.length !== 0) {
+      writer.uint32(106).fork();
+      for (const v of message.records) {
+        writer.int32(v);
+      }
+      writer.join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ExerciseDay {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseExerciseDay();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.exerciseId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.localDate = DateMessage.decode(reader, reader.uint32());
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.setCount = reader.int32();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.reps = Total.decode(reader, reader.uint32());
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.holdSeconds = Total.decode(reader, reader.uint32());
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.volumeLoadKg = Total.decode(reader, reader.uint32());
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.effectiveReps = Total.decode(reader, reader.uint32());
+            continue;
+          }
+          case 8: {
+            if (tag !== 65) {
+              break;
+            }
+
+            message.mostReps = reader.double();
+            continue;
+          }
+          case 9: {
+            if (tag !== 73) {
+              break;
+            }
+
+            message.longestHoldSeconds = reader.double();
+            continue;
+          }
+          case 10: {
+            if (tag !== 81) {
+              break;
+            }
+
+            message.heaviestLoadKg = reader.double();
+            continue;
+          }
+          case 11: {
+            if (tag !== 89) {
+              break;
+            }
+
+            message.epley1rmKg = reader.double();
+            continue;
+          }
+          case 12: {
+            if (tag !== 97) {
+              break;
+            }
+
+            message.brzycki1rmKg = reader.double();
+            continue;
+          }
+          case 13: {
+            if (tag === 104) {
+              message.records.push(reader.int32() as any);
+
+              continue;
+            }
+
+            if (tag === 106) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.records.push(reader.int32() as any);
+              }
+
+              continue;
+            }
+
+            break;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ExerciseDay>): ExerciseDay {
+    return ExerciseDay.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ExerciseDay>): ExerciseDay {
+    const message = createBaseExerciseDay();
+    message.exerciseId = object.exerciseId ?? "";
+    message.localDate = (object.localDate !== undefined && object.localDate !== null)
+      ? DateMessage.fromPartial(object.localDate)
+      : undefined;
+    message.setCount = object.setCount ?? 0;
+    message.reps = (object.reps !== undefined && object.reps !== null) ? Total.fromPartial(object.reps) : undefined;
+    message.holdSeconds = (object.holdSeconds !== undefined && object.holdSeconds !== null)
+      ? Total.fromPartial(object.holdSeconds)
+      : undefined;
+    message.volumeLoadKg = (object.volumeLoadKg !== undefined && object.volumeLoadKg !== null)
+      ? Total.fromPartial(object.volumeLoadKg)
+      : undefined;
+    message.effectiveReps = (object.effectiveReps !== undefined && object.effectiveReps !== null)
+      ? Total.fromPartial(object.effectiveReps)
+      : undefined;
+    message.mostReps = object.mostReps ?? undefined;
+    message.longestHoldSeconds = object.longestHoldSeconds ?? undefined;
+    message.heaviestLoadKg = object.heaviestLoadKg ?? undefined;
+    message.epley1rmKg = object.epley1rmKg ?? undefined;
+    message.brzycki1rmKg = object.brzycki1rmKg ?? undefined;
+    message.records = object.records?.map((e) => e) || [];
+    return message;
+  },
+};
+
+function createBaseGetExerciseProgressRequest(): GetExerciseProgressRequest {
+  return { externalUserId: "", subject: undefined, pageSize: 0, pageToken: "", fromDate: undefined, toDate: undefined };
+}
+
+export const GetExerciseProgressRequest: MessageFns<GetExerciseProgressRequest> = {
+  encode(message: GetExerciseProgressRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.externalUserId !== "") {
+      writer.uint32(10).string(message.externalUserId);
+    }
+    switch (message.subject?.$case) {
+      case "exerciseId":
+        writer.uint32(18).string(message.subject.value);
+        break;
+      case "family":
+        writer.uint32(26).string(message.subject.value);
+        break;
+    }
+    if (message.pageSize !== 0) {
+      writer.uint32(32).int32(message.pageSize);
+    }
+    if (message.pageToken !== "") {
+      writer.uint32(42).string(message.pageToken);
+    }
+    if (message.fromDate !== undefined) {
+      DateMessage.encode(message.fromDate, writer.uint32(50).fork()).join();
+    }
+    if (message.toDate !== undefined) {
+      DateMessage.encode(message.toDate, writer.uint32(58).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetExerciseProgressRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetExerciseProgressRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.externalUserId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.subject = { $case: "exerciseId", value: reader.string() };
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.subject = { $case: "family", value: reader.string() };
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.pageSize = reader.int32();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.pageToken = reader.string();
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.fromDate = DateMessage.decode(reader, reader.uint32());
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.toDate = DateMessage.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<GetExerciseProgressRequest>): GetExerciseProgressRequest {
+    return GetExerciseProgressRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<GetExerciseProgressRequest>): GetExerciseProgressRequest {
+    const message = createBaseGetExerciseProgressRequest();
+    message.externalUserId = object.externalUserId ?? "";
+    switch (object.subject?.$case) {
+      case "exerciseId": {
+        if (object.subject?.value !== undefined && object.subject?.value !== null) {
+          message.subject = { $case: "exerciseId", value: object.subject.value };
+        }
+        break;
+      }
+      case "family": {
+        if (object.subject?.value !== undefined && object.subject?.value !== null) {
+          message.subject = { $case: "family", value: object.subject.value };
+        }
+        break;
+      }
+    }
+    message.pageSize = object.pageSize ?? 0;
+    message.pageToken = object.pageToken ?? "";
+    message.fromDate = (object.fromDate !== undefined && object.fromDate !== null)
+      ? DateMessage.fromPartial(object.fromDate)
+      : undefined;
+    message.toDate = (object.toDate !== undefined && object.toDate !== null)
+      ? DateMessage.fromPartial(object.toDate)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseExerciseProgress(): ExerciseProgress {
+  return { days: [], nextPageToken: "" };
+}
+
+export const ExerciseProgress: MessageFns<ExerciseProgress> = {
+  encode(message: ExerciseProgress, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.days) {
+      ExerciseDay.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.nextPageToken !== "") {
+      writer.uint32(18).string(message.nextPageToken);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ExerciseProgress {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseExerciseProgress();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.days.push(ExerciseDay.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.nextPageToken = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ExerciseProgress>): ExerciseProgress {
+    return ExerciseProgress.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ExerciseProgress>): ExerciseProgress {
+    const message = createBaseExerciseProgress();
+    message.days = object.days?.map((e) => ExerciseDay.fromPartial(e)) || [];
+    message.nextPageToken = object.nextPageToken ?? "";
+    return message;
+  },
+};
+
+function createBasePersonalRecord(): PersonalRecord {
+  return { exerciseId: "", kind: 0, value: undefined, localDate: undefined, sessionId: "" };
+}
+
+export const PersonalRecord: MessageFns<PersonalRecord> = {
+  encode(message: PersonalRecord, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.exerciseId !== "") {
+      writer.uint32(10).string(message.exerciseId);
+    }
+    if (message.kind !== 0) {
+      writer.uint32(16).int32(message.kind);
+    }
+    switch (message.value?.$case) {
+      case "reps":
+        writer.uint32(25).double(message.value.value);
+        break;
+      case "holdSeconds":
+        writer.uint32(33).double(message.value.value);
+        break;
+      case "loadKg":
+        writer.uint32(41).double(message.value.value);
+        break;
+      case "epley1rmKg":
+        writer.uint32(49).double(message.value.value);
+        break;
+    }
+    if (message.localDate !== undefined) {
+      DateMessage.encode(message.localDate, writer.uint32(58).fork()).join();
+    }
+    if (message.sessionId !== "") {
+      writer.uint32(66).string(message.sessionId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PersonalRecord {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePersonalRecord();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.exerciseId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.kind = reader.int32() as any;
+            continue;
+          }
+          case 3: {
+            if (tag !== 25) {
+              break;
+            }
+
+            message.value = { $case: "reps", value: reader.double() };
+            continue;
+          }
+          case 4: {
+            if (tag !== 33) {
+              break;
+            }
+
+            message.value = { $case: "holdSeconds", value: reader.double() };
+            continue;
+          }
+          case 5: {
+            if (tag !== 41) {
+              break;
+            }
+
+            message.value = { $case: "loadKg", value: reader.double() };
+            continue;
+          }
+          case 6: {
+            if (tag !== 49) {
+              break;
+            }
+
+            message.value = { $case: "epley1rmKg", value: reader.double() };
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.localDate = DateMessage.decode(reader, reader.uint32());
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.sessionId = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<PersonalRecord>): PersonalRecord {
+    return PersonalRecord.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<PersonalRecord>): PersonalRecord {
+    const message = createBasePersonalRecord();
+    message.exerciseId = object.exerciseId ?? "";
+    message.kind = object.kind ?? 0;
+    switch (object.value?.$case) {
+      case "reps": {
+        if (object.value?.value !== undefined && object.value?.value !== null) {
+          message.value = { $case: "reps", value: object.value.value };
+        }
+        break;
+      }
+      case "holdSeconds": {
+        if (object.value?.value !== undefined && object.value?.value !== null) {
+          message.value = { $case: "holdSeconds", value: object.value.value };
+        }
+        break;
+      }
+      case "loadKg": {
+        if (object.value?.value !== undefined && object.value?.value !== null) {
+          message.value = { $case: "loadKg", value: object.value.value };
+        }
+        break;
+      }
+      case "epley1rmKg": {
+        if (object.value?.value !== undefined && object.value?.value !== null) {
+          message.value = { $case: "epley1rmKg", value: object.value.value };
+        }
+        break;
+      }
+    }
+    message.localDate = (object.localDate !== undefined && object.localDate !== null)
+      ? DateMessage.fromPartial(object.localDate)
+      : undefined;
+    message.sessionId = object.sessionId ?? "";
+    return message;
+  },
+};
+
+function createBaseListPersonalRecordsRequest(): ListPersonalRecordsRequest {
+  return {
+    externalUserId: "",
+    pageSize: 0,
+    pageToken: "",
+    exerciseId: "",
+    kind: 0,
+    fromDate: undefined,
+    toDate: undefined,
+  };
+}
+
+export const ListPersonalRecordsRequest: MessageFns<ListPersonalRecordsRequest> = {
+  encode(message: ListPersonalRecordsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.externalUserId !== "") {
+      writer.uint32(10).string(message.externalUserId);
+    }
+    if (message.pageSize !== 0) {
+      writer.uint32(16).int32(message.pageSize);
+    }
+    if (message.pageToken !== "") {
+      writer.uint32(26).string(message.pageToken);
+    }
+    if (message.exerciseId !== "") {
+      writer.uint32(34).string(message.exerciseId);
+    }
+    if (message.kind !== 0) {
+      writer.uint32(40).int32(message.kind);
+    }
+    if (message.fromDate !== undefined) {
+      DateMessage.encode(message.fromDate, writer.uint32(50).fork()).join();
+    }
+    if (message.toDate !== undefined) {
+      DateMessage.encode(message.toDate, writer.uint32(58).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListPersonalRecordsRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListPersonalRecordsRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.externalUserId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.pageSize = reader.int32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.pageToken = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.exerciseId = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.kind = reader.int32() as any;
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.fromDate = DateMessage.decode(reader, reader.uint32());
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.toDate = DateMessage.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ListPersonalRecordsRequest>): ListPersonalRecordsRequest {
+    return ListPersonalRecordsRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ListPersonalRecordsRequest>): ListPersonalRecordsRequest {
+    const message = createBaseListPersonalRecordsRequest();
+    message.externalUserId = object.externalUserId ?? "";
+    message.pageSize = object.pageSize ?? 0;
+    message.pageToken = object.pageToken ?? "";
+    message.exerciseId = object.exerciseId ?? "";
+    message.kind = object.kind ?? 0;
+    message.fromDate = (object.fromDate !== undefined && object.fromDate !== null)
+      ? DateMessage.fromPartial(object.fromDate)
+      : undefined;
+    message.toDate = (object.toDate !== undefined && object.toDate !== null)
+      ? DateMessage.fromPartial(object.toDate)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseListPersonalRecordsResponse(): ListPersonalRecordsResponse {
+  return { records: [], nextPageToken: "" };
+}
+
+export const ListPersonalRecordsResponse: MessageFns<ListPersonalRecordsResponse> = {
+  encode(message: ListPersonalRecordsResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.records) {
+      PersonalRecord.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.nextPageToken !== "") {
+      writer.uint32(18).string(message.nextPageToken);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListPersonalRecordsResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListPersonalRecordsResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.records.push(PersonalRecord.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.nextPageToken = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ListPersonalRecordsResponse>): ListPersonalRecordsResponse {
+    return ListPersonalRecordsResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ListPersonalRecordsResponse>): ListPersonalRecordsResponse {
+    const message = createBaseListPersonalRecordsResponse();
+    message.records = object.records?.map((e) => PersonalRecord.fromPartial(e)) || [];
+    message.nextPageToken = object.nextPageToken ?? "";
+    return message;
+  },
+};
+
+function createBaseCategoryShare(): CategoryShare {
+  return { category: 0, setCount: 0, effectiveReps: undefined, share: undefined };
+}
+
+export const CategoryShare: MessageFns<CategoryShare> = {
+  encode(message: CategoryShare, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.category !== 0) {
+      writer.uint32(8).int32(message.category);
+    }
+    if (message.setCount !== 0) {
+      writer.uint32(16).int32(message.setCount);
+    }
+    if (message.effectiveReps !== undefined) {
+      Total.encode(message.effectiveReps, writer.uint32(26).fork()).join();
+    }
+    if (message.share !== undefined) {
+      writer.uint32(33).double(message.share);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CategoryShare {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCategoryShare();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.category = reader.int32() as any;
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.setCount = reader.int32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.effectiveReps = Total.decode(reader, reader.uint32());
+            continue;
+          }
+          case 4: {
+            if (tag !== 33) {
+              break;
+            }
+
+            message.share = reader.double();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<CategoryShare>): CategoryShare {
+    return CategoryShare.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<CategoryShare>): CategoryShare {
+    const message = createBaseCategoryShare();
+    message.category = object.category ?? 0;
+    message.setCount = object.setCount ?? 0;
+    message.effectiveReps = (object.effectiveReps !== undefined && object.effectiveReps !== null)
+      ? Total.fromPartial(object.effectiveReps)
+      : undefined;
+    message.share = object.share ?? undefined;
+    return message;
+  },
+};
+
+function createBaseMuscleShare(): MuscleShare {
+  return { muscle: 0, effectiveReps: 0, share: 0 };
+}
+
+export const MuscleShare: MessageFns<MuscleShare> = {
+  encode(message: MuscleShare, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.muscle !== 0) {
+      writer.uint32(8).int32(message.muscle);
+    }
+    if (message.effectiveReps !== 0) {
+      writer.uint32(17).double(message.effectiveReps);
+    }
+    if (message.share !== 0) {
+      writer.uint32(25).double(message.share);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): MuscleShare {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseMuscleShare();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.muscle = reader.int32() as any;
+            continue;
+          }
+          case 2: {
+            if (tag !== 17) {
+              break;
+            }
+
+            message.effectiveReps = reader.double();
+            continue;
+          }
+          case 3: {
+            if (tag !== 25) {
+              break;
+            }
+
+            message.share = reader.double();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<MuscleShare>): MuscleShare {
+    return MuscleShare.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<MuscleShare>): MuscleShare {
+    const message = createBaseMuscleShare();
+    message.muscle = object.muscle ?? 0;
+    message.effectiveReps = object.effectiveReps ?? 0;
+    message.share = object.share ?? 0;
+    return message;
+  },
+};
+
+function createBaseTrainingSummary(): TrainingSummary {
+  return {
+    totals: undefined,
+    trainingDayCount: 0,
+    firstDate: undefined,
+    lastDate: undefined,
+    currentWeekStreak: 0,
+    longestWeekStreak: 0,
+    categories: [],
+    muscles: [],
+    pushShare: undefined,
+  };
+}
+
+export const TrainingSummary: MessageFns<TrainingSummary> = {
+  encode(message: TrainingSummary, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.totals !== undefined) {
+      PeriodTotals.encode(message.totals, writer.uint32(10).fork()).join();
+    }
+    if (message.trainingDayCount !== 0) {
+      writer.uint32(16).int32(message.trainingDayCount);
+    }
+    if (message.firstDate !== undefined) {
+      DateMessage.encode(message.firstDate, writer.uint32(26).fork()).join();
+    }
+    if (message.lastDate !== undefined) {
+      DateMessage.encode(message.lastDate, writer.uint32(34).fork()).join();
+    }
+    if (message.currentWeekStreak !== 0) {
+      writer.uint32(40).int32(message.currentWeekStreak);
+    }
+    if (message.longestWeekStreak !== 0) {
+      writer.uint32(48).int32(message.longestWeekStreak);
+    }
+    for (const v of message.categories) {
+      CategoryShare.encode(v!, writer.uint32(58).fork()).join();
+    }
+    for (const v of message.muscles) {
+      MuscleShare.encode(v!, writer.uint32(66).fork()).join();
+    }
+    if (message.pushShare !== undefined) {
+      writer.uint32(73).double(message.pushShare);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): TrainingSummary {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseTrainingSummary();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.totals = PeriodTotals.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.trainingDayCount = reader.int32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.firstDate = DateMessage.decode(reader, reader.uint32());
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.lastDate = DateMessage.decode(reader, reader.uint32());
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.currentWeekStreak = reader.int32();
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.longestWeekStreak = reader.int32();
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.categories.push(CategoryShare.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.muscles.push(MuscleShare.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 9: {
+            if (tag !== 73) {
+              break;
+            }
+
+            message.pushShare = reader.double();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<TrainingSummary>): TrainingSummary {
+    return TrainingSummary.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<TrainingSummary>): TrainingSummary {
+    const message = createBaseTrainingSummary();
+    message.totals = (object.totals !== undefined && object.totals !== null)
+      ? PeriodTotals.fromPartial(object.totals)
+      : undefined;
+    message.trainingDayCount = object.trainingDayCount ?? 0;
+    message.firstDate = (object.firstDate !== undefined && object.firstDate !== null)
+      ? DateMessage.fromPartial(object.firstDate)
+      : undefined;
+    message.lastDate = (object.lastDate !== undefined && object.lastDate !== null)
+      ? DateMessage.fromPartial(object.lastDate)
+      : undefined;
+    message.currentWeekStreak = object.currentWeekStreak ?? 0;
+    message.longestWeekStreak = object.longestWeekStreak ?? 0;
+    message.categories = object.categories?.map((e) => CategoryShare.fromPartial(e)) || [];
+    message.muscles = object.muscles?.map((e) => MuscleShare.fromPartial(e)) || [];
+    message.pushShare = object.pushShare ?? undefined;
+    return message;
+  },
+};
+
+function createBaseGetTrainingSummaryRequest(): GetTrainingSummaryRequest {
+  return { externalUserId: "", fromDate: undefined, toDate: undefined, timeZone: "" };
+}
+
+export const GetTrainingSummaryRequest: MessageFns<GetTrainingSummaryRequest> = {
+  encode(message: GetTrainingSummaryRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.externalUserId !== "") {
+      writer.uint32(10).string(message.externalUserId);
+    }
+    if (message.fromDate !== undefined) {
+      DateMessage.encode(message.fromDate, writer.uint32(18).fork()).join();
+    }
+    if (message.toDate !== undefined) {
+      DateMessage.encode(message.toDate, writer.uint32(26).fork()).join();
+    }
+    if (message.timeZone !== "") {
+      writer.uint32(34).string(message.timeZone);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetTrainingSummaryRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetTrainingSummaryRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.externalUserId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.fromDate = DateMessage.decode(reader, reader.uint32());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.toDate = DateMessage.decode(reader, reader.uint32());
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.timeZone = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<GetTrainingSummaryRequest>): GetTrainingSummaryRequest {
+    return GetTrainingSummaryRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<GetTrainingSummaryRequest>): GetTrainingSummaryRequest {
+    const message = createBaseGetTrainingSummaryRequest();
+    message.externalUserId = object.externalUserId ?? "";
+    message.fromDate = (object.fromDate !== undefined && object.fromDate !== null)
+      ? DateMessage.fromPartial(object.fromDate)
+      : undefined;
+    message.toDate = (object.toDate !== undefined && object.toDate !== null)
+      ? DateMessage.fromPartial(object.toDate)
+      : undefined;
+    message.timeZone = object.timeZone ?? "";
+    return message;
+  },
+};
+
 /**
  * What logged sessions amount to. Unknown stays unknown: a number that can't be told is absent and
  * never 0, and beside each sum stands how much of it is known. Warm-up sets and sets that were not
@@ -895,6 +3636,103 @@ export const MetricsServiceService = {
     responseSerialize: (value: SessionMetrics): Buffer => Buffer.from(SessionMetrics.encode(value).finish()),
     responseDeserialize: (value: Buffer): SessionMetrics => SessionMetrics.decode(value),
   },
+  /**
+   * Lists what the days of an athlete add up to, oldest first. Days without a session are left out.
+   * The cost depends on the days that are listed, not on the sessions of them.
+   *
+   * Errors: INVALID_PAGE_TOKEN.
+   */
+  listDailyTotals: {
+    path: "/calisthenics.training.v1.MetricsService/ListDailyTotals" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ListDailyTotalsRequest): Buffer =>
+      Buffer.from(ListDailyTotalsRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ListDailyTotalsRequest => ListDailyTotalsRequest.decode(value),
+    responseSerialize: (value: ListDailyTotalsResponse): Buffer =>
+      Buffer.from(ListDailyTotalsResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ListDailyTotalsResponse => ListDailyTotalsResponse.decode(value),
+  },
+  /**
+   * Lists what ISO weeks (Monday to Sunday) add up to, oldest first. A week without a session is
+   * there, with zeros; weeks before the first session and after today are not.
+   *
+   * Errors: INVALID_PAGE_TOKEN.
+   */
+  listWeeklyAggregates: {
+    path: "/calisthenics.training.v1.MetricsService/ListWeeklyAggregates" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ListWeeklyAggregatesRequest): Buffer =>
+      Buffer.from(ListWeeklyAggregatesRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ListWeeklyAggregatesRequest => ListWeeklyAggregatesRequest.decode(value),
+    responseSerialize: (value: ListWeeklyAggregatesResponse): Buffer =>
+      Buffer.from(ListWeeklyAggregatesResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ListWeeklyAggregatesResponse => ListWeeklyAggregatesResponse.decode(value),
+  },
+  /**
+   * Lists what calendar months add up to, as ListWeeklyAggregates does weeks.
+   *
+   * Errors: INVALID_PAGE_TOKEN.
+   */
+  listMonthlyAggregates: {
+    path: "/calisthenics.training.v1.MetricsService/ListMonthlyAggregates" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ListMonthlyAggregatesRequest): Buffer =>
+      Buffer.from(ListMonthlyAggregatesRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ListMonthlyAggregatesRequest => ListMonthlyAggregatesRequest.decode(value),
+    responseSerialize: (value: ListMonthlyAggregatesResponse): Buffer =>
+      Buffer.from(ListMonthlyAggregatesResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ListMonthlyAggregatesResponse => ListMonthlyAggregatesResponse.decode(value),
+  },
+  /**
+   * Lists what an athlete did of an exercise, or of each exercise of a family, day by day, oldest
+   * first: sums, the best set of each kind, and what was a personal record when it was done.
+   *
+   * Errors: EXERCISE_NOT_FOUND, INVALID_PAGE_TOKEN.
+   */
+  getExerciseProgress: {
+    path: "/calisthenics.training.v1.MetricsService/GetExerciseProgress" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: GetExerciseProgressRequest): Buffer =>
+      Buffer.from(GetExerciseProgressRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): GetExerciseProgressRequest => GetExerciseProgressRequest.decode(value),
+    responseSerialize: (value: ExerciseProgress): Buffer => Buffer.from(ExerciseProgress.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ExerciseProgress => ExerciseProgress.decode(value),
+  },
+  /**
+   * Lists the best of each kind that an athlete ever did in each exercise, the most recently reached
+   * first. What is amended or voided holds no record: the next best takes its place.
+   *
+   * Errors: INVALID_PAGE_TOKEN.
+   */
+  listPersonalRecords: {
+    path: "/calisthenics.training.v1.MetricsService/ListPersonalRecords" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ListPersonalRecordsRequest): Buffer =>
+      Buffer.from(ListPersonalRecordsRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ListPersonalRecordsRequest => ListPersonalRecordsRequest.decode(value),
+    responseSerialize: (value: ListPersonalRecordsResponse): Buffer =>
+      Buffer.from(ListPersonalRecordsResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ListPersonalRecordsResponse => ListPersonalRecordsResponse.decode(value),
+  },
+  /**
+   * Returns what an athlete did in a range of days: sums, weeks in a row, and how it was spread over
+   * categories and muscles, push and pull.
+   */
+  getTrainingSummary: {
+    path: "/calisthenics.training.v1.MetricsService/GetTrainingSummary" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: GetTrainingSummaryRequest): Buffer =>
+      Buffer.from(GetTrainingSummaryRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): GetTrainingSummaryRequest => GetTrainingSummaryRequest.decode(value),
+    responseSerialize: (value: TrainingSummary): Buffer => Buffer.from(TrainingSummary.encode(value).finish()),
+    responseDeserialize: (value: Buffer): TrainingSummary => TrainingSummary.decode(value),
+  },
 } as const;
 
 export interface MetricsServiceServer extends UntypedServiceImplementation {
@@ -904,6 +3742,45 @@ export interface MetricsServiceServer extends UntypedServiceImplementation {
    * Errors: SESSION_NOT_FOUND.
    */
   getSessionMetrics: handleUnaryCall<GetSessionMetricsRequest, SessionMetrics>;
+  /**
+   * Lists what the days of an athlete add up to, oldest first. Days without a session are left out.
+   * The cost depends on the days that are listed, not on the sessions of them.
+   *
+   * Errors: INVALID_PAGE_TOKEN.
+   */
+  listDailyTotals: handleUnaryCall<ListDailyTotalsRequest, ListDailyTotalsResponse>;
+  /**
+   * Lists what ISO weeks (Monday to Sunday) add up to, oldest first. A week without a session is
+   * there, with zeros; weeks before the first session and after today are not.
+   *
+   * Errors: INVALID_PAGE_TOKEN.
+   */
+  listWeeklyAggregates: handleUnaryCall<ListWeeklyAggregatesRequest, ListWeeklyAggregatesResponse>;
+  /**
+   * Lists what calendar months add up to, as ListWeeklyAggregates does weeks.
+   *
+   * Errors: INVALID_PAGE_TOKEN.
+   */
+  listMonthlyAggregates: handleUnaryCall<ListMonthlyAggregatesRequest, ListMonthlyAggregatesResponse>;
+  /**
+   * Lists what an athlete did of an exercise, or of each exercise of a family, day by day, oldest
+   * first: sums, the best set of each kind, and what was a personal record when it was done.
+   *
+   * Errors: EXERCISE_NOT_FOUND, INVALID_PAGE_TOKEN.
+   */
+  getExerciseProgress: handleUnaryCall<GetExerciseProgressRequest, ExerciseProgress>;
+  /**
+   * Lists the best of each kind that an athlete ever did in each exercise, the most recently reached
+   * first. What is amended or voided holds no record: the next best takes its place.
+   *
+   * Errors: INVALID_PAGE_TOKEN.
+   */
+  listPersonalRecords: handleUnaryCall<ListPersonalRecordsRequest, ListPersonalRecordsResponse>;
+  /**
+   * Returns what an athlete did in a range of days: sums, weeks in a row, and how it was spread over
+   * categories and muscles, push and pull.
+   */
+  getTrainingSummary: handleUnaryCall<GetTrainingSummaryRequest, TrainingSummary>;
 }
 
 export interface MetricsServiceClient extends Client {
@@ -926,6 +3803,129 @@ export interface MetricsServiceClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: SessionMetrics) => void,
+  ): ClientUnaryCall;
+  /**
+   * Lists what the days of an athlete add up to, oldest first. Days without a session are left out.
+   * The cost depends on the days that are listed, not on the sessions of them.
+   *
+   * Errors: INVALID_PAGE_TOKEN.
+   */
+  listDailyTotals(
+    request: ListDailyTotalsRequest,
+    callback: (error: ServiceError | null, response: ListDailyTotalsResponse) => void,
+  ): ClientUnaryCall;
+  listDailyTotals(
+    request: ListDailyTotalsRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: ListDailyTotalsResponse) => void,
+  ): ClientUnaryCall;
+  listDailyTotals(
+    request: ListDailyTotalsRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: ListDailyTotalsResponse) => void,
+  ): ClientUnaryCall;
+  /**
+   * Lists what ISO weeks (Monday to Sunday) add up to, oldest first. A week without a session is
+   * there, with zeros; weeks before the first session and after today are not.
+   *
+   * Errors: INVALID_PAGE_TOKEN.
+   */
+  listWeeklyAggregates(
+    request: ListWeeklyAggregatesRequest,
+    callback: (error: ServiceError | null, response: ListWeeklyAggregatesResponse) => void,
+  ): ClientUnaryCall;
+  listWeeklyAggregates(
+    request: ListWeeklyAggregatesRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: ListWeeklyAggregatesResponse) => void,
+  ): ClientUnaryCall;
+  listWeeklyAggregates(
+    request: ListWeeklyAggregatesRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: ListWeeklyAggregatesResponse) => void,
+  ): ClientUnaryCall;
+  /**
+   * Lists what calendar months add up to, as ListWeeklyAggregates does weeks.
+   *
+   * Errors: INVALID_PAGE_TOKEN.
+   */
+  listMonthlyAggregates(
+    request: ListMonthlyAggregatesRequest,
+    callback: (error: ServiceError | null, response: ListMonthlyAggregatesResponse) => void,
+  ): ClientUnaryCall;
+  listMonthlyAggregates(
+    request: ListMonthlyAggregatesRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: ListMonthlyAggregatesResponse) => void,
+  ): ClientUnaryCall;
+  listMonthlyAggregates(
+    request: ListMonthlyAggregatesRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: ListMonthlyAggregatesResponse) => void,
+  ): ClientUnaryCall;
+  /**
+   * Lists what an athlete did of an exercise, or of each exercise of a family, day by day, oldest
+   * first: sums, the best set of each kind, and what was a personal record when it was done.
+   *
+   * Errors: EXERCISE_NOT_FOUND, INVALID_PAGE_TOKEN.
+   */
+  getExerciseProgress(
+    request: GetExerciseProgressRequest,
+    callback: (error: ServiceError | null, response: ExerciseProgress) => void,
+  ): ClientUnaryCall;
+  getExerciseProgress(
+    request: GetExerciseProgressRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: ExerciseProgress) => void,
+  ): ClientUnaryCall;
+  getExerciseProgress(
+    request: GetExerciseProgressRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: ExerciseProgress) => void,
+  ): ClientUnaryCall;
+  /**
+   * Lists the best of each kind that an athlete ever did in each exercise, the most recently reached
+   * first. What is amended or voided holds no record: the next best takes its place.
+   *
+   * Errors: INVALID_PAGE_TOKEN.
+   */
+  listPersonalRecords(
+    request: ListPersonalRecordsRequest,
+    callback: (error: ServiceError | null, response: ListPersonalRecordsResponse) => void,
+  ): ClientUnaryCall;
+  listPersonalRecords(
+    request: ListPersonalRecordsRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: ListPersonalRecordsResponse) => void,
+  ): ClientUnaryCall;
+  listPersonalRecords(
+    request: ListPersonalRecordsRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: ListPersonalRecordsResponse) => void,
+  ): ClientUnaryCall;
+  /**
+   * Returns what an athlete did in a range of days: sums, weeks in a row, and how it was spread over
+   * categories and muscles, push and pull.
+   */
+  getTrainingSummary(
+    request: GetTrainingSummaryRequest,
+    callback: (error: ServiceError | null, response: TrainingSummary) => void,
+  ): ClientUnaryCall;
+  getTrainingSummary(
+    request: GetTrainingSummaryRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: TrainingSummary) => void,
+  ): ClientUnaryCall;
+  getTrainingSummary(
+    request: GetTrainingSummaryRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: TrainingSummary) => void,
   ): ClientUnaryCall;
 }
 
