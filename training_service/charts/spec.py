@@ -4,7 +4,6 @@ Importing this imports Altair, which takes a third of a second and 45 MB: only t
 does (`worker.py`).
 """
 
-from functools import singledispatch
 from typing import Any
 
 import altair as alt
@@ -16,7 +15,7 @@ from training_service.charts import (
     spec_progress,
     spec_volume,
 )
-from training_service.charts.canvas import Canvas, Drawing
+from training_service.charts.canvas import Canvas, Drawing, table
 from training_service.charts.data import (
     Chart,
     ExerciseProgress,
@@ -30,6 +29,7 @@ from training_service.charts.data import (
 from training_service.charts.themes import PALETTES, config
 
 NO_DATA = "No data"
+NOWHERE = "nowhere"
 
 
 def vega_lite(chart: Chart, theme: Theme, size: Size) -> dict[str, Any]:
@@ -52,11 +52,12 @@ def vega_lite(chart: Chart, theme: Theme, size: Size) -> dict[str, Any]:
             padding=8,
             autosize=alt.AutoSizeParams(type="fit", contains="padding"),
         )
-        .resolve_scale(color="independent")
+        .resolve_scale(color="independent", strokeDash="independent")
         .to_dict()
     )
     # Added last: Altair would check every row against the schema, which takes seconds.
-    return spec | {"config": config(canvas.palette), "datasets": dict(drawing.tables)}
+    tables = drawing.tables if drawing.layers else {NOWHERE: [{"x": 0.5, "y": 0.5}]}
+    return spec | {"config": config(canvas.palette), "datasets": dict(tables)}
 
 
 def _description(drawing: Drawing) -> str:
@@ -67,42 +68,27 @@ def _description(drawing: Drawing) -> str:
 
 def _no_data(drawing: Drawing) -> list[alt.Chart]:
     """Returns axes with nothing but their titles, and a word between them."""
-    nowhere = alt.Chart(alt.InlineData(values=[{"x": 0.5, "y": 0.5}]))
     bare: dict[str, Any] = {"labels": False, "ticks": False, "grid": False}
     scale = alt.Scale(domain=[0, 1])
     return [
-        nowhere.mark_text(text=NO_DATA, fontSize=16).encode(
+        table(NOWHERE)
+        .mark_text(text=NO_DATA, fontSize=16)
+        .encode(
             x=alt.X("x:Q", scale=scale, axis=alt.Axis(title=drawing.x_title, **bare)),
             y=alt.Y("y:Q", scale=scale, axis=alt.Axis(title=drawing.y_title, **bare)),
         )
     ]
 
 
-@singledispatch
-def _draw(chart: Any, canvas: Canvas) -> Drawing:
-    raise TypeError(f"no chart: {type(chart).__name__}")
-
-
-@_draw.register
-def _(chart: WeeklyVolume, canvas: Canvas) -> Drawing:
-    return spec_volume.draw(chart, canvas)
-
-
-@_draw.register
-def _(chart: LoadOverTime, canvas: Canvas) -> Drawing:
-    return spec_load.draw(chart, canvas)
-
-
-@_draw.register
-def _(chart: ExerciseProgress, canvas: Canvas) -> Drawing:
-    return spec_progress.draw(chart, canvas)
-
-
-@_draw.register
-def _(chart: MuscleDistribution, canvas: Canvas) -> Drawing:
-    return spec_muscles.draw(chart, canvas)
-
-
-@_draw.register
-def _(chart: TrainingCalendar, canvas: Canvas) -> Drawing:
-    return spec_calendar.draw(chart, canvas)
+def _draw(chart: Chart, canvas: Canvas) -> Drawing:
+    match chart:
+        case WeeklyVolume():
+            return spec_volume.draw(chart, canvas)
+        case LoadOverTime():
+            return spec_load.draw(chart, canvas)
+        case ExerciseProgress():
+            return spec_progress.draw(chart, canvas)
+        case MuscleDistribution():
+            return spec_muscles.draw(chart, canvas)
+        case TrainingCalendar():
+            return spec_calendar.draw(chart, canvas)

@@ -42,10 +42,10 @@ def draw(chart: LoadOverTime, canvas: Canvas) -> Drawing:
         x_title=x_title,
         y_title=Y_TITLE,
         layers=[] if is_empty else _layers(x, most, canvas, timeline, by_day),
-        tables={} if is_empty else tables,
+        tables=tables,
         description=f"Session load of each day and its mean per day of a week in arbitrary units "
         f"(AU), {chart.period}, at most {most:.0f} AU on a day",
-        notes=_notes(chart),
+        notes=_notes(chart, by_day),
     )
 
 
@@ -110,13 +110,13 @@ def _layers(
     has_points = timeline.mark_pixels >= POINTS_FROM_PIXELS
     bars = table("days").mark_bar(strokeWidth=0)
     # At the upper edge: at the lower one a mark would read as 0.
-    unknown = table("unknown_days").mark_point(shape="cross", angle=45, size=30)
+    unknown = table("unknown_days").mark_text(text="×", fontSize=13)
     means = table("weeks").mark_line(strokeWidth=2, point={"size": 25} if has_points else False)
     bars = bars.encode(x=x, x2="end:T", y=value_axis("high", Y_TITLE, most), y2="low:Q")
     means = means.encode(x=x, y=value_axis("mean", Y_TITLE, most))
     return [
         with_entry(bars, day_label, blue, "square"),
-        unknown.encode(x=x, y=alt.value(4), color=alt.value(palette.muted)),
+        unknown.encode(x=x, y=alt.value(5), color=alt.value(palette.muted)),
         with_entry(means, _mean_label(timeline), orange, "stroke"),
     ]
 
@@ -127,6 +127,10 @@ def _mean_label(timeline: Timeline) -> str:
     return f"Mean per day of {timeline.weeks_per_mark} weeks"
 
 
-def _notes(chart: LoadOverTime) -> list[str]:
-    unknown = sum(load.load_au is None and load.day in chart.period for load in chart.days)
-    return [f"× load unknown: {unknown} of {len(chart.days)} days"] if unknown else []
+def _notes(chart: LoadOverTime, by_day: bool) -> list[str]:
+    loads = [load.load_au for load in chart.days if load.day in chart.period]
+    unknown = loads.count(None)
+    if not unknown:
+        return []
+    sign = "× " if by_day else ""
+    return [f"{sign}Load unknown on {unknown} of {len(loads)} days with training"]

@@ -26,9 +26,7 @@ def draw(chart: MuscleDistribution, canvas: Canvas) -> Drawing:
         x_title=X_TITLE,
         y_title=Y_TITLE,
         layers=_layers(shown, canvas) if shown else [],
-        tables={"parts": [r for m in shown for r in _part_rows(m)], "shares": shares}
-        if shown
-        else {},
+        tables={"parts": [r for m in shown for r in _part_rows(m)], "shares": shares},
         description=f"Effective repetitions per muscle, {chart.period}: "
         + ", ".join(f"{row['muscle']} {row['share']}" for row in shares),
         notes=coverage_notes(chart.coverage),

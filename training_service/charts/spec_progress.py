@@ -1,12 +1,14 @@
 """Progress in exercises: the best of each session as lines, records marked."""
 
+from collections import Counter
 from datetime import date
+from typing import Any, Literal
 
 import altair as alt
 
 from training_service.charts.canvas import Canvas, Drawing, Row, table, time_axis
 from training_service.charts.data import ExerciseProgress, ExerciseSeries, ProgressMeasure
-from training_service.charts.timeline import Timeline
+from training_service.charts.timeline import Timeline, plot_width
 
 TITLES = {
     ProgressMeasure.MOST_REPS: ("Most repetitions in a set", "Repetitions"),
@@ -17,10 +19,15 @@ TITLES = {
 """Title of the chart and of its vertical axis."""
 RECORD = "Personal record"
 OTHER = "Best of a session"
-SHAPES = {RECORD: ("diamond", 70), OTHER: ("circle", 22)}
+MARKS: dict[str, dict[str, Any]] = {
+    RECORD: {"shape": "diamond", "size": 80},
+    OTHER: {"shape": "circle", "size": 22},
+}
 DASHES = ([1, 0], [5, 3])
 """Solid for the first of a colour, dashed for the second."""
 PIXELS_PER_NAME = 170
+PIXELS_PER_POINT = 8
+"""Where a line has more points than that, only its records are marked."""
 
 
 def draw(chart: ExerciseProgress, canvas: Canvas) -> Drawing:
@@ -34,10 +41,10 @@ def draw(chart: ExerciseProgress, canvas: Canvas) -> Drawing:
         title=title,
         x_title=x_title,
         y_title=y_title,
-        layers=_layers(chart, x, _value_axis(values, y_title), canvas) if rows else [],
-        tables={"bests": rows} if rows else {},
+        layers=_layers(chart, x, _value_axis(values, y_title), canvas, rows) if rows else [],
+        tables={"bests": rows},
         description=_description(chart, rows, y_title),
-        notes=_notes(chart, timeline),
+        notes=_notes(chart, rows, timeline),
     )
 
 
@@ -65,28 +72,45 @@ def _value_axis(values: list[float], title: str) -> alt.Y:
     # Only assistance is below 0.
     bottom = low - margin if low < 0 else max(low - margin, 0)
     scale = alt.Scale(domain=[bottom, high + margin], zero=False)
-    return alt.Y("value:Q", scale=scale, axis=alt.Axis(title=title, tickCount=6))
+    return alt.Y("value:Q", scale=scale, axis=alt.Axis(title=title, tickCount=6, tickMinStep=1))
 
 
-def _layers(chart: ExerciseProgress, x: alt.X, y: alt.Y, canvas: Canvas) -> list[alt.Chart]:
+def _layers(
+    chart: ExerciseProgress, x: alt.X, y: alt.Y, canvas: Canvas, rows: list[Row]
+) -> list[alt.Chart]:
     names = [one.name for one in chart.series]
     colours = canvas.palette.categories
     legend = _names_legend(canvas) if len(names) > 1 else None
     dashes = [DASHES[i // len(colours)] for i in range(len(names))]
     scale = alt.Scale(domain=names, range=[colours[i % len(colours)] for i in range(len(names))])
-    line_colour = alt.Color("exercise:N", scale=scale, legend=legend)
-    point_colour = alt.Color("exercise:N", scale=scale, legend=None)
-    dash = alt.StrokeDash(
-        "exercise:N", scale=alt.Scale(domain=names, range=dashes), legend=legend
-    )
+    dash = alt.StrokeDash("exercise:N", scale=alt.Scale(domain=names, range=dashes), legend=legend)
     lines = table("bests").mark_line(strokeWidth=1.5)
-    points = table("bests").mark_point(
+    return [
+        lines.encode(
+            x=x, y=y, color=alt.Color("exercise:N", scale=scale, legend=legend), strokeDash=dash
+        ),
+        _points(rows, canvas).encode(
+            x=x,
+            y=y,
+            color=alt.Color("exercise:N", scale=scale, legend=None),
+            shape=alt.Shape("kind:N", scale=_by_kind("shape"), legend=None),
+            size=alt.Size("kind:N", scale=_by_kind("size"), legend=None),
+        ),
+    ]
+
+
+def _points(rows: list[Row], canvas: Canvas) -> alt.Chart:
+    most = max(Counter(row["exercise"] for row in rows).values())
+    points: alt.Chart = table("bests").mark_point(
         filled=True, opacity=1, stroke=canvas.palette.background, strokeWidth=0.5
     )
-    return [
-        lines.encode(x=x, y=y, color=line_colour, strokeDash=dash),
-        points.encode(x=x, y=y, color=point_colour, shape=_shape(canvas), size=_shape_size()),
-    ]
+    if most * PIXELS_PER_POINT <= plot_width(canvas.size.width):
+        return points
+    return points.transform_filter(alt.FieldEqualPredicate(field="kind", equal=RECORD))
+
+
+def _by_kind(channel: Literal["shape", "size"]) -> alt.Scale:
+    return alt.Scale(domain=list(MARKS), range=[mark[channel] for mark in MARKS.values()])
 
 
 def _names_legend(canvas: Canvas) -> alt.Legend:
@@ -99,23 +123,14 @@ def _names_legend(canvas: Canvas) -> alt.Legend:
     )
 
 
-def _shape(canvas: Canvas) -> alt.Shape:
-    shapes = alt.Scale(domain=list(SHAPES), range=[shape for shape, _ in SHAPES.values()])
-    colour = canvas.palette.text
-    legend = alt.Legend(title=None, symbolFillColor=colour, symbolStrokeColor=colour, symbolSize=50)
-    return alt.Shape("kind:N", scale=shapes, legend=legend)
-
-
-def _shape_size() -> alt.Size:
-    sizes = alt.Scale(domain=list(SHAPES), range=[size for _, size in SHAPES.values()])
-    return alt.Size("kind:N", scale=sizes, legend=None)
-
-
-def _notes(chart: ExerciseProgress, timeline: Timeline) -> list[str]:
+def _notes(chart: ExerciseProgress, rows: list[Row], timeline: Timeline) -> list[str]:
     notes = [chart.series[0].name] if len(chart.series) == 1 else []
+    how = []
     if timeline.weeks_per_mark > 1:
-        notes.append(f"Best of {timeline.weeks_per_mark} weeks each")
-    return notes
+        how.append(f"Best of {timeline.weeks_per_mark} weeks each")
+    if any(row["kind"] == RECORD for row in rows):
+        how.append("diamonds are personal records")
+    return [*notes, "; ".join(how).capitalize()] if how else notes
 
 
 def _description(chart: ExerciseProgress, rows: list[Row], y_title: str) -> str:

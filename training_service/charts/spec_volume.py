@@ -1,6 +1,7 @@
 """Weekly volume by category, as stacked bars."""
 
 from collections import defaultdict
+from datetime import date
 
 import altair as alt
 
@@ -28,12 +29,12 @@ def draw(chart: WeeklyVolume, canvas: Canvas) -> Drawing:
     rows = _rows(chart, timeline)
     if not rows:
         return Drawing(title="Weekly volume", x_title=x_title, y_title=Y_TITLE)
-    totals = _totals(rows)
-    y = value_axis("effective_reps", Y_TITLE, max(totals.values()))
+    highest = max(rows, key=lambda row: row["high"])
+    y = value_axis("high", Y_TITLE, highest["high"])
     running = [row for row in rows if row["is_running"]]
-    layers = [_bars("weeks", x, y, canvas, timeline.mark_pixels)]
+    layers = [_bars(x, y, canvas, timeline)]
     if running:
-        layers += [_bars("running_week", x, y, canvas, 0), _running_label(x, y)]
+        layers += [_running_bars(x, y, canvas), _running_label()]
     return Drawing(
         title="Weekly volume",
         x_title=x_title,
@@ -42,9 +43,9 @@ def draw(chart: WeeklyVolume, canvas: Canvas) -> Drawing:
         tables={
             "weeks": [row for row in rows if not row["is_running"]],
             "running_week": running,
-            "running_total": [_end_of_bar(running)] if running else [],
+            "running_total": running[-1:],
         },
-        description=_description(chart, totals),
+        description=_description(chart, highest),
         notes=[*_mean_notes(timeline), *coverage_notes(chart.coverage)],
     )
 
@@ -73,40 +74,50 @@ def _rows(chart: WeeklyVolume, timeline: Timeline) -> list[Row]:
             "order": CATEGORIES.index(volume.category),
             "is_running": is_running,
         }
-    return [row | {"effective_reps": round(sums[k], 2)} for k, row in rows.items() if sums[k] > 0]
+    for key, reps in sums.items():
+        rows[key]["effective_reps"] = round(reps, 2)
+    return _stacked([row for row in rows.values() if row["effective_reps"]])
 
 
-def _totals(rows: list[Row]) -> dict[str, float]:
-    totals: dict[str, float] = defaultdict(float)
-    for row in rows:
-        totals[row["start"]] += row["effective_reps"]
-    return totals
+def _stacked(rows: list[Row]) -> list[Row]:
+    """Returns rows with where they begin and end when those of a mark are put upon each other."""
+    heights: dict[str, float] = defaultdict(float)
+    stacked = []
+    for row in sorted(rows, key=lambda row: (row["start"], row["order"])):
+        low = heights[row["start"]]
+        high = heights[row["start"]] = round(low + row["effective_reps"], 2)
+        stacked.append(row | {"low": low, "high": high})
+    return stacked
 
 
-def _end_of_bar(rows: list[Row]) -> Row:
-    return rows[0] | {"effective_reps": sum(row["effective_reps"] for row in rows)}
-
-
-def _bars(name: str, x: alt.X, y: alt.Y, canvas: Canvas, pixels: float) -> alt.Chart:
-    """Returns stacked bars; without a width, hollow ones."""
-    scale = alt.Scale(
-        domain=[category.capitalize() for category in CATEGORIES],
-        range=list(canvas.palette.categories),
-    )
+def _bars(x: alt.X, y: alt.Y, canvas: Canvas, timeline: Timeline) -> alt.Chart:
     legend = alt.Legend(title=None, columns=len(CATEGORIES), symbolType="square")
-    colour = alt.Color("category:N", scale=scale, legend=legend if pixels else None)
-    encodings = {"x": x, "x2": "end:T", "y": y, "order": alt.Order("order:Q"), "color": colour}
-    if not pixels:
-        bars = table(name).mark_bar(fillOpacity=0.25, strokeWidth=1.5)
-        return bars.encode(stroke=alt.Stroke("category:N", scale=scale, legend=None), **encodings)
-    gap = 1 if pixels >= GAP_FROM_PIXELS else 0
-    bars = table(name).mark_bar(stroke=canvas.palette.background, strokeWidth=gap)
-    return bars.encode(**encodings)
+    colour = alt.Color("category:N", scale=_colours(canvas), legend=legend)
+    gap = 1 if timeline.mark_pixels >= GAP_FROM_PIXELS else 0
+    bars = table("weeks").mark_bar(stroke=canvas.palette.background, strokeWidth=gap)
+    placed: alt.Chart = bars.encode(x=x, x2="end:T", y=y, y2="low:Q", color=colour)
+    return placed
 
 
-def _running_label(x: alt.X, y: alt.Y) -> alt.Chart:
-    label = table("running_total").mark_text(text="so far", align="left", baseline="bottom", dy=-3)
-    return label.encode(x=x, y=y)
+def _running_bars(x: alt.X, y: alt.Y, canvas: Canvas) -> alt.Chart:
+    """Returns hollow bars: what they stand for is not complete."""
+    fill = alt.Color("category:N", scale=_colours(canvas), legend=None)
+    stroke = alt.Stroke("category:N", scale=_colours(canvas), legend=None)
+    bars = table("running_week").mark_bar(fillOpacity=0.25, strokeWidth=1.5)
+    placed: alt.Chart = bars.encode(x=x, x2="end:T", y=y, y2="low:Q", color=fill, stroke=stroke)
+    return placed
+
+
+def _colours(canvas: Canvas) -> alt.Scale:
+    names = [category.capitalize() for category in CATEGORIES]
+    return alt.Scale(domain=names, range=list(canvas.palette.categories))
+
+
+def _running_label() -> alt.Chart:
+    """Returns a word in the headroom above the running week, where no bar covers it."""
+    label = table("running_total").mark_text(text="so far", align="right")
+    placed: alt.Chart = label.encode(x="end:T", y=alt.value(6))
+    return placed
 
 
 def _mean_notes(timeline: Timeline) -> list[str]:
@@ -115,10 +126,9 @@ def _mean_notes(timeline: Timeline) -> list[str]:
     return [f"Mean of {timeline.weeks_per_mark} weeks each, without the running week"]
 
 
-def _description(chart: WeeklyVolume, totals: dict[str, float]) -> str:
-    start, most = max(totals.items(), key=lambda item: item[1])
-    week = week_name(chart.period.since.fromisoformat(start))
+def _description(chart: WeeklyVolume, highest: Row) -> str:
+    week = week_name(date.fromisoformat(highest["start"]))
     return (
         f"Effective repetitions per ISO week by exercise category, {chart.period}, "
-        f"at most {most:.0f} in the bar that begins with {week}"
+        f"at most {highest['high']:.0f} in the bar that begins with {week}"
     )

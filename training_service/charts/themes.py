@@ -1,8 +1,8 @@
 """Colours and type of charts, for light and for dark backgrounds.
 
-What carries meaning has a contrast of at least 3:1 to the background (WCAG 2.2, 1.4.11), text 4.5:1.
-Categories stay apart for people who see no red or no green; the hues follow Okabe and Ito, some
-lighter or darker for the contrast. `tests/unit/test_charts.py` computes both.
+What carries meaning has a contrast of at least 3:1 to the background (WCAG 2.2, 1.4.11), and text
+has 4.5:1. Categories stay apart for people who see no red or no green; the hues follow Okabe and
+Ito, some lighter or darker for the contrast. `tests/unit/test_charts.py` computes both.
 """
 
 from dataclasses import dataclass

@@ -98,7 +98,7 @@ def _tick_options(start: date, end: date, by_week: bool) -> Iterator[_TickOption
     title, form = ("ISO week", "%G-W%V") if by_week else ("Date", "%Y-%m-%d")
     for days in (7, 14, 28) if by_week else (1, 7, 14, 28):
         yield _TickOption(title, form, 72, partial(_every_days, start, end, days))
-    for months in (1, 3, 6):
+    for months in (1, 2, 3, 6):
         yield _TickOption("Month", "%Y-%m", 56, partial(_every_months, start, end, months))
     for years in (1, 2, 5, 10, 50, 1000):
         yield _TickOption("Year", "%Y", 40, partial(_every_months, start, end, years * 12))
