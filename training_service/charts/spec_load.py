@@ -81,7 +81,7 @@ def _range_rows(chart: LoadOverTime, timeline: Timeline) -> list[Row]:
 
 def _unknown_rows(chart: LoadOverTime) -> list[Row]:
     return [
-        {"start": (load.day + DAY / 2).isoformat()}
+        {"start": f"{load.day}T12:00Z"}
         for load in chart.days
         if load.load_au is None and load.day in chart.period
     ]

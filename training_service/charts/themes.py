@@ -60,6 +60,9 @@ def config(palette: Palette) -> dict[str, Any]:
         # No separator of thousands: its meaning differs from place to place.
         "numberFormat": "~f",
         "view": {"stroke": None},
+        # A label on every mark would be long, in English and in the time zone of this machine; the
+        # description says what there is to see.
+        "mark": {"aria": False},
         "title": {
             "color": palette.text,
             "subtitleColor": palette.text,

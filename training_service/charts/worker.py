@@ -9,6 +9,7 @@ import multiprocessing
 import os
 import signal
 import threading
+from html import escape
 from typing import Any
 
 from training_service.charts.data import Chart, ChartFormat, Size, Theme
@@ -45,11 +46,17 @@ def _converted(spec: dict[str, Any], form: ChartFormat) -> bytes:
     options: dict[str, Any] = {"vl_version": VEGA_LITE_VERSION, "allowed_base_urls": []}
     match form:
         case ChartFormat.SVG:
-            return vl_convert.vegalite_to_svg(spec, **options).encode()
+            svg = vl_convert.vegalite_to_svg(spec, **options)
+            return _described(svg, spec["description"]).encode()
         case ChartFormat.PNG:
             return vl_convert.vegalite_to_png(spec, **options)
         case ChartFormat.VEGA_LITE:
             return json.dumps(spec, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _described(svg: str, description: str) -> str:
+    """Returns a picture with the text that a screen reader says; Vega leaves it to the page."""
+    return svg.replace("<svg ", f'<svg role="img" aria-label="{escape(description)}" ', 1)
 
 
 def _load() -> None:
