@@ -14,7 +14,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import date, timedelta
-from itertools import combinations
+from itertools import combinations, pairwise
 from typing import Any
 from xml.etree import ElementTree
 
@@ -160,7 +160,7 @@ def test_every_chart_becomes_a_picture_of_the_size_asked_for(
     name: str, count: int, theme: Theme
 ) -> None:
     chart = CHARTS[name](count)
-    for size in (LARGE, SMALL):
+    for size in (LARGE, SMALL) if count == TEN_YEARS else (SMALL,):
         svg = draw(chart, ChartFormat.SVG, theme, size)
         root = ElementTree.fromstring(svg)
         assert (root.get("width"), root.get("height")) == (str(size.width), str(size.height))
@@ -304,6 +304,14 @@ def test_the_best_of_each_mark_and_so_every_record_that_matters_stays() -> None:
     shown = [row for row in rows(chart, "bests") if row["exercise"] == chart.series[0].name]
     assert max(row["value"] for row in shown) == best
     assert len(shown) < len(chart.series[0].bests) / 4
+
+
+def test_exercises_differ_in_more_than_colour() -> None:
+    lines = vega_lite(progress(3), Theme.LIGHT, LARGE)["layer"][0]["encoding"]
+    colours, dashes = (lines[channel]["scale"]["range"] for channel in ("color", "strokeDash"))
+    looks = [(colour, *dash) for colour, dash in zip(colours, dashes, strict=True)]
+    assert len(set(looks)) == MAX_SERIES
+    assert all(one != other for one, other in pairwise(dashes))
 
 
 def test_muscles_are_sorted_with_shares_and_the_last_joined() -> None:

@@ -23,8 +23,8 @@ MARKS: dict[str, dict[str, Any]] = {
     RECORD: {"shape": "diamond", "size": 80},
     OTHER: {"shape": "circle", "size": 22},
 }
-DASHES = ([1, 0], [5, 3])
-"""Solid for the first of a colour, dashed for the second."""
+DASHES = ([1, 0], [6, 3], [2, 2], [8, 3, 2, 3])
+"""As many as colours less one, so that of MAX_SERIES no two have both in common."""
 PIXELS_PER_NAME = 170
 PIXELS_PER_POINT = 8
 """Where a line has more points than that, only its records are marked."""
@@ -81,7 +81,7 @@ def _layers(
     names = [one.name for one in chart.series]
     colours = canvas.palette.categories
     legend = _names_legend(canvas) if len(names) > 1 else None
-    dashes = [DASHES[i // len(colours)] for i in range(len(names))]
+    dashes = [DASHES[i % len(DASHES)] for i in range(len(names))]
     scale = alt.Scale(domain=names, range=[colours[i % len(colours)] for i in range(len(names))])
     dash = alt.StrokeDash("exercise:N", scale=alt.Scale(domain=names, range=dashes), legend=legend)
     lines = table("bests").mark_line(strokeWidth=1.5)
