@@ -170,7 +170,14 @@ def test_every_chart_becomes_a_picture_of_the_size_asked_for(
         assert (root.get("aria-label") or "").startswith(
             vega_lite(chart, theme, size)["description"]
         )
-    png = draw(chart, ChartFormat.PNG, theme, SMALL)
+
+
+@pytest.mark.parametrize(
+    ("count", "theme"), [(0, Theme.DARK), (1, Theme.LIGHT), (TEN_YEARS, Theme.DARK)]
+)
+@pytest.mark.parametrize("name", CHARTS)
+def test_every_chart_becomes_pixels(name: str, count: int, theme: Theme) -> None:
+    png = draw(CHARTS[name](count), ChartFormat.PNG, theme, SMALL)
     assert png.startswith(b"\x89PNG\r\n\x1a\n")
     assert struct.unpack(">II", png[16:24]) == (SMALL.width, SMALL.height)
 
@@ -322,8 +329,8 @@ def test_muscles_are_sorted_with_shares_and_the_last_joined() -> None:
         ("Muscle 1", "21 %"),
         ("Muscle 0", "14 %"),
     ]
-    joined = rows(muscles(22), "shares", Size(300, 200))
-    assert joined[-1]["muscle"] == "16 others"
+    joined = rows(muscles(22), "shares", SMALL)
+    assert joined[-1]["muscle"] == "6 others"
     assert sum(row["effective_reps"] for row in joined) == sum(range(22)) + 2 * 22
 
 
@@ -335,6 +342,18 @@ def test_the_calendar_has_rest_and_unknown_days_and_nothing_before_the_first_log
     )
     assert [row["start"] for row in rows(chart, "trained")] == [first.isoformat()]
     assert [row["kind"] for row in rows(chart, "others")] == ["Rest", "Rest", "Amount unknown"]
+
+
+def test_a_calendar_of_unknown_amounts_has_no_scale_of_them() -> None:
+    chart = TrainingCalendar(
+        period=period(1),
+        measure=CalendarMeasure.LOAD,
+        days=(DayTotal(day=TODAY, amount=None),),
+        first_log=TODAY,
+    )
+    shown = texts(draw(chart, ChartFormat.SVG, Theme.LIGHT, SMALL))
+    assert "Amount unknown" in shown
+    assert "NaN" not in shown
 
 
 @pytest.mark.parametrize(
@@ -350,7 +369,7 @@ def test_the_calendar_uses_days_while_there_is_room(count: int, size: Size, row:
 
 def test_data_that_can_not_be_shown_is_refused() -> None:
     with pytest.raises(ValueError, match="pixels"):
-        Size(299, 200)
+        Size(399, 300)
     with pytest.raises(ValueError, match="before"):
         Period(TODAY, TODAY - timedelta(days=1))
     one = ExerciseSeries(name="x", bests=())

@@ -13,9 +13,9 @@ CATEGORIES = ("SKILL", "PUSH", "PULL", "LEGS", "CORE")
 """Exercise categories in the order in which they are stacked."""
 MAX_SERIES = 10
 """Most exercises in one chart: more could not be told apart."""
-MIN_WIDTH, MIN_HEIGHT = 300, 200
+MIN_WIDTH, MIN_HEIGHT = 400, 300
+"""Pixels; on less, titles and legends leave no room for the data."""
 MAX_SIDE = 2000
-"""Pixels."""
 WEEK = timedelta(days=7)
 
 

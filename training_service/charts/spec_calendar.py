@@ -69,14 +69,15 @@ def draw(chart: TrainingCalendar, canvas: Canvas) -> Drawing:
     amounts = _amounts(chart)
     cells = _day_cells(chart, amounts, grid) if grid.by_day else _week_cells(chart, amounts, grid)
     unit = f"{UNITS[chart.measure]} per {'day' if grid.by_day else 'week'}"
+    trained = [cell for cell in cells if cell["amount"]]
     others = [cell for cell in cells if not cell["amount"]]
     kinds = [kind for kind in (REST, UNKNOWN) if any(cell["kind"] == kind for cell in others)]
     return Drawing(
         title=TITLE,
         x_title=X_TITLE,
         y_title=grid.y_title,
-        layers=_layers(grid, unit, kinds, canvas) if amounts else [],
-        tables={"trained": [cell for cell in cells if cell["amount"]], "others": others},
+        layers=_layers(grid, unit if trained else None, kinds, canvas) if amounts else [],
+        tables={"trained": trained, "others": others},
         description=f"{unit}, {chart.period}: {len(amounts)} days with training",
     )
 
@@ -158,7 +159,8 @@ def _cell(day: date, amount: float | None, grid: _Grid) -> Row:
     return grid.place(day) | {"start": day.isoformat(), "amount": amount, "kind": kind}
 
 
-def _layers(grid: _Grid, unit: str, kinds: list[str], canvas: Canvas) -> list[alt.Chart]:
+def _layers(grid: _Grid, unit: str | None, kinds: list[str], canvas: Canvas) -> list[alt.Chart]:
+    """Returns cells, rest days and unknown ones; without a unit there is no amount to explain."""
     palette = canvas.palette
     x = alt.X(
         "column:O",
@@ -171,7 +173,11 @@ def _layers(grid: _Grid, unit: str, kinds: list[str], canvas: Canvas) -> list[al
         axis=_axis(grid.y_title, grid.labelled_rows, labelExpr="split(datum.label, '-')[0]"),
     )
     scale = alt.Scale(range=[palette.least, palette.most], interpolate="lab", domainMin=0)
-    gradient = alt.Legend(title=unit, gradientLength=120, gradientThickness=10, tickCount=3)
+    gradient = (
+        alt.Legend(title=unit, gradientLength=120, gradientThickness=10, tickCount=3)
+        if unit
+        else None
+    )
     shapes = alt.Scale(domain=kinds, range=[SHAPES[kind] for kind in kinds])
     legend = alt.Legend(title="", symbolStrokeColor=palette.muted) if kinds else None
     others = table("others").mark_point(color=palette.muted, strokeWidth=1, size=18)
