@@ -28,6 +28,7 @@ SERVICE_CONFIG = "calisthenics/training/v1/service_config.json"
 PACKAGE = "calisthenics.training.v1"
 # What TypeScript needs beside our contracts: types of their fields, and details of refusals.
 IMPORTED = (
+    "google/api/httpbody.proto",
     "google/protobuf/any.proto",
     "google/protobuf/duration.proto",
     "google/protobuf/field_mask.proto",

@@ -91,6 +91,16 @@ GATEWAY = {
     503: "`SERVICE_UNAVAILABLE`: the service does not answer. Try again.",
     504: "`DEADLINE_EXCEEDED`: the service did not answer in time.",
 }
+# What a gateway makes of google.api.HttpBody: the bytes themselves. Only charts come so.
+PICTURE: Json = {
+    "description": "The chart, of the format that was asked for.",
+    "content": {
+        "image/svg+xml": {"schema": {"type": "string"}},
+        "image/png": {"schema": {"type": "string", "format": "binary"}},
+        "application/json": {"schema": {"type": "object"}},
+    },
+}
+
 # The names of responses that operations share.
 RESPONSES = {
     400: "BadRequest",
@@ -702,6 +712,8 @@ class Operations:
 
     def _answer(self, method: MethodDescriptor) -> Json:
         message = method.output_type
+        if message.full_name == "google.api.HttpBody":
+            return PICTURE
         schema = self._schemas.of_message(message, Use.OUTPUT, frozenset())
         text = self._contract.comment(message)
         if method.server_streaming:

@@ -20,6 +20,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from training_service import contract
+from training_service.charts.render import ChartRenderer
 from training_service.errors import TrainingError
 from training_service.interceptors.chain import InterceptorChain
 from training_service.interceptors.identity import make_authenticator
@@ -63,6 +64,7 @@ class TrainingServer:
     def __init__(self, settings: Settings, url: str) -> None:
         self._settings = settings
         self._database = Database(settings, url)
+        self._charts = ChartRenderer()
         self._health = health.aio.HealthServicer()
         self._expected_revision = head_revision()
         self._outdated_revisions = earlier_revisions(self._expected_revision)
@@ -87,6 +89,7 @@ class TrainingServer:
             MetricsRepository(self._database),
             PersonalRecordRepository(self._database),
             catalogue,
+            self._charts,
         )
         add_ExerciseServiceServicer_to_server(exercises, self._server)
         add_WorkoutServiceServicer_to_server(workouts, self._server)
@@ -143,6 +146,7 @@ class TrainingServer:
         if self._serving.is_set():
             await asyncio.sleep(self._settings.drain_delay_seconds)
         await self._server.stop(self._settings.grace_seconds)
+        await self._charts.close()
         await self._database.close()
 
     async def _set_health(self, status: Any) -> None:

@@ -45,6 +45,13 @@ NOT_PUBLIC = [n for n, m in ALL.items() if access(m) != access_pb2.ACCESS_LEVEL_
 OF_ADMINS = [n for n, m in ALL.items() if access(m) == access_pb2.ACCESS_LEVEL_ADMIN]
 
 
+# Fields that mean something else in one RPC.
+OWN: dict[str, dict[str, Any]] = {
+    "ListSessions": {"workout_id": None, "exercise_id": None},
+    "GetProgressChart": {"kind": "CHART_KIND_EXERCISE_PROGRESS"},
+}
+
+
 class Belongings:
     """What alice has, and how each field of a request would name it."""
 
@@ -114,9 +121,19 @@ class Belongings:
                     "time_zone",
                     "kind",
                     "family",
+                    "format",
+                    "theme",
+                    "width_pixels",
+                    "height_pixels",
+                    "measure",
                 ]
             ),
             **({"workout_id": None, "exercise_id": None} if method.name == "ListSessions" else {}),
+            **(
+                {"kind": "CHART_KIND_EXERCISE_PROGRESS"}
+                if method.name == "GetProgressChart"
+                else {}
+            ),
         }
 
 

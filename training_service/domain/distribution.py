@@ -55,28 +55,40 @@ def by_category(volumes: Sequence[ExerciseVolume]) -> list[CategoryVolume]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MuscleVolume:
-    """What fell to a muscle: effective repetitions, and their share of the sum over all muscles."""
+    """What fell to a muscle."""
 
     muscle: str
-    effective_reps: float
+    primary_effective_reps: float
+    secondary_effective_reps: float
+    """Weighted already."""
     share: float
+    """Of the sum over all muscles, 0 to 1."""
+
+    @property
+    def effective_reps(self) -> float:
+        """Primary and secondary together."""
+        return self.primary_effective_reps + self.secondary_effective_reps
 
 
 def by_muscle(volumes: Sequence[ExerciseVolume]) -> list[MuscleVolume]:
     """Returns what fell to each muscle that got any, the largest first."""
-    sums: dict[str, float] = defaultdict(float)
+    primary: dict[str, float] = defaultdict(float)
+    secondary: dict[str, float] = defaultdict(float)
     for volume in volumes:
-        for weight, muscles in (
-            (1.0, volume.primary_muscles),
-            (SECONDARY_WEIGHT, volume.secondary_muscles),
-        ):
-            for muscle in muscles:
-                sums[muscle] += weight * volume.effective_reps.amount
-    whole = sum(sums.values())
+        for muscle in volume.primary_muscles:
+            primary[muscle] += volume.effective_reps.amount
+        for muscle in volume.secondary_muscles:
+            secondary[muscle] += SECONDARY_WEIGHT * volume.effective_reps.amount
+    whole = sum(primary.values()) + sum(secondary.values())
     found = [
-        MuscleVolume(muscle=muscle, effective_reps=amount, share=amount / whole)
-        for muscle, amount in sums.items()
-        if amount
+        MuscleVolume(
+            muscle=muscle,
+            primary_effective_reps=primary[muscle],
+            secondary_effective_reps=secondary[muscle],
+            share=(primary[muscle] + secondary[muscle]) / whole,
+        )
+        for muscle in {*primary, *secondary}
+        if primary[muscle] or secondary[muscle]
     ]
     return sorted(found, key=lambda one: (-one.effective_reps, one.muscle))
 

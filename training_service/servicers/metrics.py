@@ -8,11 +8,14 @@ from uuid import UUID
 from calisthenics.training.v1 import exercise_pb2, session_pb2
 from calisthenics.training.v1 import metrics_pb2 as pb
 from calisthenics.training.v1.metrics_pb2_grpc import MetricsServiceServicer
+from google.api.httpbody_pb2 import HttpBody
 
 from training_service.caller import athlete_scope
+from training_service.charts import data as charts
+from training_service.charts.data import ChartFormat, Size, Theme
+from training_service.charts.render import ChartRenderer
 from training_service.domain import paging
 from training_service.domain.distribution import (
-    ExerciseVolume,
     by_category,
     by_muscle,
     push_share,
@@ -21,6 +24,7 @@ from training_service.domain.metrics import LoadBasis, Total
 from training_service.domain.periods import Period, change, week_streaks
 from training_service.domain.session import local_date
 from training_service.errors import Reason, bad_reference, invalid_field
+from training_service.servicers.chart import MAX_DAYS, ChartQuestion, ChartSource
 from training_service.servicers.convert import (
     exercise_uuid,
     from_date,
@@ -29,6 +33,7 @@ from training_service.servicers.convert import (
     utc_now,
 )
 from training_service.servicers.enums import EnumNames
+from training_service.servicers.exercise_volume import exercise_volumes
 from training_service.servicers.paging import listing_digest, uuid_of_token
 from training_service.servicers.session_metrics import (
     LOAD_BASIS,
@@ -39,7 +44,6 @@ from training_service.servicers.session_metrics import (
 from training_service.storage.exercise import Catalogue, ExerciseFacts
 from training_service.storage.metrics import (
     ExerciseDay,
-    ExerciseTotal,
     MetricsRepository,
     PeriodTotal,
 )
@@ -55,6 +59,16 @@ from training_service.storage.tables import BESTS, EXERCISE_MEASURES, MEASURES
 CATEGORY = EnumNames(exercise_pb2.ExerciseCategory)
 MUSCLE = EnumNames(exercise_pb2.Muscle)
 RECORD_KIND = EnumNames(pb.PersonalRecordKind)
+CHART_KIND = EnumNames(pb.ChartKind)
+CHART_FORMAT = EnumNames(pb.ChartFormat)
+CHART_THEME = EnumNames(pb.ChartTheme)
+MEDIA_TYPES = {
+    ChartFormat.SVG: "image/svg+xml",
+    ChartFormat.PNG: "image/png",
+    ChartFormat.VEGA_LITE: "application/json",
+}
+DEFAULT_WIDTH, DEFAULT_HEIGHT = 800, 400
+"""Pixels of a chart."""
 RECORD_FIELDS = {
     RecordKind.MOST_REPS: "reps",
     RecordKind.LONGEST_HOLD: "hold_seconds",
@@ -66,6 +80,7 @@ RECORD_FIELDS = {
 EPOCH = date(1969, 12, 31)
 """No session is earlier, in any time zone."""
 ONE_DAY = timedelta(days=1)
+ONE_YEAR = timedelta(days=365)
 
 Aggregates = TypeVar(
     "Aggregates", pb.ListWeeklyAggregatesResponse, pb.ListMonthlyAggregatesResponse
@@ -81,10 +96,13 @@ class MetricsServicer(MetricsServiceServicer):
         metrics: MetricsRepository,
         records: PersonalRecordRepository,
         catalogue: Catalogue,
+        renderer: ChartRenderer,
     ) -> None:
         self._sessions = sessions
         self._metrics = metrics
         self._records = records
+        self._charts = ChartSource(metrics, catalogue)
+        self._renderer = renderer
         self._catalogue = catalogue
 
     async def GetSessionMetrics(
@@ -215,7 +233,7 @@ class MetricsServicer(MetricsServiceServicer):
         today = _today(request)
         first, last = _dates(request)
         done = await self._metrics.summary(scope, first, min(last, today))
-        volumes = await self._volumes(done.exercises)
+        volumes = await exercise_volumes(self._catalogue, done.exercises)
         current, longest = week_streaks(done.training_weeks, min(last, today))
         message = pb.TrainingSummary(
             totals=_totals(done.total.total),
@@ -246,20 +264,22 @@ class MetricsServicer(MetricsServiceServicer):
             message.last_date.CopyFrom(to_date(done.total.last_date))
         return message
 
-    async def _volumes(self, done: Sequence[ExerciseTotal]) -> list[ExerciseVolume]:
-        """Returns what was done of exercises with what they work."""
-        facts = await self._catalogue.facts(one.exercise_id for one in done)
-        return [_exercise_volume(one, facts[one.exercise_id]) for one in done]
-
-
-def _exercise_volume(done: ExerciseTotal, facts: ExerciseFacts) -> ExerciseVolume:
-    return ExerciseVolume(
-        category=facts.traits.category,
-        primary_muscles=facts.primary_muscles,
-        secondary_muscles=facts.secondary_muscles,
-        set_count=done.set_count,
-        effective_reps=done.effective_reps,
-    )
+    async def GetProgressChart(self, request: pb.GetProgressChartRequest, context: Any) -> HttpBody:
+        scope = athlete_scope(request.external_user_id)
+        today = _today(request)
+        question = ChartQuestion(
+            scope=scope,
+            period=_chart_period(request, today),
+            today=today,
+            exercises=await self._subject(request) if request.WhichOneof("subject") else (),
+            measure=RecordKind(RECORD_KIND.name(request.measure)) if request.measure else None,
+        )
+        chart = await self._charts.kinds[CHART_KIND.name(request.kind)](question)
+        form = ChartFormat(CHART_FORMAT.name(request.format or pb.CHART_FORMAT_SVG))
+        theme = Theme(CHART_THEME.name(request.theme or pb.CHART_THEME_LIGHT))
+        size = _chart_size(request)
+        drawn = await self._renderer.render(chart, form, theme, size)
+        return HttpBody(content_type=MEDIA_TYPES[form], data=drawn)
 
 
 def _exercise_day(day: ExerciseDay) -> pb.ExerciseDay:
@@ -283,6 +303,31 @@ def _record(record: PersonalRecord) -> pb.PersonalRecord:
         session_id=str(record.session_id),
         **{RECORD_FIELDS[RecordKind(record.kind)]: record.value},
     )
+
+
+def _chart_size(request: pb.GetProgressChartRequest) -> Size:
+    """Returns how large a chart is asked for; refuses one without room for its legends."""
+    width = request.width_pixels or DEFAULT_WIDTH
+    height = request.height_pixels or DEFAULT_HEIGHT
+    if width < charts.MIN_WIDTH:
+        raise invalid_field("width_pixels", f"must be 0 or at least {charts.MIN_WIDTH}")
+    if height < charts.MIN_HEIGHT:
+        raise invalid_field("height_pixels", f"must be 0 or at least {charts.MIN_HEIGHT}")
+    return Size(width, height)
+
+
+def _chart_period(request: Any, today: date) -> charts.Period:
+    """Returns the days that a chart is asked for; refuses none at all and too many."""
+    last = min(_dates(request)[1], today)
+    if request.HasField("from_date"):
+        first = from_date(request.from_date, "from_date")
+    else:
+        first = max(last, date.min + ONE_YEAR) - ONE_YEAR
+    if not 0 <= (last - first).days < MAX_DAYS:
+        raise invalid_field(
+            "from_date", "must be before the end, which is at most today, by 20 years at most"
+        )
+    return charts.Period(first, last)
 
 
 def _today(request: Any) -> date:

@@ -388,17 +388,21 @@ class CategoryWeek(NamedTuple):
 
     start_date: date
     category: str
-    effective_reps: float
+    effective_reps: Total
+
+
+def _category_week(start_date: date, category: str, *effective_reps: Any) -> CategoryWeek:
+    return CategoryWeek(start_date, category, Total(*effective_reps))
 
 
 _WEEK = _start_of(Period.WEEK, exercise_metrics.c.local_date).label("start_date")
 _SUM_CATEGORIES = prepare(
-    select(_WEEK, exercises.c.category, func.sum(exercise_metrics.c.effective_reps))
+    select(_WEEK, exercises.c.category, *_sums(exercise_metrics, ["effective_reps"]))
     .join(exercises, exercises.c.id == exercise_metrics.c.exercise_id)
     .where(*_between(exercise_metrics))
     .group_by(_WEEK, exercises.c.category)
     .order_by(_WEEK, exercises.c.category),
-    CategoryWeek,
+    _category_week,
 )
 
 

@@ -28,11 +28,15 @@ export {
 } from "./calisthenics/training/v1/exercise";
 export {
   CategoryShare,
+  ChartFormat,
+  ChartKind,
+  ChartTheme,
   DailyTotals,
   ExerciseDay,
   ExerciseMetrics,
   ExerciseProgress,
   GetExerciseProgressRequest,
+  GetProgressChartRequest,
   GetSessionMetricsRequest,
   GetTrainingSummaryRequest,
   IntensityBasis,

@@ -105,6 +105,94 @@ PERSONAL_RECORD_KIND_BEST_1RM: PersonalRecordKind.ValueType  # 4
 """Load that could be moved once, by Epley, in kilograms."""
 Global___PersonalRecordKind: _TypeAlias = PersonalRecordKind  # noqa: Y015
 
+class _ChartKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ChartKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ChartKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    CHART_KIND_UNSPECIFIED: _ChartKind.ValueType  # 0
+    """Not a kind of chart."""
+    CHART_KIND_WEEKLY_VOLUME: _ChartKind.ValueType  # 1
+    """Effective repetitions of each ISO week by category."""
+    CHART_KIND_LOAD: _ChartKind.ValueType  # 2
+    """Session load of each day, and its mean over each ISO week, in AU."""
+    CHART_KIND_EXERCISE_PROGRESS: _ChartKind.ValueType  # 3
+    """The best of each day in an exercise or a progression family, with personal records marked."""
+    CHART_KIND_MUSCLE_DISTRIBUTION: _ChartKind.ValueType  # 4
+    """Effective repetitions of each muscle."""
+    CHART_KIND_TRAINING_CALENDAR: _ChartKind.ValueType  # 5
+    """Each day by the number of its sets."""
+
+class ChartKind(_ChartKind, metaclass=_ChartKindEnumTypeWrapper):
+    """What a chart shows."""
+
+CHART_KIND_UNSPECIFIED: ChartKind.ValueType  # 0
+"""Not a kind of chart."""
+CHART_KIND_WEEKLY_VOLUME: ChartKind.ValueType  # 1
+"""Effective repetitions of each ISO week by category."""
+CHART_KIND_LOAD: ChartKind.ValueType  # 2
+"""Session load of each day, and its mean over each ISO week, in AU."""
+CHART_KIND_EXERCISE_PROGRESS: ChartKind.ValueType  # 3
+"""The best of each day in an exercise or a progression family, with personal records marked."""
+CHART_KIND_MUSCLE_DISTRIBUTION: ChartKind.ValueType  # 4
+"""Effective repetitions of each muscle."""
+CHART_KIND_TRAINING_CALENDAR: ChartKind.ValueType  # 5
+"""Each day by the number of its sets."""
+Global___ChartKind: _TypeAlias = ChartKind  # noqa: Y015
+
+class _ChartFormat:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ChartFormatEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ChartFormat.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    CHART_FORMAT_UNSPECIFIED: _ChartFormat.ValueType  # 0
+    """The same as SVG."""
+    CHART_FORMAT_SVG: _ChartFormat.ValueType  # 1
+    """A scalable picture, of the media type image/svg+xml."""
+    CHART_FORMAT_PNG: _ChartFormat.ValueType  # 2
+    """A picture of pixels, of the media type image/png."""
+    CHART_FORMAT_VEGA_LITE: _ChartFormat.ValueType  # 3
+    """The Vega-Lite specification with its data, of the media type application/json."""
+
+class ChartFormat(_ChartFormat, metaclass=_ChartFormatEnumTypeWrapper):
+    """What a chart comes as."""
+
+CHART_FORMAT_UNSPECIFIED: ChartFormat.ValueType  # 0
+"""The same as SVG."""
+CHART_FORMAT_SVG: ChartFormat.ValueType  # 1
+"""A scalable picture, of the media type image/svg+xml."""
+CHART_FORMAT_PNG: ChartFormat.ValueType  # 2
+"""A picture of pixels, of the media type image/png."""
+CHART_FORMAT_VEGA_LITE: ChartFormat.ValueType  # 3
+"""The Vega-Lite specification with its data, of the media type application/json."""
+Global___ChartFormat: _TypeAlias = ChartFormat  # noqa: Y015
+
+class _ChartTheme:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ChartThemeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ChartTheme.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    CHART_THEME_UNSPECIFIED: _ChartTheme.ValueType  # 0
+    """The same as LIGHT."""
+    CHART_THEME_LIGHT: _ChartTheme.ValueType  # 1
+    """A light one."""
+    CHART_THEME_DARK: _ChartTheme.ValueType  # 2
+    """A dark one."""
+
+class ChartTheme(_ChartTheme, metaclass=_ChartThemeEnumTypeWrapper):
+    """The background that a chart is made for."""
+
+CHART_THEME_UNSPECIFIED: ChartTheme.ValueType  # 0
+"""The same as LIGHT."""
+CHART_THEME_LIGHT: ChartTheme.ValueType  # 1
+"""A light one."""
+CHART_THEME_DARK: ChartTheme.ValueType  # 2
+"""A dark one."""
+Global___ChartTheme: _TypeAlias = ChartTheme  # noqa: Y015
+
 @_typing.final
 class Total(_message.Message):
     """A sum over sets or sessions."""
@@ -1333,3 +1421,77 @@ class GetTrainingSummaryRequest(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetTrainingSummaryRequest: _TypeAlias = GetTrainingSummaryRequest  # noqa: Y015
+
+@_typing.final
+class GetProgressChartRequest(_message.Message):
+    """Request of GetProgressChart."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXTERNAL_USER_ID_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    FORMAT_FIELD_NUMBER: _builtins.int
+    THEME_FIELD_NUMBER: _builtins.int
+    WIDTH_PIXELS_FIELD_NUMBER: _builtins.int
+    HEIGHT_PIXELS_FIELD_NUMBER: _builtins.int
+    FROM_DATE_FIELD_NUMBER: _builtins.int
+    TO_DATE_FIELD_NUMBER: _builtins.int
+    TIME_ZONE_FIELD_NUMBER: _builtins.int
+    EXERCISE_ID_FIELD_NUMBER: _builtins.int
+    FAMILY_FIELD_NUMBER: _builtins.int
+    MEASURE_FIELD_NUMBER: _builtins.int
+    external_user_id: _builtins.str
+    """Whose data: the athlete's id; empty is the caller's own."""
+    kind: Global___ChartKind.ValueType
+    """What the chart shows."""
+    format: Global___ChartFormat.ValueType
+    """What the chart comes as."""
+    theme: Global___ChartTheme.ValueType
+    """The background that it is made for."""
+    width_pixels: _builtins.int
+    """Width of the whole picture, at least 400; 0 is 800."""
+    height_pixels: _builtins.int
+    """Height of the whole picture, at least 300; 0 is 400."""
+    time_zone: _builtins.str
+    """IANA name of the time zone that says what day it is today, such as "Europe/Berlin"; empty is UTC."""
+    exercise_id: _builtins.str
+    """One exercise."""
+    family: _builtins.str
+    """All exercises of a progression family, such as "pull-up": of those that were done, the ten done
+    most often.
+    """
+    measure: Global___PersonalRecordKind.ValueType
+    """What EXERCISE_PROGRESS compares. Unspecified: holds of isometric exercises, else repetitions."""
+    @_builtins.property
+    def from_date(self) -> _date_pb2.Date:
+        """From this local date on. Absent: from a year before the end."""
+
+    @_builtins.property
+    def to_date(self) -> _date_pb2.Date:
+        """Only days before this local date, at most 20 years after the first. Absent: up to today."""
+
+    def __init__(
+        self,
+        *,
+        external_user_id: _builtins.str = ...,
+        kind: Global___ChartKind.ValueType = ...,
+        format: Global___ChartFormat.ValueType = ...,
+        theme: Global___ChartTheme.ValueType = ...,
+        width_pixels: _builtins.int = ...,
+        height_pixels: _builtins.int = ...,
+        from_date: _date_pb2.Date | None = ...,
+        to_date: _date_pb2.Date | None = ...,
+        time_zone: _builtins.str = ...,
+        exercise_id: _builtins.str = ...,
+        family: _builtins.str = ...,
+        measure: Global___PersonalRecordKind.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["exercise_id", b"exercise_id", "family", b"family", "from_date", b"from_date", "subject", b"subject", "to_date", b"to_date"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["exercise_id", b"exercise_id", "external_user_id", b"external_user_id", "family", b"family", "format", b"format", "from_date", b"from_date", "height_pixels", b"height_pixels", "kind", b"kind", "measure", b"measure", "subject", b"subject", "theme", b"theme", "time_zone", b"time_zone", "to_date", b"to_date", "width_pixels", b"width_pixels"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_subject: _TypeAlias = _typing.Literal["exercise_id", "family"]  # noqa: Y015
+    _WhichOneofArgType_subject: _TypeAlias = _typing.Literal["subject", b"subject"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_subject) -> _WhichOneofReturnType_subject | None: ...
+
+Global___GetProgressChartRequest: _TypeAlias = GetProgressChartRequest  # noqa: Y015

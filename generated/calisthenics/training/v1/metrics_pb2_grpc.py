@@ -4,6 +4,7 @@ import grpc
 import warnings
 
 from calisthenics.training.v1 import metrics_pb2 as calisthenics_dot_training_dot_v1_dot_metrics__pb2
+from google.api import httpbody_pb2 as google_dot_api_dot_httpbody__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -71,6 +72,11 @@ class MetricsServiceStub:
                 '/calisthenics.training.v1.MetricsService/GetTrainingSummary',
                 request_serializer=calisthenics_dot_training_dot_v1_dot_metrics__pb2.GetTrainingSummaryRequest.SerializeToString,
                 response_deserializer=calisthenics_dot_training_dot_v1_dot_metrics__pb2.TrainingSummary.FromString,
+                _registered_method=True)
+        self.GetProgressChart = channel.unary_unary(
+                '/calisthenics.training.v1.MetricsService/GetProgressChart',
+                request_serializer=calisthenics_dot_training_dot_v1_dot_metrics__pb2.GetProgressChartRequest.SerializeToString,
+                response_deserializer=google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
                 _registered_method=True)
 
 
@@ -146,6 +152,16 @@ class MetricsServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetProgressChart(self, request, context):
+        """Draws a chart and returns it as SVG, PNG or a Vega-Lite specification. Dates and numbers in it
+        are those of no language; its few words are English.
+
+        Errors: EXERCISE_NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_MetricsServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -183,6 +199,11 @@ def add_MetricsServiceServicer_to_server(servicer, server):
                     servicer.GetTrainingSummary,
                     request_deserializer=calisthenics_dot_training_dot_v1_dot_metrics__pb2.GetTrainingSummaryRequest.FromString,
                     response_serializer=calisthenics_dot_training_dot_v1_dot_metrics__pb2.TrainingSummary.SerializeToString,
+            ),
+            'GetProgressChart': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetProgressChart,
+                    request_deserializer=calisthenics_dot_training_dot_v1_dot_metrics__pb2.GetProgressChartRequest.FromString,
+                    response_serializer=google_dot_api_dot_httpbody__pb2.HttpBody.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -377,6 +398,33 @@ class MetricsService:
             '/calisthenics.training.v1.MetricsService/GetTrainingSummary',
             calisthenics_dot_training_dot_v1_dot_metrics__pb2.GetTrainingSummaryRequest.SerializeToString,
             calisthenics_dot_training_dot_v1_dot_metrics__pb2.TrainingSummary.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetProgressChart(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/calisthenics.training.v1.MetricsService/GetProgressChart',
+            calisthenics_dot_training_dot_v1_dot_metrics__pb2.GetProgressChartRequest.SerializeToString,
+            google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
             options,
             channel_credentials,
             insecure,

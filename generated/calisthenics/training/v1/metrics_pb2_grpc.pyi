@@ -5,6 +5,7 @@ isort:skip_file
 
 from calisthenics.training.v1 import metrics_pb2 as _metrics_pb2
 from collections import abc as _abc
+from google.api import httpbody_pb2 as _httpbody_pb2
 from grpc import aio as _aio
 import abc as _abc_1
 import grpc as _grpc
@@ -74,6 +75,12 @@ class MetricsServiceStub:
     """Returns what an athlete did in a range of days: sums, weeks in a row, and how it was spread over
     categories and muscles, push and pull.
     """
+    GetProgressChart: _grpc.UnaryUnaryMultiCallable[_metrics_pb2.GetProgressChartRequest, _httpbody_pb2.HttpBody]
+    """Draws a chart and returns it as SVG, PNG or a Vega-Lite specification. Dates and numbers in it
+    are those of no language; its few words are English.
+
+    Errors: EXERCISE_NOT_FOUND.
+    """
 
 @_typing.type_check_only
 class MetricsServiceAsyncStub(MetricsServiceStub):
@@ -120,6 +127,12 @@ class MetricsServiceAsyncStub(MetricsServiceStub):
     GetTrainingSummary: _aio.UnaryUnaryMultiCallable[_metrics_pb2.GetTrainingSummaryRequest, _metrics_pb2.TrainingSummary]  # type: ignore[assignment]
     """Returns what an athlete did in a range of days: sums, weeks in a row, and how it was spread over
     categories and muscles, push and pull.
+    """
+    GetProgressChart: _aio.UnaryUnaryMultiCallable[_metrics_pb2.GetProgressChartRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
+    """Draws a chart and returns it as SVG, PNG or a Vega-Lite specification. Dates and numbers in it
+    are those of no language; its few words are English.
+
+    Errors: EXERCISE_NOT_FOUND.
     """
 
 class MetricsServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -206,6 +219,18 @@ class MetricsServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_metrics_pb2.TrainingSummary, _abc.Awaitable[_metrics_pb2.TrainingSummary]]:
         """Returns what an athlete did in a range of days: sums, weeks in a row, and how it was spread over
         categories and muscles, push and pull.
+        """
+
+    @_abc_1.abstractmethod
+    def GetProgressChart(
+        self,
+        request: _metrics_pb2.GetProgressChartRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_httpbody_pb2.HttpBody, _abc.Awaitable[_httpbody_pb2.HttpBody]]:
+        """Draws a chart and returns it as SVG, PNG or a Vega-Lite specification. Dates and numbers in it
+        are those of no language; its few words are English.
+
+        Errors: EXERCISE_NOT_FOUND.
         """
 
 def add_MetricsServiceServicer_to_server(servicer: MetricsServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -15,6 +15,7 @@ import {
   type ServiceError,
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
+import { HttpBody } from "../../../google/api/httpbody";
 import { DateMessage } from "../../../google/type/date";
 import { ExerciseCategory, Muscle } from "./exercise";
 
@@ -58,6 +59,47 @@ export enum PersonalRecordKind {
   PERSONAL_RECORD_KIND_HEAVIEST_LOAD = 3,
   /** PERSONAL_RECORD_KIND_BEST_1RM - Load that could be moved once, by Epley, in kilograms. */
   PERSONAL_RECORD_KIND_BEST_1RM = 4,
+  UNRECOGNIZED = -1,
+}
+
+/** What a chart shows. */
+export enum ChartKind {
+  /** CHART_KIND_UNSPECIFIED - Not a kind of chart. */
+  CHART_KIND_UNSPECIFIED = 0,
+  /** CHART_KIND_WEEKLY_VOLUME - Effective repetitions of each ISO week by category. */
+  CHART_KIND_WEEKLY_VOLUME = 1,
+  /** CHART_KIND_LOAD - Session load of each day, and its mean over each ISO week, in AU. */
+  CHART_KIND_LOAD = 2,
+  /** CHART_KIND_EXERCISE_PROGRESS - The best of each day in an exercise or a progression family, with personal records marked. */
+  CHART_KIND_EXERCISE_PROGRESS = 3,
+  /** CHART_KIND_MUSCLE_DISTRIBUTION - Effective repetitions of each muscle. */
+  CHART_KIND_MUSCLE_DISTRIBUTION = 4,
+  /** CHART_KIND_TRAINING_CALENDAR - Each day by the number of its sets. */
+  CHART_KIND_TRAINING_CALENDAR = 5,
+  UNRECOGNIZED = -1,
+}
+
+/** What a chart comes as. */
+export enum ChartFormat {
+  /** CHART_FORMAT_UNSPECIFIED - The same as SVG. */
+  CHART_FORMAT_UNSPECIFIED = 0,
+  /** CHART_FORMAT_SVG - A scalable picture, of the media type image/svg+xml. */
+  CHART_FORMAT_SVG = 1,
+  /** CHART_FORMAT_PNG - A picture of pixels, of the media type image/png. */
+  CHART_FORMAT_PNG = 2,
+  /** CHART_FORMAT_VEGA_LITE - The Vega-Lite specification with its data, of the media type application/json. */
+  CHART_FORMAT_VEGA_LITE = 3,
+  UNRECOGNIZED = -1,
+}
+
+/** The background that a chart is made for. */
+export enum ChartTheme {
+  /** CHART_THEME_UNSPECIFIED - The same as LIGHT. */
+  CHART_THEME_UNSPECIFIED = 0,
+  /** CHART_THEME_LIGHT - A light one. */
+  CHART_THEME_LIGHT = 1,
+  /** CHART_THEME_DARK - A dark one. */
+  CHART_THEME_DARK = 2,
   UNRECOGNIZED = -1,
 }
 
@@ -605,6 +647,46 @@ export interface GetTrainingSummaryRequest {
     | undefined;
   /** IANA name of the time zone that says what day it is today, such as "Europe/Berlin"; empty is UTC. */
   timeZone: string;
+}
+
+/** Request of GetProgressChart. */
+export interface GetProgressChartRequest {
+  /** Whose data: the athlete's id; empty is the caller's own. */
+  externalUserId: string;
+  /** What the chart shows. */
+  kind: ChartKind;
+  /** What the chart comes as. */
+  format: ChartFormat;
+  /** The background that it is made for. */
+  theme: ChartTheme;
+  /** Width of the whole picture, at least 400; 0 is 800. */
+  widthPixels: number;
+  /** Height of the whole picture, at least 300; 0 is 400. */
+  heightPixels: number;
+  /** From this local date on. Absent: from a year before the end. */
+  fromDate?:
+    | DateMessage
+    | undefined;
+  /** Only days before this local date, at most 20 years after the first. Absent: up to today. */
+  toDate?:
+    | DateMessage
+    | undefined;
+  /** IANA name of the time zone that says what day it is today, such as "Europe/Berlin"; empty is UTC. */
+  timeZone: string;
+  /** What EXERCISE_PROGRESS looks at; no other kind has it. */
+  subject?:
+    | //
+    /** One exercise. */
+    { $case: "exerciseId"; value: string }
+    | //
+    /**
+     * All exercises of a progression family, such as "pull-up": of those that were done, the ten done
+     * most often.
+     */
+    { $case: "family"; value: string }
+    | undefined;
+  /** What EXERCISE_PROGRESS compares. Unspecified: holds of isometric exercises, else repetitions. */
+  measure: PersonalRecordKind;
 }
 
 function createBaseTotal(): Total {
@@ -3614,6 +3696,223 @@ export const GetTrainingSummaryRequest: MessageFns<GetTrainingSummaryRequest> = 
   },
 };
 
+function createBaseGetProgressChartRequest(): GetProgressChartRequest {
+  return {
+    externalUserId: "",
+    kind: 0,
+    format: 0,
+    theme: 0,
+    widthPixels: 0,
+    heightPixels: 0,
+    fromDate: undefined,
+    toDate: undefined,
+    timeZone: "",
+    subject: undefined,
+    measure: 0,
+  };
+}
+
+export const GetProgressChartRequest: MessageFns<GetProgressChartRequest> = {
+  encode(message: GetProgressChartRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.externalUserId !== "") {
+      writer.uint32(10).string(message.externalUserId);
+    }
+    if (message.kind !== 0) {
+      writer.uint32(16).int32(message.kind);
+    }
+    if (message.format !== 0) {
+      writer.uint32(24).int32(message.format);
+    }
+    if (message.theme !== 0) {
+      writer.uint32(32).int32(message.theme);
+    }
+    if (message.widthPixels !== 0) {
+      writer.uint32(40).int32(message.widthPixels);
+    }
+    if (message.heightPixels !== 0) {
+      writer.uint32(48).int32(message.heightPixels);
+    }
+    if (message.fromDate !== undefined) {
+      DateMessage.encode(message.fromDate, writer.uint32(58).fork()).join();
+    }
+    if (message.toDate !== undefined) {
+      DateMessage.encode(message.toDate, writer.uint32(66).fork()).join();
+    }
+    if (message.timeZone !== "") {
+      writer.uint32(74).string(message.timeZone);
+    }
+    switch (message.subject?.$case) {
+      case "exerciseId":
+        writer.uint32(82).string(message.subject.value);
+        break;
+      case "family":
+        writer.uint32(90).string(message.subject.value);
+        break;
+    }
+    if (message.measure !== 0) {
+      writer.uint32(96).int32(message.measure);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetProgressChartRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetProgressChartRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.externalUserId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.kind = reader.int32() as any;
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.format = reader.int32() as any;
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.theme = reader.int32() as any;
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.widthPixels = reader.int32();
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.heightPixels = reader.int32();
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.fromDate = DateMessage.decode(reader, reader.uint32());
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.toDate = DateMessage.decode(reader, reader.uint32());
+            continue;
+          }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.timeZone = reader.string();
+            continue;
+          }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.subject = { $case: "exerciseId", value: reader.string() };
+            continue;
+          }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.subject = { $case: "family", value: reader.string() };
+            continue;
+          }
+          case 12: {
+            if (tag !== 96) {
+              break;
+            }
+
+            message.measure = reader.int32() as any;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<GetProgressChartRequest>): GetProgressChartRequest {
+    return GetProgressChartRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<GetProgressChartRequest>): GetProgressChartRequest {
+    const message = createBaseGetProgressChartRequest();
+    message.externalUserId = object.externalUserId ?? "";
+    message.kind = object.kind ?? 0;
+    message.format = object.format ?? 0;
+    message.theme = object.theme ?? 0;
+    message.widthPixels = object.widthPixels ?? 0;
+    message.heightPixels = object.heightPixels ?? 0;
+    message.fromDate = (object.fromDate !== undefined && object.fromDate !== null)
+      ? DateMessage.fromPartial(object.fromDate)
+      : undefined;
+    message.toDate = (object.toDate !== undefined && object.toDate !== null)
+      ? DateMessage.fromPartial(object.toDate)
+      : undefined;
+    message.timeZone = object.timeZone ?? "";
+    switch (object.subject?.$case) {
+      case "exerciseId": {
+        if (object.subject?.value !== undefined && object.subject?.value !== null) {
+          message.subject = { $case: "exerciseId", value: object.subject.value };
+        }
+        break;
+      }
+      case "family": {
+        if (object.subject?.value !== undefined && object.subject?.value !== null) {
+          message.subject = { $case: "family", value: object.subject.value };
+        }
+        break;
+      }
+    }
+    message.measure = object.measure ?? 0;
+    return message;
+  },
+};
+
 /**
  * What logged sessions amount to. Unknown stays unknown: a number that can't be told is absent and
  * never 0, and beside each sum stands how much of it is known. Warm-up sets and sets that were not
@@ -3733,6 +4032,22 @@ export const MetricsServiceService = {
     responseSerialize: (value: TrainingSummary): Buffer => Buffer.from(TrainingSummary.encode(value).finish()),
     responseDeserialize: (value: Buffer): TrainingSummary => TrainingSummary.decode(value),
   },
+  /**
+   * Draws a chart and returns it as SVG, PNG or a Vega-Lite specification. Dates and numbers in it
+   * are those of no language; its few words are English.
+   *
+   * Errors: EXERCISE_NOT_FOUND.
+   */
+  getProgressChart: {
+    path: "/calisthenics.training.v1.MetricsService/GetProgressChart" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: GetProgressChartRequest): Buffer =>
+      Buffer.from(GetProgressChartRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): GetProgressChartRequest => GetProgressChartRequest.decode(value),
+    responseSerialize: (value: HttpBody): Buffer => Buffer.from(HttpBody.encode(value).finish()),
+    responseDeserialize: (value: Buffer): HttpBody => HttpBody.decode(value),
+  },
 } as const;
 
 export interface MetricsServiceServer extends UntypedServiceImplementation {
@@ -3781,6 +4096,13 @@ export interface MetricsServiceServer extends UntypedServiceImplementation {
    * categories and muscles, push and pull.
    */
   getTrainingSummary: handleUnaryCall<GetTrainingSummaryRequest, TrainingSummary>;
+  /**
+   * Draws a chart and returns it as SVG, PNG or a Vega-Lite specification. Dates and numbers in it
+   * are those of no language; its few words are English.
+   *
+   * Errors: EXERCISE_NOT_FOUND.
+   */
+  getProgressChart: handleUnaryCall<GetProgressChartRequest, HttpBody>;
 }
 
 export interface MetricsServiceClient extends Client {
@@ -3926,6 +4248,27 @@ export interface MetricsServiceClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: TrainingSummary) => void,
+  ): ClientUnaryCall;
+  /**
+   * Draws a chart and returns it as SVG, PNG or a Vega-Lite specification. Dates and numbers in it
+   * are those of no language; its few words are English.
+   *
+   * Errors: EXERCISE_NOT_FOUND.
+   */
+  getProgressChart(
+    request: GetProgressChartRequest,
+    callback: (error: ServiceError | null, response: HttpBody) => void,
+  ): ClientUnaryCall;
+  getProgressChart(
+    request: GetProgressChartRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: HttpBody) => void,
+  ): ClientUnaryCall;
+  getProgressChart(
+    request: GetProgressChartRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: HttpBody) => void,
   ): ClientUnaryCall;
 }
 

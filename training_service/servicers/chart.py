@@ -1,0 +1,164 @@
+"""What charts are drawn of."""
+
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from uuid import UUID
+
+from training_service.caller import Scope
+from training_service.charts import data as charts
+from training_service.domain.distribution import by_muscle
+from training_service.domain.exercise import MovementKind
+from training_service.domain.metrics import combined
+from training_service.domain.periods import Period
+from training_service.servicers.exercise_volume import exercise_volumes
+from training_service.storage.exercise import Catalogue, ExerciseFacts
+from training_service.storage.metrics import ExerciseDay, MetricsRepository, PeriodTotal
+from training_service.storage.personal_record import COLUMNS, RecordKind
+from training_service.storage.tables import BESTS
+
+MAX_DAYS = 20 * 366
+"""Most days of a chart."""
+MEASURES = {
+    RecordKind.MOST_REPS: charts.ProgressMeasure.MOST_REPS,
+    RecordKind.LONGEST_HOLD: charts.ProgressMeasure.LONGEST_HOLD,
+    RecordKind.HEAVIEST_LOAD: charts.ProgressMeasure.HEAVIEST_LOAD,
+    RecordKind.BEST_1RM: charts.ProgressMeasure.ONE_REP_MAX,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChartQuestion:
+    """Whose chart, and of which days."""
+
+    scope: Scope
+    period: charts.Period
+    today: date
+    exercises: Sequence[ExerciseFacts] = ()
+    """What a chart of progress is about."""
+    measure: RecordKind | None = None
+    """What a chart of progress compares; None leaves it to the exercises."""
+
+
+class ChartSource:
+    """Gathers what a chart shows."""
+
+    def __init__(self, metrics: MetricsRepository, catalogue: Catalogue) -> None:
+        self._metrics = metrics
+        self._catalogue = catalogue
+        self.kinds: Mapping[str, Callable[[ChartQuestion], Awaitable[charts.Chart]]] = {
+            "WEEKLY_VOLUME": self.weekly_volume,
+            "LOAD": self.load,
+            "EXERCISE_PROGRESS": self.exercise_progress,
+            "MUSCLE_DISTRIBUTION": self.muscle_distribution,
+            "TRAINING_CALENDAR": self.training_calendar,
+        }
+
+    async def weekly_volume(self, asked: ChartQuestion) -> charts.WeeklyVolume:
+        """Returns effective repetitions of each week by category."""
+        period = asked.period
+        weeks = await self._metrics.list_category_weeks(asked.scope, period.since, period.through)
+        return charts.WeeklyVolume(
+            period=period,
+            today=asked.today,
+            volumes=tuple(
+                charts.CategoryVolume(
+                    monday=week.start_date,
+                    category=week.category,
+                    effective_reps=week.effective_reps.amount,
+                )
+                for week in weeks
+            ),
+            coverage=combined([week.effective_reps for week in weeks]).coverage,
+        )
+
+    async def load(self, asked: ChartQuestion) -> charts.LoadOverTime:
+        """Returns the load of each day, and the mean of each week."""
+        period = asked.period
+        days = await self._metrics.list_days(asked.scope, period.since, period.through, MAX_DAYS)
+        weeks = await self._metrics.list_periods(
+            asked.scope, Period.WEEK, Period.WEEK.start(period.since), period.through, MAX_DAYS
+        )
+        return charts.LoadOverTime(
+            period=period,
+            days=tuple(
+                charts.DayLoad(day=day.start_date, load_au=day.load_au.value) for day in days
+            ),
+            weeks=tuple(_week_load(week, period.through) for week in weeks),
+        )
+
+    async def exercise_progress(self, asked: ChartQuestion) -> charts.ExerciseProgress:
+        """Returns the best of each day in the exercises that were done most often."""
+        measure = asked.measure or _usual_measure(asked.exercises)
+        column = BESTS.index(COLUMNS[measure])
+        ids = [facts.id for facts in asked.exercises]
+        begin, last = (asked.period.since, UUID(int=0)), asked.period.through
+        limit = MAX_DAYS * charts.MAX_SERIES
+        days = await self._metrics.list_progress(asked.scope, ids, begin, last, limit)
+        bests: dict[UUID, list[charts.SessionBest]] = defaultdict(list)
+        for day in days:
+            if (best := _session_best(day, column)) is not None:
+                bests[day.exercise_id].append(best)
+        shown = sorted(bests, key=lambda id: -len(bests[id]))[: charts.MAX_SERIES]
+        return charts.ExerciseProgress(
+            period=asked.period,
+            measure=MEASURES[measure],
+            series=tuple(
+                charts.ExerciseSeries(name=facts.display_name, bests=tuple(bests[facts.id]))
+                for facts in asked.exercises
+                if facts.id in shown
+            ),
+        )
+
+    async def muscle_distribution(self, asked: ChartQuestion) -> charts.MuscleDistribution:
+        """Returns the effective repetitions of each muscle."""
+        period = asked.period
+        done = await self._metrics.list_exercises(asked.scope, period.since, period.through)
+        volumes = await exercise_volumes(self._catalogue, done)
+        return charts.MuscleDistribution(
+            period=period,
+            muscles=tuple(
+                charts.MuscleVolume(
+                    name=one.muscle.replace("_", " ").capitalize(),
+                    primary_effective_reps=one.primary_effective_reps,
+                    secondary_effective_reps=one.secondary_effective_reps,
+                )
+                for one in by_muscle(volumes)
+            ),
+            coverage=combined([volume.effective_reps for volume in volumes]).coverage,
+        )
+
+    async def training_calendar(self, asked: ChartQuestion) -> charts.TrainingCalendar:
+        """Returns the sets of each day."""
+        period = asked.period
+        days = await self._metrics.list_days(asked.scope, period.since, period.through, MAX_DAYS)
+        [*first] = await self._metrics.list_days(asked.scope, date.min, date.max, 1)
+        return charts.TrainingCalendar(
+            period=period,
+            measure=charts.CalendarMeasure.SETS,
+            days=tuple(charts.DayTotal(day=d.start_date, amount=d.set_count) for d in days),
+            first_log=first[0].start_date if first else None,
+        )
+
+
+def _week_load(week: PeriodTotal, through: date) -> charts.WeekLoad:
+    """Returns the mean of a week's days, of those only that are over or under way."""
+    load_au = week.load_au.value
+    days = min((through - week.start_date).days + 1, 7)
+    return charts.WeekLoad(
+        monday=week.start_date, mean_daily_load_au=None if load_au is None else load_au / days
+    )
+
+
+def _usual_measure(exercises: Sequence[ExerciseFacts]) -> RecordKind:
+    if all(facts.movement_kind is MovementKind.ISOMETRIC for facts in exercises):
+        return RecordKind.LONGEST_HOLD
+    return RecordKind.MOST_REPS
+
+
+def _session_best(day: ExerciseDay, column: int) -> charts.SessionBest | None:
+    value = day.bests[column]
+    if value is None:
+        return None
+    return charts.SessionBest(day=day.local_date, value=value, is_record=day.are_records[column])
