@@ -43,6 +43,12 @@ class Settings(BaseSettings):
         description="Role each connection takes on, with no more rights than the service needs. "
         "Empty: the login is itself such a role (needed behind a transaction pooler).",
     )
+    database_reader_role: str = Field(
+        "training_reader",
+        pattern=r"^[a-z_][a-z0-9_]*$",
+        description="Role that a connection takes on while it reads the sessions of all athletes "
+        "for a sibling service. The login must be a member of it.",
+    )
     data_directory: Path = Field(
         Path(".data"), description="Folder for the embedded PostgreSQL's data."
     )

@@ -215,13 +215,22 @@ def test_every_write_can_be_sent_twice(method: MethodDescriptor) -> None:
 def test_every_listing_with_pages_is_asked_for_pages(method: MethodDescriptor) -> None:
     has_pages = "next_page_token" in method.output_type.fields_by_name
     asked = {"page_size", "page_token"} & set(method.input_type.fields_by_name)
-    assert len(asked) == (2 if has_pages else 0)
-    assert ("INVALID_PAGE_TOKEN" in declared(method)) == (has_pages or is_resumable(method))
+    assert len(asked) == (2 if has_pages else is_feed(method))
+    assert ("INVALID_PAGE_TOKEN" in declared(method)) == (has_pages or has_cursor(method))
+
+
+def has_cursor(method: MethodDescriptor) -> bool:
+    return "cursor" in method.input_type.fields_by_name
 
 
 def is_resumable(method: MethodDescriptor) -> bool:
     """Whether a stream goes on where another broke."""
-    return method.server_streaming and "cursor" in method.input_type.fields_by_name
+    return method.server_streaming and has_cursor(method)
+
+
+def is_feed(method: MethodDescriptor) -> bool:
+    """Whether it has a last page only for now."""
+    return "cursor" in method.output_type.fields_by_name and not method.server_streaming
 
 
 @each_method()

@@ -68,7 +68,10 @@ def test_a_table_of_athletes_data_leads_with_the_athlete(table: Table) -> None:
     """Row-level security compares it, and the data can be spread over machines by it."""
     assert next(iter(table.primary_key.columns)).name == "external_user_id"
     for index in table.indexes:
-        assert next(iter(index.columns)).name == "external_user_id", index.name
+        # The order of changes is one of all athletes.
+        is_of_changes = str(index.name).endswith("_changes_idx")
+        leader = "transaction_id" if is_of_changes else "external_user_id"
+        assert next(iter(index.columns)).name == leader, index.name
     for constraint in table.foreign_key_constraints:
         target = constraint.referred_table
         if target in USER_OWNED:
@@ -91,7 +94,7 @@ def test_row_level_security_protects_every_table_of_athletes_data(
     query = """
         SELECT relrowsecurity, array_agg(pg_get_expr(polqual, polrelid)), array_agg(polcmd::text)
         FROM pg_class JOIN pg_policy ON polrelid = pg_class.oid
-        WHERE pg_class.oid = %s::regclass GROUP BY 1
+        WHERE pg_class.oid = %s::regclass AND polroles = '{0}' GROUP BY 1
     """
     [(enabled, conditions, commands)] = owner.execute(query, [f"{SCHEMA}.{table.name}"])
     assert enabled
@@ -99,6 +102,19 @@ def test_row_level_security_protects_every_table_of_athletes_data(
     assert len(conditions) == 1
     assert "external_user_id =" in conditions[0]
     assert "app.external_user_id" in conditions[0]
+
+
+def test_only_the_reader_sees_all_athletes_and_only_their_sessions(
+    owner: psycopg.Connection,
+) -> None:
+    query = """
+        SELECT polrelid::regclass::text, polcmd::text, polroles::regrole[]::text
+        FROM pg_policy WHERE polroles <> '{0}' ORDER BY 1
+    """
+    assert owner.execute(query).fetchall() == [
+        ("training.session_retractions", "r", "{training_reader}"),
+        ("training.sessions", "r", "{training_reader}"),
+    ]
 
 
 def test_no_triggers_or_rules(owner: psycopg.Connection) -> None:

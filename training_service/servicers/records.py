@@ -14,7 +14,7 @@ from google.protobuf.message_factory import GetMessageClass
 
 def of_records(descriptor: Descriptor) -> Any:
     """Returns the message type that differs from a given one in that each field which holds a
-    message holds its serialized form instead."""
+    message holds its serialized form instead, and each enum its number."""
     file = descriptor_pb2.FileDescriptorProto(
         name=f"{descriptor.name}.records", package="records", syntax="proto3"
     )
@@ -24,6 +24,9 @@ def of_records(descriptor: Descriptor) -> Any:
         field.ClearField("options")
         if field.type == field.TYPE_MESSAGE:
             field.type = field.TYPE_BYTES
+            field.ClearField("type_name")
+        elif field.type == field.TYPE_ENUM:
+            field.type = field.TYPE_INT32
             field.ClearField("type_name")
     pool = DescriptorPool()
     pool.Add(file)

@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from datetime import datetime
 from functools import partial
@@ -47,12 +47,20 @@ from training_service.servicers.references import check_exercises_known, check_v
 from training_service.servicers.session_metrics import to_logged
 from training_service.storage.exercise import Catalogue, ExerciseFacts
 from training_service.storage.session import (
+    ExportedSession,
+    ExportPlace,
     SessionKey,
     SessionRepository,
     SessionSummary,
     StoredSession,
     session_not_found,
     unknown_workout,
+)
+from training_service.storage.session_change import (
+    START,
+    ChangePlace,
+    SessionChange,
+    SessionChangeRepository,
 )
 
 MAX_SETS_PER_BATCH = 20_000
@@ -61,7 +69,11 @@ MAX_SETS_PER_BATCH = 20_000
 EXPORT_MESSAGE_BYTES = 1_000_000
 """About how much one message of an export carries."""
 
+MAX_TRANSACTION_ID = 2**63
+CHANGES = listing_digest(pb.ListSessionChangesRequest())
+
 COMPLETION = EnumNames(pb.SessionCompletion)
+CHANGE_KIND = EnumNames(pb.SessionChangeKind)
 STATES = {
     None: pb.SESSION_STATE_CURRENT,
     RetractionKind.SUPERSEDED.value: pb.SESSION_STATE_SUPERSEDED,
@@ -70,6 +82,8 @@ STATES = {
 ListSessionsRecords = of_records(pb.ListSessionsResponse.DESCRIPTOR)
 ListSessionVersionsRecords = of_records(pb.ListSessionVersionsResponse.DESCRIPTOR)
 ExportSessionsRecords = of_records(pb.ExportSessionsResponse.DESCRIPTOR)
+SessionChangeRecord = of_records(pb.SessionChange.DESCRIPTOR)
+ListSessionChangesRecords = of_records(pb.ListSessionChangesResponse.DESCRIPTOR)
 BatchLogSessionsRecords = of_records(pb.BatchLogSessionsResponse.DESCRIPTOR)
 BatchLogSessionsRecord = of_records(pb.BatchLogSessionsResult.DESCRIPTOR)
 FILTERS: Mapping[str, Callable[[Any], Any]] = {
@@ -89,8 +103,11 @@ Revisions = Mapping[UUID, set[int]]
 class SessionServicer(SessionServiceServicer):
     """Session logs."""
 
-    def __init__(self, sessions: SessionRepository, catalogue: Catalogue) -> None:
+    def __init__(
+        self, sessions: SessionRepository, changes: SessionChangeRepository, catalogue: Catalogue
+    ) -> None:
         self._sessions = sessions
+        self._changes = changes
         self._catalogue = catalogue
 
     async def LogSession(  # type: ignore[override]
@@ -171,22 +188,61 @@ class SessionServicer(SessionServiceServicer):
         self, request: pb.ExportSessionsRequest, context: Any
     ) -> AsyncIterator[Message]:
         scope = athlete_scope(request.external_user_id)
+        async with aclosing(self._export(request, scope)) as messages:
+            async for message in messages:
+                yield message
+
+    async def ExportAllSessions(  # type: ignore[override]
+        self, request: pb.ExportAllSessionsRequest, context: Any
+    ) -> AsyncIterator[Message]:
+        async with aclosing(self._export(request, None)) as messages:
+            async for message in messages:
+                yield message
+
+    async def _export(
+        self,
+        request: pb.ExportSessionsRequest | pb.ExportAllSessionsRequest,
+        scope: Scope | None,
+    ) -> AsyncGenerator[Message]:
+        """Yields the messages of an export of one athlete or, without a scope, of all."""
         listing = listing_digest(request, scope)
-        key = paging.decode_page_token(listing, request.cursor, (str,))
-        after_id = uuid_of_token(key[0]) if key else UUID(int=0)
+        place = _export_place(paging.decode_page_token(listing, request.cursor, (str, str, str)))
         summary = pb.ExportSummary()
         ids = hashlib.sha256()
-        async with aclosing(self._sessions.export(scope, _filter(request), after_id)) as batches:
-            async for batch in batches:
-                for part in paging.parts(batch, EXPORT_MESSAGE_BYTES, lambda row: len(row.record)):
-                    ids.update("".join(f"{row.id}\n" for row in part).encode())
+        batches = self._sessions.export(scope, _filter(request), place)
+        async with aclosing(batches):
+            async for batch, place in batches:
+                for part in paging.parts(batch, EXPORT_MESSAGE_BYTES, _record_size):
+                    ids.update("".join(f"{row.stored.id}\n" for row in part).encode())
                     summary.session_count += len(part)
+                    last = part[-1]
+                    key = (str(last.external_user_id), str(last.stored.id), place.snapshot)
                     yield ExportSessionsRecords(
-                        sessions=map(to_record, part),
-                        cursor=paging.encode_page_token(listing, (str(part[-1].id),)),
+                        sessions=[to_record(row.stored) for row in part],
+                        cursor=paging.encode_page_token(listing, key),
                     )
         summary.ids_sha256 = ids.hexdigest()
         yield pb.ExportSessionsResponse(summary=summary)
+
+    async def ListSessionChanges(  # type: ignore[override]
+        self, request: pb.ListSessionChangesRequest, context: Any
+    ) -> Message:
+        # Nothing else of a request moves the place: whether it brings the sessions may vary.
+        key = paging.decode_page_token(CHANGES, request.cursor, (int, int, str, str))
+        after = _change_place(key) if key else START
+        limit = paging.page_limit(request.page_size)
+        found = await self._changes.list(after, limit + 1)
+        shown = found[:limit]
+        if request.include_sessions:
+            shown = shown[: paging.fitting_count(len(change.record or b"") for change in shown)]
+        if shown:
+            after = shown[-1].place
+        messages = [_change(change, with_session=request.include_sessions) for change in shown]
+        return ListSessionChangesRecords(  # type: ignore[no-any-return]
+            changes=[message.SerializeToString() for message in messages],
+            cursor=paging.encode_page_token(CHANGES, _change_key(after)),
+            has_more=len(shown) < len(found),
+        )
 
     async def VoidSession(  # type: ignore[override]
         self, request: pb.VoidSessionRequest, context: Any
@@ -405,7 +461,47 @@ def _first_to_last(versions: Sequence[StoredSession], original_id: UUID) -> list
     return ordered
 
 
-def _filter(request: pb.ListSessionsRequest | pb.ExportSessionsRequest) -> SessionFilter:
+def _record_size(row: ExportedSession) -> int:
+    return len(row.stored.record)
+
+
+def _export_place(key: tuple[paging.KeyPart, ...] | None) -> ExportPlace | None:
+    if key is None:
+        return None
+    return ExportPlace(uuid_of_token(key[0]), uuid_of_token(key[1]), str(key[2]))
+
+
+def _change_place(key: tuple[paging.KeyPart, ...]) -> ChangePlace:
+    transaction_id = int(key[0])
+    if not 0 <= transaction_id < MAX_TRANSACTION_ID:
+        raise paging.invalid_page_token()
+    return ChangePlace(transaction_id, bool(key[1]), uuid_of_token(key[2]), uuid_of_token(key[3]))
+
+
+def _change_key(place: ChangePlace) -> tuple[int | str, ...]:
+    return (
+        place.transaction_id,
+        int(place.is_retraction),
+        str(place.external_user_id),
+        str(place.session_id),
+    )
+
+
+def _change(change: SessionChange, *, with_session: bool) -> Message:
+    message: Message = SessionChangeRecord(
+        kind=CHANGE_KIND.number(change.kind),
+        external_user_id=str(change.place.external_user_id),
+        session_id=str(change.place.session_id),
+        superseded_session_id=str(change.superseded_id or ""),
+        change_time=to_timestamp(change.changed_at).SerializeToString(),
+        session=(change.record or b"") if with_session else b"",
+    )
+    return message
+
+
+def _filter(
+    request: pb.ListSessionsRequest | pb.ExportSessionsRequest | pb.ExportAllSessionsRequest,
+) -> SessionFilter:
     """Returns the filters of a request; an export has fewer of them."""
     given = {field.name: value for field, value in request.ListFields() if field.name in FILTERS}
     return SessionFilter(**{name: FILTERS[name](value) for name, value in given.items()})

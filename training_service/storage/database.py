@@ -28,6 +28,7 @@ from training_service.storage.statements import Row, Statement, insert_batches
 logger = structlog.get_logger(__name__)
 
 ROLLBACK_TIMEOUT_SECONDS = 2.0
+BEGIN_SNAPSHOT = b"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 PLAN_CACHE_MODE = "force_generic_plan"
 
 Parameters = Mapping[str, Any]
@@ -76,6 +77,7 @@ class Database:
 
     def __init__(self, settings: Settings, url: str) -> None:
         self._role = settings.database_role
+        self._reader_role = settings.database_reader_role
         # Poolers refuse start-up options: behind one, these are the login's own settings.
         options = {"options": _session_options(settings)} if self._role else {}
         # None wins over the prepare=True of each statement.
@@ -129,7 +131,7 @@ class Database:
         of each."""
         async with self._connection() as connection:
             async with OneWritePipeline(connection) as pipeline:
-                _begin(pipeline, scope, b"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+                _begin(pipeline, scope, BEGIN_SNAPSHOT)
                 given = {"external_user_id": scope.external_user_id, **parameters}
                 cursors = [
                     await _run(connection, statement, statement.values(given))
@@ -153,12 +155,20 @@ class Database:
 
     def snapshot(self, scope: Scope) -> AbstractAsyncContextManager[Transaction]:
         """Opens a read-only transaction for one athlete whose statements all see one moment."""
-        return self._transaction(scope, b"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        return self._transaction(scope, BEGIN_SNAPSHOT)
+
+    def snapshot_of_all(self) -> AbstractAsyncContextManager[Transaction]:
+        """Opens such a transaction that sees the sessions of all athletes and nothing else."""
+        return self._transaction(None, BEGIN_SNAPSHOT, self._reader_role)
 
     @contextlib.asynccontextmanager
-    async def _transaction(self, scope: Scope | None, begin: bytes) -> AsyncIterator[Transaction]:
+    async def _transaction(
+        self, scope: Scope | None, begin: bytes, role: str = ""
+    ) -> AsyncIterator[Transaction]:
         async with self._connection() as connection, OneWritePipeline(connection) as pipeline:
             _begin(pipeline, scope, begin)
+            if role:
+                pipeline.queue(f'SET LOCAL ROLE "{role}"'.encode())
             yield Transaction(connection, scope)
             pipeline.queue(b"COMMIT")
 

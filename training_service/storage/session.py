@@ -12,10 +12,14 @@ from sqlalchemy import (
     ColumnElement,
     Integer,
     Select,
+    Table,
+    Text,
     and_,
     any_,
     bindparam,
+    cast,
     exists,
+    func,
     insert,
     null,
     or_,
@@ -26,6 +30,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.types import Uuid
 
 from training_service.caller import Scope
+from training_service.domain.paging import invalid_page_token
 from training_service.domain.session import (
     NewSession,
     RetractionKind,
@@ -44,8 +49,10 @@ from training_service.storage.statements import (
     parameter,
     prepare,
     prepare_command,
+    written,
 )
 from training_service.storage.tables import (
+    PgSnapshot,
     session_exercises,
     session_retractions,
     sessions,
@@ -72,6 +79,25 @@ class StoredSession(NamedTuple):
     retract_reason: str | None
     retracted_at: datetime | None
     record: bytes
+
+
+class ExportPlace(NamedTuple):
+    """How far an export came, and of which moment it is."""
+
+    external_user_id: UUID
+    session_id: UUID
+    snapshot: str
+
+
+class ExportedSession(NamedTuple):
+    """A session of an export."""
+
+    external_user_id: UUID
+    stored: StoredSession
+
+
+def _exported(external_user_id: UUID, *stored: Any) -> ExportedSession:
+    return ExportedSession(external_user_id, StoredSession(*stored))
 
 
 class SessionSummary(NamedTuple):
@@ -141,7 +167,7 @@ _STORED = (
     .select_from(_WITH_RETRACTION)
     .where(own(sessions))
 )
-_VALUES = attrgetter(*(c.name for c in sessions.c if c.name != "external_user_id"))
+_VALUES = attrgetter(*(c.name for c in written(sessions) if c.name != "external_user_id"))
 """What a new session says for the columns after the first."""
 _GET = prepare(_STORED.where(_IS_SESSION), StoredSession)
 _LIST_VERSIONS = prepare(
@@ -176,7 +202,7 @@ _WORKOUT_REVISIONS = prepare(
 )
 _INSERT_RETRACTION = prepare_command(
     insert(session_retractions).values(
-        {c.name: parameter(c.name, c) for c in session_retractions.c}
+        {c.name: parameter(c.name, c) for c in written(session_retractions)}
     )
 )
 
@@ -252,14 +278,47 @@ def _list(
     return prepare(statement.limit(bindparam("limit", type_=Integer)), row)
 
 
+_SNAPSHOT = prepare(select(cast(func.pg_current_snapshot(), Text)), lambda snapshot: str(snapshot))
+
+
+def _was_there(table: Table) -> ColumnElement[bool]:
+    """Returns the condition that a row was there at the moment of a snapshot."""
+    snapshot = cast(bindparam("snapshot", type_=Text), PgSnapshot)
+    return func.pg_visible_in_snapshot(table.c.transaction_id, snapshot)
+
+
 @cache
-def _export(filters: frozenset[str], *, show_retracted: bool) -> Statement[StoredSession]:
-    """Returns the next sessions of an export, in the order of their ids."""
-    after = (sessions.c.record,)
-    statement = _selection(_FULL, after, filters, show_retracted=show_retracted)
-    statement = statement.where(sessions.c.id > parameter("after_id", sessions.c.id))
-    statement = statement.order_by(sessions.c.id).limit(bindparam("limit", type_=Integer))
-    return prepare(statement, StoredSession)
+def _export(
+    filters: frozenset[str], *, of_all: bool, show_retracted: bool
+) -> Statement[ExportedSession]:
+    """Returns the next sessions of an export, in the order of their athletes and ids."""
+    retracted = and_(
+        session_retractions.c.external_user_id == sessions.c.external_user_id,
+        session_retractions.c.session_id == sessions.c.id,
+        _was_there(session_retractions),
+    )
+    columns = (sessions.c.external_user_id, *_FULL)
+    if show_retracted:
+        joined = sessions.outerjoin(session_retractions, retracted)
+        statement = select(*columns, *_RETRACTION, sessions.c.record).select_from(joined)
+    else:
+        statement = select(*columns, *_NO_RETRACTION, sessions.c.record).where(
+            ~exists().where(retracted)
+        )
+    place = (sessions.c.external_user_id, sessions.c.id)
+    after = tuple_(parameter("after_user_id", place[0]), parameter("after_id", place[1]))
+    limits = [] if of_all else [own(sessions)]
+    return prepare(
+        statement.where(
+            *limits,
+            *(_FILTERS[name] for name in sorted(filters)),
+            _was_there(sessions),
+            tuple_(*place) > after,
+        )
+        .order_by(*place)
+        .limit(bindparam("limit", type_=Integer)),
+        _exported,
+    )
 
 
 class SessionRepository:
@@ -311,22 +370,42 @@ class SessionRepository:
         return await self._database.read(scope, statement, {**parameters, "limit": limit})
 
     async def export(
-        self, scope: Scope, filters: SessionFilter, after_id: UUID
-    ) -> AsyncGenerator[list[StoredSession]]:
-        """Yields all sessions with an id above `after_id`, in batches, as they are at one moment.
+        self, scope: Scope | None, filters: SessionFilter, place: ExportPlace | None
+    ) -> AsyncGenerator[tuple[list[ExportedSession], ExportPlace]]:
+        """Yields all sessions of an athlete or, without a scope, of all athletes, in batches, each
+        with the place behind it.
 
-        Holds a connection until it is closed: close it (`contextlib.aclosing`).
+        All as they are at one moment: that of the place an export goes on from, or else now. Holds
+        a connection until it is closed: close it (`contextlib.aclosing`). Raises
+        INVALID_PAGE_TOKEN for a place that is none.
         """
         parameters = _parameters(filters)
-        statement = _export(_names(filters), show_retracted=filters.show_retracted)
-        async with self._database.snapshot(scope) as snapshot:
+        statement = _export(
+            _names(filters), of_all=scope is None, show_retracted=filters.show_retracted
+        )
+        opened = self._database.snapshot(scope) if scope else self._database.snapshot_of_all()
+        async with opened as transaction:
+            if place is None:
+                [snapshot] = await transaction.fetch(_SNAPSHOT, {})
+                place = ExportPlace(UUID(int=0), UUID(int=0), snapshot)
             while True:
-                rows = await snapshot.fetch(
-                    statement, {**parameters, "after_id": after_id, "limit": EXPORT_BATCH}
-                )
+                after = {
+                    "after_user_id": place.external_user_id,
+                    "after_id": place.session_id,
+                    "snapshot": place.snapshot,
+                }
+                try:
+                    rows = await transaction.fetch(
+                        statement, {**parameters, **after, "limit": EXPORT_BATCH}
+                    )
+                except errors.InvalidTextRepresentation:
+                    raise invalid_page_token() from None
                 if rows:
-                    yield rows
-                    after_id = rows[-1].id
+                    last = rows[-1]
+                    place = place._replace(
+                        external_user_id=last.external_user_id, session_id=last.stored.id
+                    )
+                    yield rows, place
                 if len(rows) < EXPORT_BATCH:
                     return
 

@@ -9,7 +9,7 @@ from uuid import UUID
 import psycopg
 from psycopg.adapt import Dumper
 from psycopg.pq import Format
-from sqlalchemy import ClauseElement, ColumnElement, FromClause, Table, bindparam, insert
+from sqlalchemy import ClauseElement, Column, ColumnElement, FromClause, Table, bindparam, insert
 from sqlalchemy.dialects.postgresql import psycopg as postgresql
 from sqlalchemy.sql.compiler import SQLCompiler
 
@@ -84,11 +84,18 @@ def parameter(name: str, column: ColumnElement[Any]) -> ColumnElement[Any]:
     return bindparam(name, type_=column.type)
 
 
+def written(table: Table) -> list[Column[Any]]:
+    """Returns the columns that an INSERT gives a value: all but those PostgreSQL fills in."""
+    return [column for column in table.c if column.server_default is None]
+
+
 @cache
 def insert_rows(table: Table, count: int) -> Statement[Any]:
-    """Returns the INSERT of `count` rows, with parameters for every column, row by row."""
+    """Returns the INSERT of `count` rows, with parameters for every column that is written, row by
+    row."""
     rows = [
-        {c.name: bindparam(f"{c.name}_{n}", type_=c.type) for c in table.c} for n in range(count)
+        {c.name: bindparam(f"{c.name}_{n}", type_=c.type) for c in written(table)}
+        for n in range(count)
     ]
     return prepare_command(insert(table).values(rows))
 

@@ -30,13 +30,47 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.dialects.postgresql.base import ischema_names
+from sqlalchemy.types import UserDefinedType
 
 SCHEMA = "training"
 
 metadata = MetaData(schema=SCHEMA)
 
+
+class Xid8(UserDefinedType[str]):
+    """PostgreSQL's 64-bit transaction id, as text."""
+
+    cache_ok = True
+
+    def get_col_spec(self, **_: object) -> str:
+        """Returns its name in SQL."""
+        return "xid8"
+
+
+class PgSnapshot(UserDefinedType[str]):
+    """Which transactions had ended at one moment, as PostgreSQL writes it."""
+
+    cache_ok = True
+
+    def get_col_spec(self, **_: object) -> str:
+        """Returns its name in SQL."""
+        return "pg_snapshot"
+
+
+# Else Alembic would not know the column's type when it compares a database with these tables.
+ischema_names["xid8"] = Xid8
+
 TIMESTAMP = DateTime(timezone=True)
 TEXTS = ARRAY(Text)
+
+
+def _transaction_id() -> Column[str]:
+    """Returns the column that says which transaction stored a row: the order in which changes
+    became visible, which no clock tells."""
+    return Column(
+        "transaction_id", Xid8, nullable=False, server_default=text("pg_current_xact_id()")
+    )
 
 
 catalogue_state = Table(
@@ -208,6 +242,7 @@ sessions = Table(
     Column("request_digest", LargeBinary, nullable=False),
     Column("created_at", TIMESTAMP, nullable=False),
     Column("record", LargeBinary, nullable=False, comment="The Session message as acknowledged."),
+    _transaction_id(),
     PrimaryKeyConstraint("external_user_id", "id", name="sessions_pkey"),
     UniqueConstraint("external_user_id", "request_id", name="sessions_request_key"),
     ForeignKeyConstraint(
@@ -231,6 +266,7 @@ sessions = Table(
         "(supersedes_id IS NULL) = (original_id IS NULL)", name="sessions_original_whole"
     ),
     Index("sessions_started_idx", "external_user_id", "started_at", "id"),
+    Index("sessions_changes_idx", "transaction_id", "external_user_id", "id"),
     Index(
         "sessions_workout_idx",
         "external_user_id",
@@ -279,6 +315,7 @@ session_retractions = Table(
     Column("superseded_by_id", Uuid),
     Column("reason", Text, nullable=False),
     Column("created_at", TIMESTAMP, nullable=False),
+    _transaction_id(),
     PrimaryKeyConstraint("external_user_id", "session_id", name="session_retractions_pkey"),
     ForeignKeyConstraint(
         ["external_user_id", "session_id"],
@@ -290,6 +327,7 @@ session_retractions = Table(
         ["training.sessions.external_user_id", "training.sessions.id"],
         name="session_retractions_successor_fkey",
     ),
+    Index("session_retractions_changes_idx", "transaction_id", "external_user_id", "session_id"),
     CheckConstraint("kind IN ('SUPERSEDED', 'VOIDED')", name="session_retractions_kind"),
     CheckConstraint(
         "(kind = 'SUPERSEDED') = (superseded_by_id IS NOT NULL)",

@@ -99,6 +99,34 @@ SESSION_VIEW_FULL: SessionView.ValueType  # 2
 """Everything."""
 Global___SessionView: _TypeAlias = SessionView  # noqa: Y015
 
+class _SessionChangeKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _SessionChangeKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_SessionChangeKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    SESSION_CHANGE_KIND_UNSPECIFIED: _SessionChangeKind.ValueType  # 0
+    """Never sent."""
+    SESSION_CHANGE_KIND_LOGGED: _SessionChangeKind.ValueType  # 1
+    """It was logged."""
+    SESSION_CHANGE_KIND_AMENDED: _SessionChangeKind.ValueType  # 2
+    """It was stored in place of another, which counts no more."""
+    SESSION_CHANGE_KIND_VOIDED: _SessionChangeKind.ValueType  # 3
+    """It was voided: it counts no more."""
+
+class SessionChangeKind(_SessionChangeKind, metaclass=_SessionChangeKindEnumTypeWrapper):
+    """What became of a session."""
+
+SESSION_CHANGE_KIND_UNSPECIFIED: SessionChangeKind.ValueType  # 0
+"""Never sent."""
+SESSION_CHANGE_KIND_LOGGED: SessionChangeKind.ValueType  # 1
+"""It was logged."""
+SESSION_CHANGE_KIND_AMENDED: SessionChangeKind.ValueType  # 2
+"""It was stored in place of another, which counts no more."""
+SESSION_CHANGE_KIND_VOIDED: SessionChangeKind.ValueType  # 3
+"""It was voided: it counts no more."""
+Global___SessionChangeKind: _TypeAlias = SessionChangeKind  # noqa: Y015
+
 @_typing.final
 class PerformedSet(_message.Message):
     """One set as it was done, beside what it was meant to be."""
@@ -648,8 +676,154 @@ class ExportSessionsRequest(_message.Message):
 Global___ExportSessionsRequest: _TypeAlias = ExportSessionsRequest  # noqa: Y015
 
 @_typing.final
+class ExportAllSessionsRequest(_message.Message):
+    """Request of ExportAllSessions. Filters are combined with AND."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CURSOR_FIELD_NUMBER: _builtins.int
+    FROM_TIME_FIELD_NUMBER: _builtins.int
+    TO_TIME_FIELD_NUMBER: _builtins.int
+    SHOW_RETRACTED_FIELD_NUMBER: _builtins.int
+    cursor: _builtins.str
+    """From the last message of a broken stream; all other fields must be as they were."""
+    show_retracted: _builtins.bool
+    """Whether superseded and voided sessions are exported too."""
+    @_builtins.property
+    def from_time(self) -> _timestamp_pb2.Timestamp:
+        """Only sessions that began at this instant or later."""
+
+    @_builtins.property
+    def to_time(self) -> _timestamp_pb2.Timestamp:
+        """Only sessions that began before this instant."""
+
+    def __init__(
+        self,
+        *,
+        cursor: _builtins.str = ...,
+        from_time: _timestamp_pb2.Timestamp | None = ...,
+        to_time: _timestamp_pb2.Timestamp | None = ...,
+        show_retracted: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["from_time", b"from_time", "to_time", b"to_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cursor", b"cursor", "from_time", b"from_time", "show_retracted", b"show_retracted", "to_time", b"to_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExportAllSessionsRequest: _TypeAlias = ExportAllSessionsRequest  # noqa: Y015
+
+@_typing.final
+class SessionChange(_message.Message):
+    """What became of a session, and when."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: _builtins.int
+    EXTERNAL_USER_ID_FIELD_NUMBER: _builtins.int
+    SESSION_ID_FIELD_NUMBER: _builtins.int
+    SUPERSEDED_SESSION_ID_FIELD_NUMBER: _builtins.int
+    CHANGE_TIME_FIELD_NUMBER: _builtins.int
+    SESSION_FIELD_NUMBER: _builtins.int
+    kind: Global___SessionChangeKind.ValueType
+    """What became of it."""
+    external_user_id: _builtins.str
+    """Whose it is."""
+    session_id: _builtins.str
+    """The session; of AMENDED the new one."""
+    superseded_session_id: _builtins.str
+    """Of AMENDED, the session that counts no more."""
+    @_builtins.property
+    def change_time(self) -> _timestamp_pb2.Timestamp:
+        """When, by the clock of the machine that stored it. Not the order of the list."""
+
+    @_builtins.property
+    def session(self) -> Global___Session:
+        """The session that was stored, as it was acknowledged, if it was asked for; absent of VOIDED."""
+
+    def __init__(
+        self,
+        *,
+        kind: Global___SessionChangeKind.ValueType = ...,
+        external_user_id: _builtins.str = ...,
+        session_id: _builtins.str = ...,
+        superseded_session_id: _builtins.str = ...,
+        change_time: _timestamp_pb2.Timestamp | None = ...,
+        session: Global___Session | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["change_time", b"change_time", "session", b"session"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["change_time", b"change_time", "external_user_id", b"external_user_id", "kind", b"kind", "session", b"session", "session_id", b"session_id", "superseded_session_id", b"superseded_session_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SessionChange: _TypeAlias = SessionChange  # noqa: Y015
+
+@_typing.final
+class ListSessionChangesRequest(_message.Message):
+    """Request of ListSessionChanges."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    CURSOR_FIELD_NUMBER: _builtins.int
+    INCLUDE_SESSIONS_FIELD_NUMBER: _builtins.int
+    page_size: _builtins.int
+    """Most changes of one answer; 0 is 50, above 1,000 is taken as 1,000."""
+    cursor: _builtins.str
+    """From the answer before. Empty: from the very first change."""
+    include_sessions: _builtins.bool
+    """Whether changes carry the sessions that were stored."""
+    def __init__(
+        self,
+        *,
+        page_size: _builtins.int = ...,
+        cursor: _builtins.str = ...,
+        include_sessions: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cursor", b"cursor", "include_sessions", b"include_sessions", "page_size", b"page_size"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListSessionChangesRequest: _TypeAlias = ListSessionChangesRequest  # noqa: Y015
+
+@_typing.final
+class ListSessionChangesResponse(_message.Message):
+    """Response of ListSessionChanges."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHANGES_FIELD_NUMBER: _builtins.int
+    CURSOR_FIELD_NUMBER: _builtins.int
+    HAS_MORE_FIELD_NUMBER: _builtins.int
+    cursor: _builtins.str
+    """To go on from; always there, also behind the last change."""
+    has_more: _builtins.bool
+    """Whether there are more already."""
+    @_builtins.property
+    def changes(self) -> _containers.RepeatedCompositeFieldContainer[Global___SessionChange]:
+        """The changes."""
+
+    def __init__(
+        self,
+        *,
+        changes: _abc.Iterable[Global___SessionChange] | None = ...,
+        cursor: _builtins.str = ...,
+        has_more: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changes", b"changes", "cursor", b"cursor", "has_more", b"has_more"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListSessionChangesResponse: _TypeAlias = ListSessionChangesResponse  # noqa: Y015
+
+@_typing.final
 class ExportSessionsResponse(_message.Message):
-    """One message of the stream of ExportSessions."""
+    """One message of the stream of ExportSessions and ExportAllSessions."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -683,7 +857,7 @@ Global___ExportSessionsResponse: _TypeAlias = ExportSessionsResponse  # noqa: Y0
 
 @_typing.final
 class ExportSummary(_message.Message):
-    """What a complete stream of ExportSessions contained, for checking that all of it arrived."""
+    """What a complete stream of an export contained, for checking that all of it arrived."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

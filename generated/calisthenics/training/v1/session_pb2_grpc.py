@@ -61,6 +61,16 @@ class SessionServiceStub:
                 request_serializer=calisthenics_dot_training_dot_v1_dot_session__pb2.ExportSessionsRequest.SerializeToString,
                 response_deserializer=calisthenics_dot_training_dot_v1_dot_session__pb2.ExportSessionsResponse.FromString,
                 _registered_method=True)
+        self.ExportAllSessions = channel.unary_stream(
+                '/calisthenics.training.v1.SessionService/ExportAllSessions',
+                request_serializer=calisthenics_dot_training_dot_v1_dot_session__pb2.ExportAllSessionsRequest.SerializeToString,
+                response_deserializer=calisthenics_dot_training_dot_v1_dot_session__pb2.ExportSessionsResponse.FromString,
+                _registered_method=True)
+        self.ListSessionChanges = channel.unary_unary(
+                '/calisthenics.training.v1.SessionService/ListSessionChanges',
+                request_serializer=calisthenics_dot_training_dot_v1_dot_session__pb2.ListSessionChangesRequest.SerializeToString,
+                response_deserializer=calisthenics_dot_training_dot_v1_dot_session__pb2.ListSessionChangesResponse.FromString,
+                _registered_method=True)
         self.AmendSession = channel.unary_unary(
                 '/calisthenics.training.v1.SessionService/AmendSession',
                 request_serializer=calisthenics_dot_training_dot_v1_dot_session__pb2.AmendSessionRequest.SerializeToString,
@@ -128,9 +138,29 @@ class SessionServiceServicer:
     def ExportSessions(self, request, context):
         """Streams an athlete's sessions in the order they were stored, as they are at one moment. Each
         message but the last carries sessions and a cursor to resume behind them; the last carries a
-        summary, and a stream without one has broken: call again with the last cursor. Sessions stored
-        meanwhile then come at the end, so that nothing that was there at the first call is missing or
-        comes twice.
+        summary, and a stream without one has broken: call again with the last cursor. What comes then
+        is still of the moment of the first call: nothing that was there is missing or comes twice, and
+        what is stored or retracted meanwhile is left to the next export.
+
+        Errors: INVALID_PAGE_TOKEN for a cursor.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExportAllSessions(self, request, context):
+        """Streams the sessions of all athletes, athlete by athlete, as ExportSessions does those of one.
+
+        Errors: INVALID_PAGE_TOKEN for a cursor.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListSessionChanges(self, request, context):
+        """Lists what became of all athletes' sessions since a cursor, in the order in which it became
+        visible: who asks again and again with the last cursor misses nothing and sees nothing twice. A
+        long transaction in the database holds the list up, and loses nothing.
 
         Errors: INVALID_PAGE_TOKEN for a cursor.
         """
@@ -196,6 +226,16 @@ def add_SessionServiceServicer_to_server(servicer, server):
                     servicer.ExportSessions,
                     request_deserializer=calisthenics_dot_training_dot_v1_dot_session__pb2.ExportSessionsRequest.FromString,
                     response_serializer=calisthenics_dot_training_dot_v1_dot_session__pb2.ExportSessionsResponse.SerializeToString,
+            ),
+            'ExportAllSessions': grpc.unary_stream_rpc_method_handler(
+                    servicer.ExportAllSessions,
+                    request_deserializer=calisthenics_dot_training_dot_v1_dot_session__pb2.ExportAllSessionsRequest.FromString,
+                    response_serializer=calisthenics_dot_training_dot_v1_dot_session__pb2.ExportSessionsResponse.SerializeToString,
+            ),
+            'ListSessionChanges': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListSessionChanges,
+                    request_deserializer=calisthenics_dot_training_dot_v1_dot_session__pb2.ListSessionChangesRequest.FromString,
+                    response_serializer=calisthenics_dot_training_dot_v1_dot_session__pb2.ListSessionChangesResponse.SerializeToString,
             ),
             'AmendSession': grpc.unary_unary_rpc_method_handler(
                     servicer.AmendSession,
@@ -350,6 +390,60 @@ class SessionService:
             '/calisthenics.training.v1.SessionService/ExportSessions',
             calisthenics_dot_training_dot_v1_dot_session__pb2.ExportSessionsRequest.SerializeToString,
             calisthenics_dot_training_dot_v1_dot_session__pb2.ExportSessionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExportAllSessions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/calisthenics.training.v1.SessionService/ExportAllSessions',
+            calisthenics_dot_training_dot_v1_dot_session__pb2.ExportAllSessionsRequest.SerializeToString,
+            calisthenics_dot_training_dot_v1_dot_session__pb2.ExportSessionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListSessionChanges(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/calisthenics.training.v1.SessionService/ListSessionChanges',
+            calisthenics_dot_training_dot_v1_dot_session__pb2.ListSessionChangesRequest.SerializeToString,
+            calisthenics_dot_training_dot_v1_dot_session__pb2.ListSessionChangesResponse.FromString,
             options,
             channel_credentials,
             insecure,

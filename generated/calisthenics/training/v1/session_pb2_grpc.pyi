@@ -64,9 +64,21 @@ class SessionServiceStub:
     ExportSessions: _grpc.UnaryStreamMultiCallable[_session_pb2.ExportSessionsRequest, _session_pb2.ExportSessionsResponse]
     """Streams an athlete's sessions in the order they were stored, as they are at one moment. Each
     message but the last carries sessions and a cursor to resume behind them; the last carries a
-    summary, and a stream without one has broken: call again with the last cursor. Sessions stored
-    meanwhile then come at the end, so that nothing that was there at the first call is missing or
-    comes twice.
+    summary, and a stream without one has broken: call again with the last cursor. What comes then
+    is still of the moment of the first call: nothing that was there is missing or comes twice, and
+    what is stored or retracted meanwhile is left to the next export.
+
+    Errors: INVALID_PAGE_TOKEN for a cursor.
+    """
+    ExportAllSessions: _grpc.UnaryStreamMultiCallable[_session_pb2.ExportAllSessionsRequest, _session_pb2.ExportSessionsResponse]
+    """Streams the sessions of all athletes, athlete by athlete, as ExportSessions does those of one.
+
+    Errors: INVALID_PAGE_TOKEN for a cursor.
+    """
+    ListSessionChanges: _grpc.UnaryUnaryMultiCallable[_session_pb2.ListSessionChangesRequest, _session_pb2.ListSessionChangesResponse]
+    """Lists what became of all athletes' sessions since a cursor, in the order in which it became
+    visible: who asks again and again with the last cursor misses nothing and sees nothing twice. A
+    long transaction in the database holds the list up, and loses nothing.
 
     Errors: INVALID_PAGE_TOKEN for a cursor.
     """
@@ -126,9 +138,21 @@ class SessionServiceAsyncStub(SessionServiceStub):
     ExportSessions: _aio.UnaryStreamMultiCallable[_session_pb2.ExportSessionsRequest, _session_pb2.ExportSessionsResponse]  # type: ignore[assignment]
     """Streams an athlete's sessions in the order they were stored, as they are at one moment. Each
     message but the last carries sessions and a cursor to resume behind them; the last carries a
-    summary, and a stream without one has broken: call again with the last cursor. Sessions stored
-    meanwhile then come at the end, so that nothing that was there at the first call is missing or
-    comes twice.
+    summary, and a stream without one has broken: call again with the last cursor. What comes then
+    is still of the moment of the first call: nothing that was there is missing or comes twice, and
+    what is stored or retracted meanwhile is left to the next export.
+
+    Errors: INVALID_PAGE_TOKEN for a cursor.
+    """
+    ExportAllSessions: _aio.UnaryStreamMultiCallable[_session_pb2.ExportAllSessionsRequest, _session_pb2.ExportSessionsResponse]  # type: ignore[assignment]
+    """Streams the sessions of all athletes, athlete by athlete, as ExportSessions does those of one.
+
+    Errors: INVALID_PAGE_TOKEN for a cursor.
+    """
+    ListSessionChanges: _aio.UnaryUnaryMultiCallable[_session_pb2.ListSessionChangesRequest, _session_pb2.ListSessionChangesResponse]  # type: ignore[assignment]
+    """Lists what became of all athletes' sessions since a cursor, in the order in which it became
+    visible: who asks again and again with the last cursor misses nothing and sees nothing twice. A
+    long transaction in the database holds the list up, and loses nothing.
 
     Errors: INVALID_PAGE_TOKEN for a cursor.
     """
@@ -215,9 +239,33 @@ class SessionServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_session_pb2.ExportSessionsResponse], _abc.AsyncIterator[_session_pb2.ExportSessionsResponse]]:
         """Streams an athlete's sessions in the order they were stored, as they are at one moment. Each
         message but the last carries sessions and a cursor to resume behind them; the last carries a
-        summary, and a stream without one has broken: call again with the last cursor. Sessions stored
-        meanwhile then come at the end, so that nothing that was there at the first call is missing or
-        comes twice.
+        summary, and a stream without one has broken: call again with the last cursor. What comes then
+        is still of the moment of the first call: nothing that was there is missing or comes twice, and
+        what is stored or retracted meanwhile is left to the next export.
+
+        Errors: INVALID_PAGE_TOKEN for a cursor.
+        """
+
+    @_abc_1.abstractmethod
+    def ExportAllSessions(
+        self,
+        request: _session_pb2.ExportAllSessionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_session_pb2.ExportSessionsResponse], _abc.AsyncIterator[_session_pb2.ExportSessionsResponse]]:
+        """Streams the sessions of all athletes, athlete by athlete, as ExportSessions does those of one.
+
+        Errors: INVALID_PAGE_TOKEN for a cursor.
+        """
+
+    @_abc_1.abstractmethod
+    def ListSessionChanges(
+        self,
+        request: _session_pb2.ListSessionChangesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_session_pb2.ListSessionChangesResponse, _abc.Awaitable[_session_pb2.ListSessionChangesResponse]]:
+        """Lists what became of all athletes' sessions since a cursor, in the order in which it became
+        visible: who asks again and again with the last cursor misses nothing and sees nothing twice. A
+        long transaction in the database holds the list up, and loses nothing.
 
         Errors: INVALID_PAGE_TOKEN for a cursor.
         """

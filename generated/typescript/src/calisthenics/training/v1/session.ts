@@ -61,6 +61,19 @@ export enum SessionView {
   UNRECOGNIZED = -1,
 }
 
+/** What became of a session. */
+export enum SessionChangeKind {
+  /** SESSION_CHANGE_KIND_UNSPECIFIED - Never sent. */
+  SESSION_CHANGE_KIND_UNSPECIFIED = 0,
+  /** SESSION_CHANGE_KIND_LOGGED - It was logged. */
+  SESSION_CHANGE_KIND_LOGGED = 1,
+  /** SESSION_CHANGE_KIND_AMENDED - It was stored in place of another, which counts no more. */
+  SESSION_CHANGE_KIND_AMENDED = 2,
+  /** SESSION_CHANGE_KIND_VOIDED - It was voided: it counts no more. */
+  SESSION_CHANGE_KIND_VOIDED = 3,
+  UNRECOGNIZED = -1,
+}
+
 /** One set as it was done, beside what it was meant to be. */
 export interface PerformedSet {
   /** What the set was for. */
@@ -297,7 +310,61 @@ export interface ExportSessionsRequest {
   showRetracted: boolean;
 }
 
-/** One message of the stream of ExportSessions. */
+/** Request of ExportAllSessions. Filters are combined with AND. */
+export interface ExportAllSessionsRequest {
+  /** From the last message of a broken stream; all other fields must be as they were. */
+  cursor: string;
+  /** Only sessions that began at this instant or later. */
+  fromTime?:
+    | Timestamp
+    | undefined;
+  /** Only sessions that began before this instant. */
+  toTime?:
+    | Timestamp
+    | undefined;
+  /** Whether superseded and voided sessions are exported too. */
+  showRetracted: boolean;
+}
+
+/** What became of a session, and when. */
+export interface SessionChange {
+  /** What became of it. */
+  kind: SessionChangeKind;
+  /** Whose it is. */
+  externalUserId: string;
+  /** The session; of AMENDED the new one. */
+  sessionId: string;
+  /** Of AMENDED, the session that counts no more. */
+  supersededSessionId: string;
+  /** When, by the clock of the machine that stored it. Not the order of the list. */
+  changeTime?:
+    | Timestamp
+    | undefined;
+  /** The session that was stored, as it was acknowledged, if it was asked for; absent of VOIDED. */
+  session?: Session | undefined;
+}
+
+/** Request of ListSessionChanges. */
+export interface ListSessionChangesRequest {
+  /** Most changes of one answer; 0 is 50, above 1,000 is taken as 1,000. */
+  pageSize: number;
+  /** From the answer before. Empty: from the very first change. */
+  cursor: string;
+  /** Whether changes carry the sessions that were stored. */
+  includeSessions: boolean;
+}
+
+/** Response of ListSessionChanges. */
+export interface ListSessionChangesResponse {
+  /** The changes. */
+  changes: SessionChange[];
+  /** To go on from; always there, also behind the last change. */
+  cursor: string;
+  /** Whether there are more already. */
+  hasMore: boolean;
+}
+
+/** One message of the stream of ExportSessions and ExportAllSessions. */
 export interface ExportSessionsResponse {
   /** The next sessions, whole, at most about 1 MB of them; none in the last message. */
   sessions: Session[];
@@ -307,7 +374,7 @@ export interface ExportSessionsResponse {
   summary?: ExportSummary | undefined;
 }
 
-/** What a complete stream of ExportSessions contained, for checking that all of it arrived. */
+/** What a complete stream of an export contained, for checking that all of it arrived. */
 export interface ExportSummary {
   /** How many sessions this stream carried. */
   sessionCount: number;
@@ -1754,6 +1821,385 @@ export const ExportSessionsRequest: MessageFns<ExportSessionsRequest> = {
   },
 };
 
+function createBaseExportAllSessionsRequest(): ExportAllSessionsRequest {
+  return { cursor: "", fromTime: undefined, toTime: undefined, showRetracted: false };
+}
+
+export const ExportAllSessionsRequest: MessageFns<ExportAllSessionsRequest> = {
+  encode(message: ExportAllSessionsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.cursor !== "") {
+      writer.uint32(10).string(message.cursor);
+    }
+    if (message.fromTime !== undefined) {
+      Timestamp.encode(message.fromTime, writer.uint32(18).fork()).join();
+    }
+    if (message.toTime !== undefined) {
+      Timestamp.encode(message.toTime, writer.uint32(26).fork()).join();
+    }
+    if (message.showRetracted !== false) {
+      writer.uint32(32).bool(message.showRetracted);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ExportAllSessionsRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseExportAllSessionsRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.cursor = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.fromTime = Timestamp.decode(reader, reader.uint32());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.toTime = Timestamp.decode(reader, reader.uint32());
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.showRetracted = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ExportAllSessionsRequest>): ExportAllSessionsRequest {
+    return ExportAllSessionsRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ExportAllSessionsRequest>): ExportAllSessionsRequest {
+    const message = createBaseExportAllSessionsRequest();
+    message.cursor = object.cursor ?? "";
+    message.fromTime = (object.fromTime !== undefined && object.fromTime !== null)
+      ? Timestamp.fromPartial(object.fromTime)
+      : undefined;
+    message.toTime = (object.toTime !== undefined && object.toTime !== null)
+      ? Timestamp.fromPartial(object.toTime)
+      : undefined;
+    message.showRetracted = object.showRetracted ?? false;
+    return message;
+  },
+};
+
+function createBaseSessionChange(): SessionChange {
+  return {
+    kind: 0,
+    externalUserId: "",
+    sessionId: "",
+    supersededSessionId: "",
+    changeTime: undefined,
+    session: undefined,
+  };
+}
+
+export const SessionChange: MessageFns<SessionChange> = {
+  encode(message: SessionChange, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.kind !== 0) {
+      writer.uint32(8).int32(message.kind);
+    }
+    if (message.externalUserId !== "") {
+      writer.uint32(18).string(message.externalUserId);
+    }
+    if (message.sessionId !== "") {
+      writer.uint32(26).string(message.sessionId);
+    }
+    if (message.supersededSessionId !== "") {
+      writer.uint32(34).string(message.supersededSessionId);
+    }
+    if (message.changeTime !== undefined) {
+      Timestamp.encode(message.changeTime, writer.uint32(42).fork()).join();
+    }
+    if (message.session !== undefined) {
+      Session.encode(message.session, writer.uint32(50).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): SessionChange {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSessionChange();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.kind = reader.int32() as any;
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.externalUserId = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.sessionId = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.supersededSessionId = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.changeTime = Timestamp.decode(reader, reader.uint32());
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.session = Session.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<SessionChange>): SessionChange {
+    return SessionChange.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<SessionChange>): SessionChange {
+    const message = createBaseSessionChange();
+    message.kind = object.kind ?? 0;
+    message.externalUserId = object.externalUserId ?? "";
+    message.sessionId = object.sessionId ?? "";
+    message.supersededSessionId = object.supersededSessionId ?? "";
+    message.changeTime = (object.changeTime !== undefined && object.changeTime !== null)
+      ? Timestamp.fromPartial(object.changeTime)
+      : undefined;
+    message.session = (object.session !== undefined && object.session !== null)
+      ? Session.fromPartial(object.session)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseListSessionChangesRequest(): ListSessionChangesRequest {
+  return { pageSize: 0, cursor: "", includeSessions: false };
+}
+
+export const ListSessionChangesRequest: MessageFns<ListSessionChangesRequest> = {
+  encode(message: ListSessionChangesRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.pageSize !== 0) {
+      writer.uint32(8).int32(message.pageSize);
+    }
+    if (message.cursor !== "") {
+      writer.uint32(18).string(message.cursor);
+    }
+    if (message.includeSessions !== false) {
+      writer.uint32(24).bool(message.includeSessions);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListSessionChangesRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListSessionChangesRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.pageSize = reader.int32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.cursor = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.includeSessions = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ListSessionChangesRequest>): ListSessionChangesRequest {
+    return ListSessionChangesRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ListSessionChangesRequest>): ListSessionChangesRequest {
+    const message = createBaseListSessionChangesRequest();
+    message.pageSize = object.pageSize ?? 0;
+    message.cursor = object.cursor ?? "";
+    message.includeSessions = object.includeSessions ?? false;
+    return message;
+  },
+};
+
+function createBaseListSessionChangesResponse(): ListSessionChangesResponse {
+  return { changes: [], cursor: "", hasMore: false };
+}
+
+export const ListSessionChangesResponse: MessageFns<ListSessionChangesResponse> = {
+  encode(message: ListSessionChangesResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.changes) {
+      SessionChange.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.cursor !== "") {
+      writer.uint32(18).string(message.cursor);
+    }
+    if (message.hasMore !== false) {
+      writer.uint32(24).bool(message.hasMore);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListSessionChangesResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListSessionChangesResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.changes.push(SessionChange.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.cursor = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.hasMore = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ListSessionChangesResponse>): ListSessionChangesResponse {
+    return ListSessionChangesResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ListSessionChangesResponse>): ListSessionChangesResponse {
+    const message = createBaseListSessionChangesResponse();
+    message.changes = object.changes?.map((e) => SessionChange.fromPartial(e)) || [];
+    message.cursor = object.cursor ?? "";
+    message.hasMore = object.hasMore ?? false;
+    return message;
+  },
+};
+
 function createBaseExportSessionsResponse(): ExportSessionsResponse {
   return { sessions: [], cursor: "", summary: undefined };
 }
@@ -2330,9 +2776,9 @@ export const SessionServiceService = {
   /**
    * Streams an athlete's sessions in the order they were stored, as they are at one moment. Each
    * message but the last carries sessions and a cursor to resume behind them; the last carries a
-   * summary, and a stream without one has broken: call again with the last cursor. Sessions stored
-   * meanwhile then come at the end, so that nothing that was there at the first call is missing or
-   * comes twice.
+   * summary, and a stream without one has broken: call again with the last cursor. What comes then
+   * is still of the moment of the first call: nothing that was there is missing or comes twice, and
+   * what is stored or retracted meanwhile is left to the next export.
    *
    * Errors: INVALID_PAGE_TOKEN for a cursor.
    */
@@ -2346,6 +2792,40 @@ export const SessionServiceService = {
     responseSerialize: (value: ExportSessionsResponse): Buffer =>
       Buffer.from(ExportSessionsResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): ExportSessionsResponse => ExportSessionsResponse.decode(value),
+  },
+  /**
+   * Streams the sessions of all athletes, athlete by athlete, as ExportSessions does those of one.
+   *
+   * Errors: INVALID_PAGE_TOKEN for a cursor.
+   */
+  exportAllSessions: {
+    path: "/calisthenics.training.v1.SessionService/ExportAllSessions" as const,
+    requestStream: false as const,
+    responseStream: true as const,
+    requestSerialize: (value: ExportAllSessionsRequest): Buffer =>
+      Buffer.from(ExportAllSessionsRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ExportAllSessionsRequest => ExportAllSessionsRequest.decode(value),
+    responseSerialize: (value: ExportSessionsResponse): Buffer =>
+      Buffer.from(ExportSessionsResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ExportSessionsResponse => ExportSessionsResponse.decode(value),
+  },
+  /**
+   * Lists what became of all athletes' sessions since a cursor, in the order in which it became
+   * visible: who asks again and again with the last cursor misses nothing and sees nothing twice. A
+   * long transaction in the database holds the list up, and loses nothing.
+   *
+   * Errors: INVALID_PAGE_TOKEN for a cursor.
+   */
+  listSessionChanges: {
+    path: "/calisthenics.training.v1.SessionService/ListSessionChanges" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ListSessionChangesRequest): Buffer =>
+      Buffer.from(ListSessionChangesRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ListSessionChangesRequest => ListSessionChangesRequest.decode(value),
+    responseSerialize: (value: ListSessionChangesResponse): Buffer =>
+      Buffer.from(ListSessionChangesResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ListSessionChangesResponse => ListSessionChangesResponse.decode(value),
   },
   /**
    * Stores a corrected session that supersedes the given one, which must be current. Returns the
@@ -2431,13 +2911,27 @@ export interface SessionServiceServer extends UntypedServiceImplementation {
   /**
    * Streams an athlete's sessions in the order they were stored, as they are at one moment. Each
    * message but the last carries sessions and a cursor to resume behind them; the last carries a
-   * summary, and a stream without one has broken: call again with the last cursor. Sessions stored
-   * meanwhile then come at the end, so that nothing that was there at the first call is missing or
-   * comes twice.
+   * summary, and a stream without one has broken: call again with the last cursor. What comes then
+   * is still of the moment of the first call: nothing that was there is missing or comes twice, and
+   * what is stored or retracted meanwhile is left to the next export.
    *
    * Errors: INVALID_PAGE_TOKEN for a cursor.
    */
   exportSessions: handleServerStreamingCall<ExportSessionsRequest, ExportSessionsResponse>;
+  /**
+   * Streams the sessions of all athletes, athlete by athlete, as ExportSessions does those of one.
+   *
+   * Errors: INVALID_PAGE_TOKEN for a cursor.
+   */
+  exportAllSessions: handleServerStreamingCall<ExportAllSessionsRequest, ExportSessionsResponse>;
+  /**
+   * Lists what became of all athletes' sessions since a cursor, in the order in which it became
+   * visible: who asks again and again with the last cursor misses nothing and sees nothing twice. A
+   * long transaction in the database holds the list up, and loses nothing.
+   *
+   * Errors: INVALID_PAGE_TOKEN for a cursor.
+   */
+  listSessionChanges: handleUnaryCall<ListSessionChangesRequest, ListSessionChangesResponse>;
   /**
    * Stores a corrected session that supersedes the given one, which must be current. Returns the
    * new session.
@@ -2552,9 +3046,9 @@ export interface SessionServiceClient extends Client {
   /**
    * Streams an athlete's sessions in the order they were stored, as they are at one moment. Each
    * message but the last carries sessions and a cursor to resume behind them; the last carries a
-   * summary, and a stream without one has broken: call again with the last cursor. Sessions stored
-   * meanwhile then come at the end, so that nothing that was there at the first call is missing or
-   * comes twice.
+   * summary, and a stream without one has broken: call again with the last cursor. What comes then
+   * is still of the moment of the first call: nothing that was there is missing or comes twice, and
+   * what is stored or retracted meanwhile is left to the next export.
    *
    * Errors: INVALID_PAGE_TOKEN for a cursor.
    */
@@ -2567,6 +3061,42 @@ export interface SessionServiceClient extends Client {
     metadata?: Metadata,
     options?: Partial<CallOptions>,
   ): ClientReadableStream<ExportSessionsResponse>;
+  /**
+   * Streams the sessions of all athletes, athlete by athlete, as ExportSessions does those of one.
+   *
+   * Errors: INVALID_PAGE_TOKEN for a cursor.
+   */
+  exportAllSessions(
+    request: ExportAllSessionsRequest,
+    options?: Partial<CallOptions>,
+  ): ClientReadableStream<ExportSessionsResponse>;
+  exportAllSessions(
+    request: ExportAllSessionsRequest,
+    metadata?: Metadata,
+    options?: Partial<CallOptions>,
+  ): ClientReadableStream<ExportSessionsResponse>;
+  /**
+   * Lists what became of all athletes' sessions since a cursor, in the order in which it became
+   * visible: who asks again and again with the last cursor misses nothing and sees nothing twice. A
+   * long transaction in the database holds the list up, and loses nothing.
+   *
+   * Errors: INVALID_PAGE_TOKEN for a cursor.
+   */
+  listSessionChanges(
+    request: ListSessionChangesRequest,
+    callback: (error: ServiceError | null, response: ListSessionChangesResponse) => void,
+  ): ClientUnaryCall;
+  listSessionChanges(
+    request: ListSessionChangesRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: ListSessionChangesResponse) => void,
+  ): ClientUnaryCall;
+  listSessionChanges(
+    request: ListSessionChangesRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: ListSessionChangesResponse) => void,
+  ): ClientUnaryCall;
   /**
    * Stores a corrected session that supersedes the given one, which must be current. Returns the
    * new session.
