@@ -146,9 +146,10 @@ class Athlete:
         if roles:
             pairs.append(("x-caller-scope", f"training:{roles}"))
         self.metadata = pairs
-        self._channel = grpc.insecure_channel(
-            address, options=[("grpc.use_local_subchannel_pool", 1)]
-        )
+        # Without the probe a channel takes as much as it is given: it grows its window on a machine
+        # that is busy, and no reader would ever hold a stream up.
+        options = [("grpc.use_local_subchannel_pool", 1), ("grpc.http2.bdp_probe", 0)]
+        self._channel = grpc.insecure_channel(address, options=options)
         self.channel = grpc.intercept_channel(self._channel, _WithMetadata(pairs))
         self.exercises = exercise_pb2_grpc.ExerciseServiceStub(self.channel)
         self.workouts = workout_pb2_grpc.WorkoutServiceStub(self.channel)

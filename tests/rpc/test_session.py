@@ -1329,7 +1329,11 @@ def test_an_athlete_can_name_themselves(alice: Athlete) -> None:
             pb.ListSessionVersionsRequest(session_id=id, external_user_id=whom)
         ),
     ],
-    ids=[m.name for m in pb.DESCRIPTOR.services_by_name["SessionService"].methods],
+    ids=[
+        m.name
+        for m in pb.DESCRIPTOR.services_by_name["SessionService"].methods
+        if "external_user_id" in m.input_type.fields_by_name
+    ],
 )
 def test_another_athlete_is_answered_like_one_who_does_not_exist(
     alice: Athlete,
