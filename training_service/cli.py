@@ -257,6 +257,48 @@ def import_log(
     run_import(order, Console())
 
 
+@app.command()
+def export(
+    file: Annotated[Path, typer.Argument(dir_okay=False, help="The file to write.")],
+    form: Annotated[
+        Literal["parquet", "ndjson", "csv"], typer.Option("--format", help="What kind of file.")
+    ],
+    external_user_id: Annotated[
+        UUID | None, typer.Option(help="Whose sessions; without it, those of all athletes.")
+    ] = None,
+    from_time: Annotated[
+        datetime | None, typer.Option("--from", help="Only what began then or later, UTC.")
+    ] = None,
+    to_time: Annotated[
+        datetime | None, typer.Option("--to", help="Only what began before then, UTC.")
+    ] = None,
+    show_retracted: Annotated[
+        bool, typer.Option("--show-retracted", help="Superseded and voided sessions too.")
+    ] = False,
+    address: Annotated[
+        str, typer.Option(help="Address of a running service that takes metadata authentication.")
+    ] = "127.0.0.1:50051",
+) -> None:
+    """Write sessions to a file, as they are at one moment.
+
+    A stream that breaks is taken up again. The file appears when it is whole. Exits with 1 when
+    the service refuses or can't be reached, 2 when a package for the format is missing.
+    """
+    from training_service.exporting import Export, run_export
+    from training_service.exporting.formats import Format
+
+    order = Export(
+        file=file,
+        format=Format(form),
+        address=address,
+        external_user_id=external_user_id,
+        from_time=from_time,
+        to_time=to_time,
+        show_retracted=show_retracted,
+    )
+    run_export(order, Console())
+
+
 def _print_ready(port: int) -> None:
     """Prints where the service is, and commands to try it with."""
     print(f"\nTraining Service ready on localhost:{port}\n", flush=True)

@@ -20,6 +20,7 @@ COMMANDS = [
     "rebuild-metrics",
     "demo",
     "import",
+    "export",
     "dev-token",
     "probe",
     "settings",
