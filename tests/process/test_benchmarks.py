@@ -49,3 +49,9 @@ def test_overload_is_measured() -> None:
 def test_values_of_a_setting_are_measured() -> None:
     setting = ("TRAINING_POOL_MAX_SIZE", "2,5", "--rounds=1", "--scale=0.01")
     assert "LogSession" in run("benchmarks.sweep", *setting)
+
+
+def test_an_export_of_all_is_measured() -> None:
+    shown = run("benchmarks.export_all", "--sessions=900", "--rounds=1")
+    assert "ratio" in shown
+    assert "the same set" in shown
