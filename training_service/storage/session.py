@@ -283,7 +283,7 @@ _SNAPSHOT = prepare(select(cast(func.pg_current_snapshot(), Text)), lambda snaps
 
 def _was_there(table: Table) -> ColumnElement[bool]:
     """Returns the condition that a row was there at the moment of a snapshot."""
-    snapshot = cast(bindparam("snapshot", type_=Text), PgSnapshot)
+    snapshot = bindparam("snapshot", type_=PgSnapshot)
     return func.pg_visible_in_snapshot(table.c.transaction_id, snapshot)
 
 
@@ -292,9 +292,13 @@ def _export(
     filters: frozenset[str], *, of_all: bool, show_retracted: bool
 ) -> Statement[ExportedSession]:
     """Returns the next sessions of an export, in the order of their athletes and ids."""
+    place = (sessions.c.external_user_id, sessions.c.id)
+    after = tuple_(parameter("after_user_id", place[0]), parameter("after_id", place[1]))
+    retracted_place = (session_retractions.c.external_user_id, session_retractions.c.session_id)
     retracted = and_(
-        session_retractions.c.external_user_id == sessions.c.external_user_id,
-        session_retractions.c.session_id == sessions.c.id,
+        tuple_(*retracted_place) == tuple_(*place),
+        # Follows from the rest, but PostgreSQL would begin with the first retraction of all.
+        tuple_(*retracted_place) > after,
         _was_there(session_retractions),
     )
     columns = (sessions.c.external_user_id, *_FULL)
@@ -305,8 +309,6 @@ def _export(
         statement = select(*columns, *_NO_RETRACTION, sessions.c.record).where(
             ~exists().where(retracted)
         )
-    place = (sessions.c.external_user_id, sessions.c.id)
-    after = tuple_(parameter("after_user_id", place[0]), parameter("after_id", place[1]))
     limits = [] if of_all else [own(sessions)]
     return prepare(
         statement.where(

@@ -76,7 +76,7 @@ def _branch(
     """Returns the next changes of one kind; the index on these columns has them in order."""
     place = (table.c.transaction_id, table.c.external_user_id, session_id)
     behind = tuple_(
-        cast(bindparam("after_transaction_id", type_=Text), Xid8),
+        bindparam("after_transaction_id", type_=Xid8),
         parameter(f"{after}_user_id", table.c.external_user_id),
         parameter(f"{after}_id", session_id),
     )

@@ -42,6 +42,7 @@ class Xid8(UserDefinedType[str]):
     """PostgreSQL's 64-bit transaction id, as text."""
 
     cache_ok = True
+    render_bind_cast = True
 
     def get_col_spec(self, **_: object) -> str:
         """Returns its name in SQL."""
@@ -52,6 +53,8 @@ class PgSnapshot(UserDefinedType[str]):
     """Which transactions had ended at one moment, as PostgreSQL writes it."""
 
     cache_ok = True
+    # As a parameter of this type it is read once, and not for each row.
+    render_bind_cast = True
 
     def get_col_spec(self, **_: object) -> str:
         """Returns its name in SQL."""
