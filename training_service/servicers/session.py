@@ -213,12 +213,12 @@ class SessionServicer(SessionServiceServicer):
         async with aclosing(batches):
             async for batch, place in batches:
                 for part in paging.parts(batch, EXPORT_MESSAGE_BYTES, _record_size):
-                    ids.update("".join(f"{row.stored.id}\n" for row in part).encode())
+                    ids.update("".join(f"{row.id}\n" for row in part).encode())
                     summary.session_count += len(part)
                     last = part[-1]
-                    key = (str(last.external_user_id), str(last.stored.id), place.snapshot)
+                    key = (str(last.external_user_id), str(last.id), place.snapshot)
                     yield ExportSessionsRecords(
-                        sessions=[to_record(row.stored) for row in part],
+                        sessions=[to_record(row) for row in part],
                         cursor=paging.encode_page_token(listing, key),
                     )
         summary.ids_sha256 = ids.hexdigest()
@@ -462,7 +462,7 @@ def _first_to_last(versions: Sequence[StoredSession], original_id: UUID) -> list
 
 
 def _record_size(row: ExportedSession) -> int:
-    return len(row.stored.record)
+    return len(row.record)
 
 
 def _export_place(key: tuple[paging.KeyPart, ...] | None) -> ExportPlace | None:
@@ -522,7 +522,7 @@ def _after(key: tuple[int | str, ...] | None) -> SessionKey | None:
         raise paging.invalid_page_token() from None
 
 
-def to_record(stored: StoredSession) -> bytes:
+def to_record(stored: StoredSession | ExportedSession) -> bytes:
     """Returns a session as it was acknowledged, with what became of it since."""
     if stored.retraction is None:
         return stored.record
@@ -533,7 +533,9 @@ def to_record(stored: StoredSession) -> bytes:
     return message.SerializeToString()
 
 
-def _set_retraction(message: pb.Session, row: StoredSession | SessionSummary) -> None:
+def _set_retraction(
+    message: pb.Session, row: StoredSession | ExportedSession | SessionSummary
+) -> None:
     if row.retraction is None:
         return
     message.state = STATES[row.retraction]

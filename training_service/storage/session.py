@@ -1,5 +1,6 @@
 """Logged sessions: appended, never changed."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Collection, Sequence
 from datetime import date, datetime
 from functools import cache
@@ -90,14 +91,15 @@ class ExportPlace(NamedTuple):
 
 
 class ExportedSession(NamedTuple):
-    """A session of an export."""
+    """A session of an export, as acknowledged, and what became of it since."""
 
     external_user_id: UUID
-    stored: StoredSession
-
-
-def _exported(external_user_id: UUID, *stored: Any) -> ExportedSession:
-    return ExportedSession(external_user_id, StoredSession(*stored))
+    id: UUID
+    retraction: str | None
+    superseded_by_id: UUID | None
+    retract_reason: str | None
+    retracted_at: datetime | None
+    record: bytes
 
 
 class SessionSummary(NamedTuple):
@@ -301,12 +303,11 @@ def _export(
         tuple_(*retracted_place) > after,
         _was_there(session_retractions),
     )
-    columns = (sessions.c.external_user_id, *_FULL)
     if show_retracted:
         joined = sessions.outerjoin(session_retractions, retracted)
-        statement = select(*columns, *_RETRACTION, sessions.c.record).select_from(joined)
+        statement = select(*place, *_RETRACTION, sessions.c.record).select_from(joined)
     else:
-        statement = select(*columns, *_NO_RETRACTION, sessions.c.record).where(
+        statement = select(*place, *_NO_RETRACTION, sessions.c.record).where(
             ~exists().where(retracted)
         )
     limits = [] if of_all else [own(sessions)]
@@ -319,8 +320,24 @@ def _export(
         )
         .order_by(*place)
         .limit(bindparam("limit", type_=Integer)),
-        _exported,
+        ExportedSession,
     )
+
+
+def _begin_batch(
+    transaction: Transaction,
+    statement: Statement[ExportedSession],
+    parameters: dict[str, Any],
+    place: ExportPlace,
+) -> asyncio.Task[list[ExportedSession]]:
+    """Begins to read the sessions behind a place."""
+    behind = {
+        "after_user_id": place.external_user_id,
+        "after_id": place.session_id,
+        "snapshot": place.snapshot,
+        "limit": EXPORT_BATCH,
+    }
+    return asyncio.create_task(transaction.fetch(statement, {**parameters, **behind}))
 
 
 class SessionRepository:
@@ -390,26 +407,22 @@ class SessionRepository:
             if place is None:
                 [snapshot] = await transaction.fetch(_SNAPSHOT, {})
                 place = ExportPlace(UUID(int=0), UUID(int=0), snapshot)
-            while True:
-                after = {
-                    "after_user_id": place.external_user_id,
-                    "after_id": place.session_id,
-                    "snapshot": place.snapshot,
-                }
-                try:
-                    rows = await transaction.fetch(
-                        statement, {**parameters, **after, "limit": EXPORT_BATCH}
-                    )
-                except errors.InvalidTextRepresentation:
-                    raise invalid_page_token() from None
-                if rows:
+            # PostgreSQL reads the next batch while this one is sent.
+            upcoming = _begin_batch(transaction, statement, parameters, place)
+            try:
+                while rows := await upcoming:
                     last = rows[-1]
-                    place = place._replace(
-                        external_user_id=last.external_user_id, session_id=last.stored.id
-                    )
+                    place = ExportPlace(last.external_user_id, last.id, place.snapshot)
+                    if len(rows) == EXPORT_BATCH:
+                        upcoming = _begin_batch(transaction, statement, parameters, place)
                     yield rows, place
-                if len(rows) < EXPORT_BATCH:
-                    return
+                    if len(rows) < EXPORT_BATCH:
+                        return
+            except errors.InvalidTextRepresentation:
+                raise invalid_page_token() from None
+            finally:
+                upcoming.cancel()
+                await asyncio.wait([upcoming])
 
     async def workout_revisions(
         self, scope: Scope, workout_ids: Collection[UUID]
