@@ -216,6 +216,36 @@ def test_whoever_follows_the_changes_has_what_an_export_has(
     assert own == {s.id: s for s in exported}
 
 
+def test_the_changes_go_on_from_an_export(
+    alice: Athlete, sibling: Athlete, database_url: str
+) -> None:
+    """What was under way when it began is not lost, and what is old does not come again."""
+    old, slow = alice.log(), alice.log()
+    insert = """
+        INSERT INTO training.session_retractions
+            (external_user_id, session_id, kind, reason, created_at)
+        VALUES (%s, %s, 'VOIDED', '', now())
+    """
+    with psycopg.connect(database_url) as under_way:
+        under_way.execute(insert, [alice.id, slow.id])
+        recent = alice.log()
+        parts = export_all(sibling)
+        under_way.commit()
+    later = alice.log()
+    assert {s.id for s in sessions_of(parts, alice)} == {old.id, slow.id, recent.id}
+    cursor = parts[-1].summary.changes_cursor
+
+    def come() -> list[tuple[int, str]]:
+        return of(alice, changes(sibling, cursor)[0])
+
+    eventually(lambda: (LOGGED, later.id) in come())
+    assert come() == [(VOIDED, slow.id), (LOGGED, recent.id), (LOGGED, later.id)]
+
+
+def test_an_export_of_one_leads_to_no_changes(alice: Athlete) -> None:
+    assert not export(alice)[-1].summary.changes_cursor
+
+
 def test_a_change_that_is_committed_late_is_not_missed(
     alice: Athlete, bob: Athlete, sibling: Athlete, database_url: str
 ) -> None:

@@ -1,6 +1,7 @@
 """GetSessionMetrics: what a session amounts to, over the wire."""
 
 import uuid
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from tests.support import (
 )
 from training_service.domain.exercise import exercise_id
 
+ROOT = Path(__file__).parents[2]
 TUCK_PLANCHE = str(exercise_id("tuck-planche"))
 
 
@@ -81,6 +83,20 @@ def test_the_worked_example(alice: Athlete) -> None:
     assert pull_ups.epley_1rm_kg == pytest.approx(102.917, abs=5e-4)
     assert pull_ups.brzycki_1rm_kg == pytest.approx(100.862, abs=5e-4)
     assert not found.exercises[1].HasField("epley_1rm_kg")
+
+
+def test_the_chart_of_the_worked_example(alice: Athlete) -> None:
+    """The picture in docs/metrics.md is what the service draws."""
+    alice.log(GOLDEN)
+    request = pb.GetProgressChartRequest(
+        kind=pb.CHART_KIND_WEEKLY_VOLUME,
+        width_pixels=640,
+        height_pixels=320,
+        from_date=Date(year=2026, month=2, day=16),
+        to_date=Date(year=2026, month=3, day=16),
+    )
+    drawn = alice.metrics.GetProgressChart(request).data
+    assert drawn == (ROOT / "docs" / "metrics.svg").read_bytes()
 
 
 def test_unknown_is_absent_and_never_nothing(alice: Athlete) -> None:

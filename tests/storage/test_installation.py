@@ -5,12 +5,14 @@ from collections.abc import Callable, Iterator
 
 import psycopg
 import pytest
+from calisthenics.training.v1 import session_pb2
 from sqlalchemy import make_url
 
 from tests.conftest import seed
 from tests.support import Athlete, running_service
 from training_service import server
 from training_service.errors import Reason, TrainingError, database_unavailable
+from training_service.settings import SettingsError
 from training_service.storage.database import Database
 from training_service.storage.migrations import migrate
 
@@ -48,7 +50,7 @@ def test_an_installation_without_a_superuser(
     migrate(as_login(url, owner))
     seed(as_login(url, owner))
     with psycopg.connect(server_url, autocommit=True) as connection:
-        connection.execute(f"GRANT training_app TO {service}")
+        connection.execute(f"GRANT training_app, training_reader TO {service}")
         if pooled:
             connection.execute(f"ALTER ROLE {service} INHERIT")
             connection.execute(f"GRANT training_app TO {service}")
@@ -58,7 +60,11 @@ def test_an_installation_without_a_superuser(
         alice = Athlete(running.address)
         logged = alice.log()
         assert logged.id
+        sibling = Athlete(running.address, roles="service")
+        everything = sibling.sessions.ExportAllSessions(session_pb2.ExportAllSessionsRequest())
+        assert [s.id for part in everything for s in part.sessions] == [logged.id]
         alice.close()
+        sibling.close()
 
 
 def _inherit(connection: psycopg.Connection, login: str) -> None:
@@ -109,3 +115,20 @@ def test_seeding_does_not_spoil_a_graph_that_an_administrator_changed(
             seed(url)
         assert caught.value.reason is Reason.PROGRESSION_DIFFICULTY_DROP
         assert connection.execute("SELECT count(*) FROM training.exercises").fetchone() == (248,)
+
+
+def test_a_login_that_always_sees_all_athletes_is_refused(
+    server_url: str, logins: tuple[str, str, str], database_url: str
+) -> None:
+    """As one that inherits what it should only take on."""
+    url, owner, service = logins
+    migrate(as_login(url, owner))
+    seed(as_login(url, owner))
+    with psycopg.connect(server_url, autocommit=True) as connection:
+        connection.execute(f"ALTER ROLE {service} INHERIT")
+        connection.execute(f"GRANT training_app, training_reader TO {service}")
+    with (
+        pytest.raises(SettingsError, match="sees all athletes"),
+        running_service(as_login(url, service), database_role=""),
+    ):
+        pass

@@ -61,6 +61,7 @@ from training_service.storage.session_change import (
     ChangePlace,
     SessionChange,
     SessionChangeRepository,
+    place_of_snapshot,
 )
 
 MAX_SETS_PER_BATCH = 20_000
@@ -211,17 +212,20 @@ class SessionServicer(SessionServiceServicer):
         ids = hashlib.sha256()
         batches = self._sessions.export(scope, _filter(request), place)
         async with aclosing(batches):
-            async for batch, place in batches:
+            async for batch, snapshot in batches:
                 for part in paging.parts(batch, EXPORT_MESSAGE_BYTES, _record_size):
                     ids.update("".join(f"{row.id}\n" for row in part).encode())
                     summary.session_count += len(part)
                     last = part[-1]
-                    key = (str(last.external_user_id), str(last.id), place.snapshot)
+                    key = (str(last.external_user_id), str(last.id), snapshot)
                     yield ExportSessionsRecords(
                         sessions=[to_record(row) for row in part],
                         cursor=paging.encode_page_token(listing, key),
                     )
         summary.ids_sha256 = ids.hexdigest()
+        if scope is None:
+            changes = _change_key(place_of_snapshot(snapshot))
+            summary.changes_cursor = paging.encode_page_token(CHANGES, changes)
         yield pb.ExportSessionsResponse(summary=summary)
 
     async def ListSessionChanges(  # type: ignore[override]

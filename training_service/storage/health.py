@@ -13,6 +13,7 @@ class Privileges(NamedTuple):
     role: str
     is_superuser: bool
     bypasses_row_security: bool
+    sees_all_athletes: bool
     owned_tables: int
 
 
@@ -21,6 +22,11 @@ _HAS_REVISION = Statement(f"SELECT to_regclass('{SCHEMA}.alembic_version') IS NO
 _PRIVILEGES = Statement(
     f"""
     SELECT r.rolname::text, r.rolsuper, r.rolbypassrls,
+           EXISTS (SELECT FROM pg_policy p JOIN pg_class c ON c.oid = p.polrelid
+                   WHERE c.relnamespace = '{SCHEMA}'::regnamespace
+                     AND pg_get_expr(p.polqual, p.polrelid) = 'true'
+                     AND EXISTS (SELECT FROM unnest(p.polroles) AS allowed (role)
+                                 WHERE pg_has_role(allowed.role, 'USAGE'))),
            (SELECT count(*) FROM pg_class c
             WHERE c.relnamespace = '{SCHEMA}'::regnamespace AND pg_has_role(c.relowner, 'USAGE'))
     FROM pg_roles r WHERE r.rolname = current_user
@@ -46,6 +52,8 @@ async def excess_privileges(database: Database) -> str | None:
     [found] = await database.read_shared(_PRIVILEGES, {})
     if found.is_superuser or found.bypasses_row_security:
         return f"role {found.role} is not subject to row-level security"
+    if found.sees_all_athletes:
+        return f"role {found.role} sees all athletes all the time (docs/operations.md)"
     if found.owned_tables:
         return f"role {found.role} owns tables of the service"
     return None

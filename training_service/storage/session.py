@@ -390,13 +390,13 @@ class SessionRepository:
 
     async def export(
         self, scope: Scope | None, filters: SessionFilter, place: ExportPlace | None
-    ) -> AsyncGenerator[tuple[list[ExportedSession], ExportPlace]]:
+    ) -> AsyncGenerator[tuple[list[ExportedSession], str]]:
         """Yields all sessions of an athlete or, without a scope, of all athletes, in batches, each
-        with the place behind it.
+        with the snapshot that all are of.
 
-        All as they are at one moment: that of the place an export goes on from, or else now. Holds
-        a connection until it is closed: close it (`contextlib.aclosing`). Raises
-        INVALID_PAGE_TOKEN for a place that is none.
+        All as they are at one moment: that of the place an export goes on from, or else now. The
+        last batch may be empty. Holds a connection until it is closed: close it
+        (`contextlib.aclosing`). Raises INVALID_PAGE_TOKEN for a place that is none.
         """
         parameters = _parameters(filters)
         statement = _export(
@@ -410,13 +410,14 @@ class SessionRepository:
             # PostgreSQL reads the next batch while this one is sent.
             upcoming = _begin_batch(transaction, statement, parameters, place)
             try:
-                while rows := await upcoming:
-                    last = rows[-1]
-                    place = ExportPlace(last.external_user_id, last.id, place.snapshot)
-                    if len(rows) == EXPORT_BATCH:
+                while True:
+                    rows = await upcoming
+                    is_last = len(rows) < EXPORT_BATCH
+                    if not is_last:
+                        place = ExportPlace(rows[-1].external_user_id, rows[-1].id, place.snapshot)
                         upcoming = _begin_batch(transaction, statement, parameters, place)
-                    yield rows, place
-                    if len(rows) < EXPORT_BATCH:
+                    yield rows, place.snapshot
+                    if is_last:
                         return
             except errors.InvalidTextRepresentation:
                 raise invalid_page_token() from None

@@ -45,6 +45,15 @@ class ChangePlace(NamedTuple):
 START = ChangePlace(0, is_retraction=False, external_user_id=FIRST_ID, session_id=FIRST_ID)
 
 
+def place_of_snapshot(snapshot: str) -> ChangePlace:
+    """Returns the place behind the changes that a snapshot certainly has: of the transactions
+    before the first that was still under way."""
+    first_under_way = int(snapshot.partition(":")[0])
+    return ChangePlace(
+        first_under_way - 1, is_retraction=True, external_user_id=LAST_ID, session_id=LAST_ID
+    )
+
+
 class SessionChange(NamedTuple):
     """A session that was logged, amended or voided."""
 

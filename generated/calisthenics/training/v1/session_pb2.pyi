@@ -863,19 +863,25 @@ class ExportSummary(_message.Message):
 
     SESSION_COUNT_FIELD_NUMBER: _builtins.int
     IDS_SHA256_FIELD_NUMBER: _builtins.int
+    CHANGES_CURSOR_FIELD_NUMBER: _builtins.int
     session_count: _builtins.int
     """How many sessions this stream carried."""
     ids_sha256: _builtins.str
     """SHA-256 in hexadecimal of their ids in order, each followed by a line feed."""
+    changes_cursor: _builtins.str
+    """Of ExportAllSessions, a cursor from which ListSessionChanges goes on: what the export does not
+    have comes then, and some of what was stored while it began comes once more.
+    """
     def __init__(
         self,
         *,
         session_count: _builtins.int = ...,
         ids_sha256: _builtins.str = ...,
+        changes_cursor: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ids_sha256", b"ids_sha256", "session_count", b"session_count"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changes_cursor", b"changes_cursor", "ids_sha256", b"ids_sha256", "session_count", b"session_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

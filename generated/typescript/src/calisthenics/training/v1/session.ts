@@ -380,6 +380,11 @@ export interface ExportSummary {
   sessionCount: number;
   /** SHA-256 in hexadecimal of their ids in order, each followed by a line feed. */
   idsSha256: string;
+  /**
+   * Of ExportAllSessions, a cursor from which ListSessionChanges goes on: what the export does not
+   * have comes then, and some of what was stored while it began comes once more.
+   */
+  changesCursor: string;
 }
 
 /** Request of AmendSession. */
@@ -2282,7 +2287,7 @@ export const ExportSessionsResponse: MessageFns<ExportSessionsResponse> = {
 };
 
 function createBaseExportSummary(): ExportSummary {
-  return { sessionCount: 0, idsSha256: "" };
+  return { sessionCount: 0, idsSha256: "", changesCursor: "" };
 }
 
 export const ExportSummary: MessageFns<ExportSummary> = {
@@ -2292,6 +2297,9 @@ export const ExportSummary: MessageFns<ExportSummary> = {
     }
     if (message.idsSha256 !== "") {
       writer.uint32(18).string(message.idsSha256);
+    }
+    if (message.changesCursor !== "") {
+      writer.uint32(26).string(message.changesCursor);
     }
     return writer;
   },
@@ -2325,6 +2333,14 @@ export const ExportSummary: MessageFns<ExportSummary> = {
             message.idsSha256 = reader.string();
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.changesCursor = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2344,6 +2360,7 @@ export const ExportSummary: MessageFns<ExportSummary> = {
     const message = createBaseExportSummary();
     message.sessionCount = object.sessionCount ?? 0;
     message.idsSha256 = object.idsSha256 ?? "";
+    message.changesCursor = object.changesCursor ?? "";
     return message;
   },
 };

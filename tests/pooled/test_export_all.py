@@ -1,0 +1,3 @@
+"""Through PgBouncer."""
+
+from tests.rpc.test_export_all import *  # noqa: F403
