@@ -24,6 +24,8 @@ from training_service.cli import app
 from training_service.exporting import formats, stream
 from training_service.exporting.formats import COLUMNS
 
+ROOT = Path(__file__).parents[2]
+
 
 def run(service: RunningService, file: Path, form: str, *options: str) -> Result:
     arguments = ["export", str(file), "--format", form, "--address", service.address, *options]
@@ -106,6 +108,17 @@ def test_parquet_has_a_row_for_each_set(
     assert (warm_up["set_kind"], warm_up["set_number"], warm_up["reps"]) == ("WARM_UP", 2, None)
     assert (hold["hold_seconds"], hold["rpe"], hold["exercise_number"]) == (12.5, 8, 2)
     assert pyarrow.parquet.read_schema(file).metadata[b"schema_version"] == b"1"
+
+
+def test_the_document_names_every_column_in_order() -> None:
+    document = (ROOT / "docs" / "exporting.md").read_text()
+    table = document[document.index("| Column | Type |") :]
+    named = [
+        name
+        for line in table.splitlines()[2:]
+        for name in line.split("|")[1].replace(" ", "").split(",")
+    ]
+    assert named == list(COLUMNS)
 
 
 def test_csv_says_the_same(

@@ -22,6 +22,7 @@ from sqlalchemy import (
     exists,
     func,
     insert,
+    literal_column,
     null,
     or_,
     select,
@@ -319,7 +320,8 @@ def _export(
             tuple_(*place) > after,
         )
         .order_by(*place)
-        .limit(bindparam("limit", type_=Integer)),
+        # No parameter: a plan for any number of rows might sort them all.
+        .limit(literal_column(str(EXPORT_BATCH))),
         ExportedSession,
     )
 
@@ -335,7 +337,6 @@ def _begin_batch(
         "after_user_id": place.external_user_id,
         "after_id": place.session_id,
         "snapshot": place.snapshot,
-        "limit": EXPORT_BATCH,
     }
     return asyncio.create_task(transaction.fetch(statement, {**parameters, **behind}))
 
