@@ -24,6 +24,11 @@ from training_service.storage import session as storage
 LOGGED = pb.SESSION_CHANGE_KIND_LOGGED
 AMENDED = pb.SESSION_CHANGE_KIND_AMENDED
 VOIDED = pb.SESSION_CHANGE_KIND_VOIDED
+VOID = """
+    INSERT INTO training.session_retractions
+        (external_user_id, session_id, kind, reason, created_at)
+    VALUES (%s, %s, 'VOIDED', '', now())
+"""
 
 
 def export_all(caller: Athlete, **request: object) -> list[pb.ExportSessionsResponse]:
@@ -221,13 +226,8 @@ def test_the_changes_go_on_from_an_export(
 ) -> None:
     """What was under way when it began is not lost, and what is old does not come again."""
     old, slow = alice.log(), alice.log()
-    insert = """
-        INSERT INTO training.session_retractions
-            (external_user_id, session_id, kind, reason, created_at)
-        VALUES (%s, %s, 'VOIDED', '', now())
-    """
     with psycopg.connect(database_url) as under_way:
-        under_way.execute(insert, [alice.id, slow.id])
+        under_way.execute(VOID, [alice.id, slow.id])
         recent = alice.log()
         parts = export_all(sibling)
         under_way.commit()
@@ -252,13 +252,8 @@ def test_a_change_that_is_committed_late_is_not_missed(
     """Its transaction began before one that a reader could have seen already."""
     voided_late = alice.log()
     _, cursor = changes(sibling)
-    insert = """
-        INSERT INTO training.session_retractions
-            (external_user_id, session_id, kind, reason, created_at)
-        VALUES (%s, %s, 'VOIDED', '', now())
-    """
     with psycopg.connect(database_url) as slow:
-        slow.execute(insert, [alice.id, voided_late.id])
+        slow.execute(VOID, [alice.id, voided_late.id])
         logged = bob.log()
         early, cursor = changes(sibling, cursor)
         assert not of(alice, early)
