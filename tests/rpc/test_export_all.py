@@ -150,8 +150,12 @@ def test_reading_all_ends_with_the_call(alice: Athlete, sibling: Athlete, querie
     export_all(sibling)
     changes(sibling)
     alice.sessions.ListSessions(pb.ListSessionsRequest())
-    roles = [sql for sql in queries.sql if "ROLE" in sql]
-    assert set(roles) == {'SET LOCAL ROLE "training_reader"'}
+    settings = {sql for sql in queries.sql if sql.startswith("SET")}
+    assert settings == {
+        'SET LOCAL ROLE "training_reader"',
+        "SET LOCAL statement_timeout = 300000",
+        f"SET LOCAL app.external_user_id = '{alice.id}'",
+    }
     begins = [sql for sql in queries.sql if sql.startswith("BEGIN")]
     assert all("READ ONLY" in sql for sql in begins)
 

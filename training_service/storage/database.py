@@ -78,6 +78,7 @@ class Database:
     def __init__(self, settings: Settings, url: str) -> None:
         self._role = settings.database_role
         self._reader_role = settings.database_reader_role
+        self._stream_deadline_seconds = settings.stream_deadline_seconds
         # Poolers refuse start-up options: behind one, these are the login's own settings.
         options = {"options": _session_options(settings)} if self._role else {}
         # None wins over the prepare=True of each statement.
@@ -158,17 +159,23 @@ class Database:
         return self._transaction(scope, BEGIN_SNAPSHOT)
 
     def snapshot_of_all(self) -> AbstractAsyncContextManager[Transaction]:
-        """Opens such a transaction that sees the sessions of all athletes and nothing else."""
-        return self._transaction(None, BEGIN_SNAPSHOT, self._reader_role)
+        """Opens such a transaction that sees the sessions of all athletes and nothing else.
+
+        A filter may pass over so many of them that a statement takes as long as a stream may.
+        """
+        milliseconds = int(self._stream_deadline_seconds * 1000)
+        role = f'SET LOCAL ROLE "{self._reader_role}"'
+        timeout = f"SET LOCAL statement_timeout = {milliseconds}"
+        return self._transaction(None, BEGIN_SNAPSHOT, role, timeout)
 
     @contextlib.asynccontextmanager
     async def _transaction(
-        self, scope: Scope | None, begin: bytes, role: str = ""
+        self, scope: Scope | None, begin: bytes, *settings: str
     ) -> AsyncIterator[Transaction]:
         async with self._connection() as connection, OneWritePipeline(connection) as pipeline:
             _begin(pipeline, scope, begin)
-            if role:
-                pipeline.queue(f'SET LOCAL ROLE "{role}"'.encode())
+            for setting in settings:
+                pipeline.queue(setting.encode())
             yield Transaction(connection, scope)
             pipeline.queue(b"COMMIT")
 
