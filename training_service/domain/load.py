@@ -167,12 +167,13 @@ def monotony(week: Sequence[float | None], *, sample: bool = True) -> Monotony:
     total = fsum(days)
     if not total:
         return Monotony(None, None, Withheld.NO_LOAD)
-    if len(set(days)) == 1:
-        return Monotony(None, None, Withheld.ZERO_VARIANCE)
     mean = total / len(days)
     freedom = len(days) - 1 if sample else len(days)
-    value = mean / sqrt(fsum((day - mean) ** 2 for day in days) / freedom)
-    return Monotony(value, total * value, None)
+    deviation = sqrt(fsum((day - mean) ** 2 for day in days) / freedom)
+    # The mean of equal days need not be exactly theirs.
+    if len(set(days)) == 1 or not deviation:
+        return Monotony(None, None, Withheld.ZERO_VARIANCE)
+    return Monotony(mean / deviation, total * mean / deviation, None)
 
 
 def load_cap(loads: Sequence[float | None], highest_ratio: float) -> float | None:
