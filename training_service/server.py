@@ -37,6 +37,7 @@ from training_service.storage.migrations import earlier_revisions, head_revision
 from training_service.storage.personal_record import PersonalRecordRepository
 from training_service.storage.session import SessionRepository
 from training_service.storage.session_change import SessionChangeRepository
+from training_service.storage.session_export import SessionExportRepository
 from training_service.storage.workout import WorkoutRepository
 
 logger = structlog.get_logger(__name__)
@@ -84,7 +85,12 @@ class TrainingServer:
         catalogue = Catalogue(self._database, version)
         workouts = WorkoutServicer(WorkoutRepository(self._database), catalogue)
         logged = SessionRepository(self._database)
-        sessions = SessionServicer(logged, SessionChangeRepository(self._database), catalogue)
+        sessions = SessionServicer(
+            logged,
+            SessionExportRepository(self._database),
+            SessionChangeRepository(self._database),
+            catalogue,
+        )
         metrics = MetricsServicer(
             logged,
             MetricsRepository(self._database),

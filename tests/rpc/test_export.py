@@ -22,7 +22,7 @@ from tests.support import (
     refused,
     running_service,
 )
-from training_service.storage import session as storage
+from training_service.storage import session_export as storage
 
 Parts = Sequence[pb.ExportSessionsResponse]
 

@@ -19,7 +19,7 @@ from tests.support import (
     forged_token,
     refused,
 )
-from training_service.storage import session as storage
+from training_service.storage import session_export as storage
 
 LOGGED = pb.SESSION_CHANGE_KIND_LOGGED
 AMENDED = pb.SESSION_CHANGE_KIND_AMENDED

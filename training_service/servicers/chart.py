@@ -133,7 +133,7 @@ class ChartSource:
         """Returns the sets of each day."""
         period = asked.period
         days = await self._metrics.list_days(asked.scope, period.since, period.through, MAX_DAYS)
-        [*first] = await self._metrics.list_days(asked.scope, date.min, date.max, 1)
+        first = await self._metrics.list_days(asked.scope, date.min, date.max, 1)
         return charts.TrainingCalendar(
             period=period,
             measure=charts.CalendarMeasure.SETS,

@@ -16,6 +16,7 @@ from training_service.charts.data import ChartFormat, Size, Theme
 from training_service.charts.render import ChartRenderer
 from training_service.domain import paging
 from training_service.domain.distribution import (
+    ExerciseVolume,
     by_category,
     by_muscle,
     push_share,
@@ -240,23 +241,8 @@ class MetricsServicer(MetricsServiceServicer):
             training_day_count=done.total.training_day_count,
             current_week_streak=current,
             longest_week_streak=longest,
-            categories=[
-                pb.CategoryShare(
-                    category=CATEGORY.number(one.category),
-                    set_count=one.set_count,
-                    effective_reps=to_total(one.effective_reps),
-                    share=one.share,
-                )
-                for one in by_category(volumes)
-            ],
-            muscles=[
-                pb.MuscleShare(
-                    muscle=MUSCLE.number(one.muscle),
-                    effective_reps=one.effective_reps,
-                    share=one.share,
-                )
-                for one in by_muscle(volumes)
-            ],
+            categories=_categories(volumes),
+            muscles=_muscles(volumes),
             push_share=push_share(volumes),
         )
         if done.total.last_date:
@@ -280,6 +266,27 @@ class MetricsServicer(MetricsServiceServicer):
         size = _chart_size(request)
         drawn = await self._renderer.render(chart, form, theme, size)
         return HttpBody(content_type=MEDIA_TYPES[form], data=drawn)
+
+
+def _categories(volumes: Sequence[ExerciseVolume]) -> list[pb.CategoryShare]:
+    return [
+        pb.CategoryShare(
+            category=CATEGORY.number(one.category),
+            set_count=one.set_count,
+            effective_reps=to_total(one.effective_reps),
+            share=one.share,
+        )
+        for one in by_category(volumes)
+    ]
+
+
+def _muscles(volumes: Sequence[ExerciseVolume]) -> list[pb.MuscleShare]:
+    return [
+        pb.MuscleShare(
+            muscle=MUSCLE.number(one.muscle), effective_reps=one.effective_reps, share=one.share
+        )
+        for one in by_muscle(volumes)
+    ]
 
 
 def _exercise_day(day: ExerciseDay) -> pb.ExerciseDay:

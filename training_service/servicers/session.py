@@ -47,8 +47,6 @@ from training_service.servicers.references import check_exercises_known, check_v
 from training_service.servicers.session_metrics import to_logged
 from training_service.storage.exercise import Catalogue, ExerciseFacts
 from training_service.storage.session import (
-    ExportedSession,
-    ExportPlace,
     SessionKey,
     SessionRepository,
     SessionSummary,
@@ -62,6 +60,11 @@ from training_service.storage.session_change import (
     SessionChange,
     SessionChangeRepository,
     place_of_snapshot,
+)
+from training_service.storage.session_export import (
+    ExportedSession,
+    ExportPlace,
+    SessionExportRepository,
 )
 
 MAX_SETS_PER_BATCH = 20_000
@@ -105,9 +108,14 @@ class SessionServicer(SessionServiceServicer):
     """Session logs."""
 
     def __init__(
-        self, sessions: SessionRepository, changes: SessionChangeRepository, catalogue: Catalogue
+        self,
+        sessions: SessionRepository,
+        exports: SessionExportRepository,
+        changes: SessionChangeRepository,
+        catalogue: Catalogue,
     ) -> None:
         self._sessions = sessions
+        self._exports = exports
         self._changes = changes
         self._catalogue = catalogue
 
@@ -210,7 +218,7 @@ class SessionServicer(SessionServiceServicer):
         place = _export_place(paging.decode_page_token(listing, request.cursor, (str, str, str)))
         summary = pb.ExportSummary()
         ids = hashlib.sha256()
-        batches = self._sessions.export(scope, _filter(request), place)
+        batches = self._exports.export(scope, _filter(request), place)
         async with aclosing(batches):
             async for batch, snapshot in batches:
                 for part in paging.parts(batch, EXPORT_MESSAGE_BYTES, _record_size):

@@ -1,7 +1,6 @@
 """Logged sessions: appended, never changed."""
 
-import asyncio
-from collections.abc import AsyncGenerator, Collection, Sequence
+from collections.abc import Collection, Sequence
 from datetime import date, datetime
 from functools import cache
 from operator import attrgetter
@@ -13,16 +12,11 @@ from sqlalchemy import (
     ColumnElement,
     Integer,
     Select,
-    Table,
-    Text,
     and_,
     any_,
     bindparam,
-    cast,
     exists,
-    func,
     insert,
-    literal_column,
     null,
     or_,
     select,
@@ -32,7 +26,6 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.types import Uuid
 
 from training_service.caller import Scope
-from training_service.domain.paging import invalid_page_token
 from training_service.domain.session import (
     NewSession,
     RetractionKind,
@@ -54,7 +47,6 @@ from training_service.storage.statements import (
     written,
 )
 from training_service.storage.tables import (
-    PgSnapshot,
     session_exercises,
     session_retractions,
     sessions,
@@ -65,10 +57,6 @@ BATCH_ATTEMPTS = 3
 """How often a batch is tried when other writers store some of its sessions meanwhile."""
 
 
-EXPORT_BATCH = 100
-"""How many sessions an export holds in memory."""
-
-
 class StoredSession(NamedTuple):
     """A session as acknowledged, and what became of it since. The retraction's fields are None
     while the session is current."""
@@ -76,26 +64,6 @@ class StoredSession(NamedTuple):
     id: UUID
     started_at: datetime
     original_id: UUID | None
-    retraction: str | None
-    superseded_by_id: UUID | None
-    retract_reason: str | None
-    retracted_at: datetime | None
-    record: bytes
-
-
-class ExportPlace(NamedTuple):
-    """How far an export came, and of which moment it is."""
-
-    external_user_id: UUID
-    session_id: UUID
-    snapshot: str
-
-
-class ExportedSession(NamedTuple):
-    """A session of an export, as acknowledged, and what became of it since."""
-
-    external_user_id: UUID
-    id: UUID
     retraction: str | None
     superseded_by_id: UUID | None
     retract_reason: str | None
@@ -128,7 +96,7 @@ class SessionSummary(NamedTuple):
 SessionKey = tuple[datetime, UUID]
 """Sort key of a listing: start and id."""
 
-_RETRACTION = (
+RETRACTION = (
     session_retractions.c.kind,
     session_retractions.c.superseded_by_id,
     session_retractions.c.reason,
@@ -144,7 +112,7 @@ _WITH_RETRACTION = sessions.outerjoin(
 _IS_RETRACTED = exists().where(
     own(session_retractions), session_retractions.c.session_id == sessions.c.id
 )
-_NO_RETRACTION = tuple(null().label(c.name) for c in _RETRACTION)
+NO_RETRACTION = tuple(null().label(c.name) for c in RETRACTION)
 
 Columns = tuple[ColumnElement[Any], ...]
 
@@ -166,7 +134,7 @@ _SUMMARY_AFTER: Columns = (
 
 _IS_SESSION = sessions.c.id == parameter("session_id", sessions.c.id)
 _STORED = (
-    select(*_FULL, *_RETRACTION, sessions.c.record)
+    select(*_FULL, *RETRACTION, sessions.c.record)
     .select_from(_WITH_RETRACTION)
     .where(own(sessions))
 )
@@ -209,7 +177,7 @@ _INSERT_RETRACTION = prepare_command(
     )
 )
 
-_FILTERS: dict[str, Any] = {
+FILTERS: dict[str, Any] = {
     "from_time": sessions.c.started_at >= parameter("from_time", sessions.c.started_at),
     "to_time": sessions.c.started_at < parameter("to_time", sessions.c.started_at),
     # The bounds on started_at follow from those on the date: they let the index on it be used.
@@ -231,14 +199,14 @@ _FILTERS: dict[str, Any] = {
 }
 
 
-def _names(filters: SessionFilter) -> frozenset[str]:
+def filter_names(filters: SessionFilter) -> frozenset[str]:
     """Returns which filters are in use."""
-    return frozenset(name for name in _FILTERS if getattr(filters, name) is not None)
+    return frozenset(name for name in FILTERS if getattr(filters, name) is not None)
 
 
-def _parameters(filters: SessionFilter) -> dict[str, Any]:
+def filter_parameters(filters: SessionFilter) -> dict[str, Any]:
     """Returns the values of the filters in use."""
-    parameters = {name: getattr(filters, name) for name in _names(filters)}
+    parameters = {name: getattr(filters, name) for name in filter_names(filters)}
     if filters.from_date:
         parameters["from_date_start"] = earliest_start(filters.from_date)
     if filters.to_date:
@@ -251,10 +219,10 @@ def _selection(
 ) -> Select[Any]:
     """Returns the query for an athlete's sessions, their retraction between the columns."""
     if show_retracted:
-        statement = select(*before, *_RETRACTION, *after).select_from(_WITH_RETRACTION)
+        statement = select(*before, *RETRACTION, *after).select_from(_WITH_RETRACTION)
     else:
-        statement = select(*before, *_NO_RETRACTION, *after).where(~_IS_RETRACTED)
-    return statement.where(own(sessions), *(_FILTERS[name] for name in sorted(filters)))
+        statement = select(*before, *NO_RETRACTION, *after).where(~_IS_RETRACTED)
+    return statement.where(own(sessions), *(FILTERS[name] for name in sorted(filters)))
 
 
 @cache
@@ -279,66 +247,6 @@ def _list(
     statement = statement.order_by(*(order if oldest_first else [c.desc() for c in order]))
     row = StoredSession if full else SessionSummary
     return prepare(statement.limit(bindparam("limit", type_=Integer)), row)
-
-
-_SNAPSHOT = prepare(select(cast(func.pg_current_snapshot(), Text)), lambda snapshot: str(snapshot))
-
-
-def _was_there(table: Table) -> ColumnElement[bool]:
-    """Returns the condition that a row was there at the moment of a snapshot."""
-    snapshot = bindparam("snapshot", type_=PgSnapshot)
-    return func.pg_visible_in_snapshot(table.c.transaction_id, snapshot)
-
-
-@cache
-def _export(
-    filters: frozenset[str], *, of_all: bool, show_retracted: bool
-) -> Statement[ExportedSession]:
-    """Returns the next sessions of an export, in the order of their athletes and ids."""
-    place = (sessions.c.external_user_id, sessions.c.id)
-    after = tuple_(parameter("after_user_id", place[0]), parameter("after_id", place[1]))
-    retracted_place = (session_retractions.c.external_user_id, session_retractions.c.session_id)
-    retracted = and_(
-        tuple_(*retracted_place) == tuple_(*place),
-        # Follows from the rest, but PostgreSQL would begin with the first retraction of all.
-        tuple_(*retracted_place) > after,
-        _was_there(session_retractions),
-    )
-    if show_retracted:
-        joined = sessions.outerjoin(session_retractions, retracted)
-        statement = select(*place, *_RETRACTION, sessions.c.record).select_from(joined)
-    else:
-        statement = select(*place, *_NO_RETRACTION, sessions.c.record).where(
-            ~exists().where(retracted)
-        )
-    limits = [] if of_all else [own(sessions)]
-    return prepare(
-        statement.where(
-            *limits,
-            *(_FILTERS[name] for name in sorted(filters)),
-            _was_there(sessions),
-            tuple_(*place) > after,
-        )
-        .order_by(*place)
-        # No parameter: a plan for any number of rows might sort them all.
-        .limit(literal_column(str(EXPORT_BATCH))),
-        ExportedSession,
-    )
-
-
-def _begin_batch(
-    transaction: Transaction,
-    statement: Statement[ExportedSession],
-    parameters: dict[str, Any],
-    place: ExportPlace,
-) -> asyncio.Task[list[ExportedSession]]:
-    """Begins to read the sessions behind a place."""
-    behind = {
-        "after_user_id": place.external_user_id,
-        "after_id": place.session_id,
-        "snapshot": place.snapshot,
-    }
-    return asyncio.create_task(transaction.fetch(statement, {**parameters, **behind}))
 
 
 class SessionRepository:
@@ -377,9 +285,9 @@ class SessionRepository:
         *,
         full: bool,
     ) -> list[Any]:
-        parameters = _parameters(filters)
+        parameters = filter_parameters(filters)
         statement = _list(
-            _names(filters),
+            filter_names(filters),
             full=full,
             oldest_first=filters.oldest_first,
             show_retracted=filters.show_retracted,
@@ -388,43 +296,6 @@ class SessionRepository:
         if after:
             parameters["after_start"], parameters["after_id"] = after
         return await self._database.read(scope, statement, {**parameters, "limit": limit})
-
-    async def export(
-        self, scope: Scope | None, filters: SessionFilter, place: ExportPlace | None
-    ) -> AsyncGenerator[tuple[list[ExportedSession], str]]:
-        """Yields all sessions of an athlete or, without a scope, of all athletes, in batches, each
-        with the snapshot that all are of.
-
-        All as they are at one moment: that of the place an export goes on from, or else now. The
-        last batch may be empty. Holds a connection until it is closed: close it
-        (`contextlib.aclosing`). Raises INVALID_PAGE_TOKEN for a place that is none.
-        """
-        parameters = _parameters(filters)
-        statement = _export(
-            _names(filters), of_all=scope is None, show_retracted=filters.show_retracted
-        )
-        opened = self._database.snapshot(scope) if scope else self._database.snapshot_of_all()
-        async with opened as transaction:
-            if place is None:
-                [snapshot] = await transaction.fetch(_SNAPSHOT, {})
-                place = ExportPlace(UUID(int=0), UUID(int=0), snapshot)
-            # PostgreSQL reads the next batch while this one is sent.
-            upcoming = _begin_batch(transaction, statement, parameters, place)
-            try:
-                while True:
-                    rows = await upcoming
-                    is_last = len(rows) < EXPORT_BATCH
-                    if not is_last:
-                        place = ExportPlace(rows[-1].external_user_id, rows[-1].id, place.snapshot)
-                        upcoming = _begin_batch(transaction, statement, parameters, place)
-                    yield rows, place.snapshot
-                    if is_last:
-                        return
-            except errors.InvalidTextRepresentation:
-                raise invalid_page_token() from None
-            finally:
-                upcoming.cancel()
-                await asyncio.wait([upcoming])
 
     async def workout_revisions(
         self, scope: Scope, workout_ids: Collection[UUID]
