@@ -63,13 +63,14 @@ def main(
         turns = [(seconds(copied(url)), seconds(exported(channel))) for _ in range(rounds)]
         peak = usage(service.pid).peak_bytes
         by_copy, by_export = (median(turn) for turn in zip(*turns, strict=True))
-        [count] = [n for n, _ in [summary(channel)]]
+        count, digest = summary(channel)
         console.print(f"{count:,} of {sessions:,} sessions, {rounds} rounds, medians")
         console.print(f"COPY              {count / by_copy:10,.0f} sessions/s")
         console.print(f"ExportAllSessions {count / by_export:10,.0f} sessions/s")
         console.print(f"ratio             {by_copy / by_export:10.2f}")
         console.print(f"memory            {idle / 1e6:.0f} MB idle, {peak / 1e6:.0f} MB at most")
-        console.print(f"resumed halfway   {'the same set' if resumes(channel) else 'ANOTHER SET'}")
+        is_same = resumed(channel, count) == digest
+        console.print(f"resumed halfway   {'the same set' if is_same else 'ANOTHER SET'}")
 
 
 def seconds(parts: Iterator[Any]) -> float:
@@ -109,22 +110,27 @@ def summary(channel: grpc.Channel) -> tuple[int, str]:
     return last.summary.session_count, last.summary.ids_sha256
 
 
-def resumes(channel: grpc.Channel) -> bool:
-    """Whether a stream that is killed halfway and its resumption bring what one stream does."""
-    count, digest = summary(channel)
-    ids: list[str] = []
+def resumed(channel: grpc.Channel, count: int) -> str:
+    """Kills a stream halfway, resumes it, and returns the digest of all ids that came."""
+    ids = hashlib.sha256()
+    came = 0
     cursor = ""
     halfway = stream(channel)
     for part in halfway:
-        ids += (session.id for session in part.sessions)
         cursor = part.cursor
-        if len(ids) >= count / 2:
+        came += digested(ids, part)
+        if came >= count / 2:
             halfway.cancel()  # type: ignore[attr-defined]
             break
     for part in stream(channel, cursor):
-        ids += (session.id for session in part.sessions)
-    lines = "".join(f"{id}\n" for id in ids).encode()
-    return (len(ids), hashlib.sha256(lines).hexdigest()) == (count, digest)
+        digested(ids, part)
+    return ids.hexdigest()
+
+
+def digested(ids: Any, part: pb.ExportSessionsResponse) -> int:
+    """Adds the ids of a message to a digest, as a summary does; returns how many they are."""
+    ids.update("".join(f"{session.id}\n" for session in part.sessions).encode())
+    return len(part.sessions)
 
 
 if __name__ == "__main__":

@@ -81,9 +81,10 @@ class Stack:
     def comparisons(self, scale: float) -> Iterator[Comparison]:
         """Yields what is compared."""
         for case in cases.core(self.athlete, self.session_id, scale):
-            yield Comparison(case.name, case.count, [*self._beside_floors(case)])
+            yield Comparison(case.name, case.count, [*self._beside_floors([case])])
+        # By as many athletes as calls at a time: one's would wait for one another at the records.
         logging = [cases.logging(athlete, scale) for athlete in data.athletes(AT_A_TIME)]
-        targets = [*self._logging_beside_floors(logging)]
+        targets = [*self._beside_floors(logging)]
         yield Comparison(logging[0].name, logging[0].count, targets)
         for case in cases.catalogue(scale):
             yield Comparison(case.name, case.count, [self._floor(case), self._direct(case)])
@@ -94,45 +95,30 @@ class Stack:
         for case in cases.scaling(self.athlete, self.session_id, scale):
             yield Comparison(case.name, case.count, [*self._both_sizes(case)])
 
-    def _beside_floors(self, case: Case) -> Iterator[Target]:
-        pids = self._pids("handwritten", "postgresql")
-        yield Target("handwritten floor", by_h2load(case.to_grpc(HANDWRITTEN, {})), pids)
-        yield self._floor(case)
-        yield self._direct(case)
-        token = self.token(self.athlete)
-        bearer = {"authorization": f"Bearer {token}"}
-        through = {**self._served(), **self._pids("envoy")}
-        yield Target("gRPC through Envoy", by_h2load(case.to_grpc(ENVOY, bearer)), through)
-        rest = case.to_rest(ENVOY, self.athlete, token)
-        yield Target("REST through Envoy", by_h2load(rest), through)
-
-    def _logging_beside_floors(self, logging: Sequence[Case]) -> Iterator[Target]:
-        """The same for logging, by as many athletes as there are calls at a time: those of one
-        would wait for one another at the totals of the day."""
+    def _beside_floors(self, same: Sequence[Case]) -> Iterator[Target]:
+        """The targets of a call, or of the same call by several athletes side by side."""
 
         def target(name: str, pids: dict[str, int], to: Callable[[Case], Request]) -> Target:
-            log = self.service.log if "service" in pids else None
-            send = partial(h2load_side_by_side, [to(case) for case in logging])
-            return Target(name, send, pids, log)
+            log = self.service.log if name == "service" else None
+            return Target(name, by_all([to(case) for case in same]), pids, log)
 
-        def by_grpc(case: Case) -> Request:
+        def to_grpc(case: Case) -> Request:
             token = self.token(case.athlete)
             return case.to_grpc(ENVOY, {"authorization": f"Bearer {token}"})
 
-        def by_rest(case: Case) -> Request:
+        def to_rest(case: Case) -> Request:
             return case.to_rest(ENVOY, case.athlete, self.token(case.athlete))
 
-        hand, stack = self._pids("handwritten", "postgresql"), self._pids("stack")
+        def to_service(case: Case) -> Request:
+            return case.to_grpc(SERVICE, as_caller(case.athlete))
+
+        by_hand = self._pids("handwritten", "postgresql")
         through = {**self._served(), **self._pids("envoy")}
-        yield target("handwritten floor", hand, lambda case: case.to_grpc(HANDWRITTEN, {}))
-        yield target("stack floor", stack, lambda case: case.to_grpc(STACK, {}))
-        yield target(
-            "service",
-            self._served(),
-            lambda case: case.to_grpc(SERVICE, as_caller(case.athlete)),
-        )
-        yield target("gRPC through Envoy", through, by_grpc)
-        yield target("REST through Envoy", through, by_rest)
+        yield target("handwritten floor", by_hand, lambda case: case.to_grpc(HANDWRITTEN, {}))
+        yield target("stack floor", self._pids("stack"), lambda case: case.to_grpc(STACK, {}))
+        yield target("service", self._served(), to_service)
+        yield target("gRPC through Envoy", through, to_grpc)
+        yield target("REST through Envoy", through, to_rest)
 
     def _floor(self, case: Case) -> Target:
         send = by_h2load(case.to_grpc(STACK, {}))
@@ -163,6 +149,13 @@ class Stack:
 
     def _pids(self, *names: str) -> dict[str, int]:
         return {name: self.pids[name] for name in names}
+
+
+def by_all(requests: Sequence[Request]) -> Callable[[int], tuple[float, list[int]]]:
+    """Returns what sends one request with that concurrency, or several side by side."""
+    if len(requests) == 1:
+        return by_h2load(requests[0])
+    return partial(h2load_side_by_side, requests)
 
 
 def by_h2load(request: Request) -> Callable[[int], tuple[float, list[int]]]:

@@ -66,6 +66,12 @@ def _migration_settings(settings: Settings) -> Settings:
     return settings.model_copy(update={"database_url": url, "database_role": ""})
 
 
+Address = Annotated[
+    str, typer.Option(help="Address of a running service that takes metadata authentication.")
+]
+LOCAL_SERVICE = "127.0.0.1:50051"
+
+
 @app.command()
 def serve(
     listen: Annotated[
@@ -133,7 +139,7 @@ def rebuild_metrics(
         bool, typer.Option("--all", help="Of all sessions, also those that are up to date.")
     ] = False,
 ) -> None:
-    """Reckon what sessions amount to anew, and the totals of their days, from the records.
+    """Reckon what sessions amount to anew, and the personal records, from what was logged.
 
     Of sessions that have no metrics yet or those of an older formula. Runs as the login of
     TRAINING_MIGRATION_DATABASE_URL, beside services that go on serving. It can be stopped and run
@@ -197,9 +203,7 @@ def dev_token(
 
 @app.command()
 def demo(
-    target: Annotated[
-        str, typer.Option(help="Address of a running service that takes metadata authentication.")
-    ] = "127.0.0.1:50051",
+    target: Address = LOCAL_SERVICE,
     days: Annotated[int, typer.Option(min=28, max=3650, help="How far back the logs go.")] = 365,
     seed: Annotated[int, typer.Option(help="Seed of the generator: the same, the same logs.")] = 1,
 ) -> None:
@@ -222,9 +226,7 @@ def import_log(
     time_zone: Annotated[
         str, typer.Option(help='IANA name of the zone of its times, such as "Europe/Berlin".')
     ],
-    address: Annotated[
-        str, typer.Option(help="Address of a running service that takes metadata authentication.")
-    ] = "127.0.0.1:50051",
+    address: Address = LOCAL_SERVICE,
     source: Annotated[
         Literal["auto", "strong", "hevy", "fitnotes"],
         typer.Option(help="The app that wrote it; auto tells by the header."),
@@ -275,9 +277,7 @@ def export(
     show_retracted: Annotated[
         bool, typer.Option("--show-retracted", help="Superseded and voided sessions too.")
     ] = False,
-    address: Annotated[
-        str, typer.Option(help="Address of a running service that takes metadata authentication.")
-    ] = "127.0.0.1:50051",
+    address: Address = LOCAL_SERVICE,
 ) -> None:
     """Write sessions to a file, as they are at one moment.
 
@@ -286,17 +286,15 @@ def export(
     """
     from training_service.exporting import Export, run_export
     from training_service.exporting.formats import Format
+    from training_service.exporting.stream import Order
 
-    order = Export(
-        file=file,
-        format=Format(form),
-        address=address,
+    order = Order(
         external_user_id=external_user_id,
         from_time=from_time,
         to_time=to_time,
         show_retracted=show_retracted,
     )
-    run_export(order, Console())
+    run_export(Export(order=order, address=address, file=file, format=Format(form)), Console())
 
 
 def _print_ready(port: int) -> None:

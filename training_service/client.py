@@ -2,13 +2,16 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 import grpc
+import typer
 from calisthenics.training.v1 import session_pb2
 from google.rpc import error_details_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_status import rpc_status
+from rich.console import Console
+from rich.text import Text
 
 HEALTH_TIMEOUT_SECONDS = 5.0
 CALL_TIMEOUT_SECONDS = 30.0
@@ -73,6 +76,12 @@ class AsAthlete(grpc.UnaryUnaryClientInterceptor):
             compression=given.compression,
         )
         return continuation(details, request)
+
+
+def end_command(console: Console, message: str, code: int = 1) -> NoReturn:
+    """Ends a command with a message and an exit code."""
+    console.print(Text(message, "red"), soft_wrap=True)
+    raise typer.Exit(code)
 
 
 def check_serving(channel: grpc.Channel, target: str) -> None:

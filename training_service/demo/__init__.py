@@ -4,10 +4,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from random import Random
-from typing import NoReturn, TypeVar
+from typing import TypeVar
 
 import grpc
-import typer
 from calisthenics.training.v1 import session_pb2, workout_pb2
 from google.protobuf.message import Message
 from rich.console import Console
@@ -18,9 +17,8 @@ from rich.progress import (
     TextColumn,
     TimeRemainingColumn,
 )
-from rich.text import Text
 
-from training_service.client import ClientError, Refusal, check_serving
+from training_service.client import ClientError, Refusal, check_serving, end_command
 from training_service.demo.characters import CHARACTERS, Character
 from training_service.demo.client import PAGE_SIZE, Client, DemoError
 from training_service.demo.generator import Entry, LogGenerator, Plan, workout_of
@@ -58,14 +56,9 @@ def run_demo(
             check_serving(channel, target)
             _run(channel, days, random, today or datetime.now(UTC).date(), console)
     except ClientError as error:
-        _end(console, str(error))
+        end_command(console, str(error))
     except grpc.RpcError as error:
-        _end(console, f"The service at {target} refused a call: {Refusal.of(error)}")
-
-
-def _end(console: Console, message: str) -> NoReturn:
-    console.print(Text(message, "red"), soft_wrap=True)
-    raise typer.Exit(1)
+        end_command(console, f"The service at {target} refused a call: {Refusal.of(error)}")
 
 
 def _run(channel: grpc.Channel, days: int, random: Random, today: date, console: Console) -> None:

@@ -1,18 +1,13 @@
 """Writes sessions to a file, as any client would read them: Parquet, CSV or NDJSON."""
 
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
-from typing import NoReturn
-from uuid import UUID
 
 import grpc
-import typer
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-from rich.text import Text
 
-from training_service.client import ClientError, Refusal, check_serving
+from training_service.client import ClientError, Refusal, check_serving, end_command
 from training_service.exporting.formats import Format, FormatError, writer_of
 from training_service.exporting.stream import BrokenExportError, Order, Sessions
 
@@ -21,15 +16,12 @@ FAILED, WRONG_USE = 1, 2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Export:
-    """What to export and where to; without an `external_user_id`, the sessions of all athletes."""
+    """What to export, from where and where to."""
 
+    order: Order
+    address: str
     file: Path
     format: Format
-    address: str
-    external_user_id: UUID | None
-    from_time: datetime | None = None
-    to_time: datetime | None = None
-    show_retracted: bool = False
 
 
 def run_export(export: Export, console: Console) -> None:
@@ -45,11 +37,11 @@ def run_export(export: Export, console: Console) -> None:
             check_serving(channel, export.address)
             count = _write(export, partial, channel, console)
     except FormatError as error:
-        _end(console, str(error), WRONG_USE)
+        end_command(console, str(error), WRONG_USE)
     except (ClientError, BrokenExportError) as error:
-        _end(console, str(error), FAILED)
+        end_command(console, str(error), FAILED)
     except grpc.RpcError as error:
-        _end(console, f"The service refused a call: {Refusal.of(error)}", FAILED)
+        end_command(console, f"The service refused a call: {Refusal.of(error)}", FAILED)
     finally:
         partial.unlink(missing_ok=True)
     console.print(f"{count} sessions written to {export.file}", soft_wrap=True, highlight=False)
@@ -57,13 +49,7 @@ def run_export(export: Export, console: Console) -> None:
 
 def _write(export: Export, partial: Path, channel: grpc.Channel, console: Console) -> int:
     """Writes what the stream brings and returns how many sessions that were."""
-    order = Order(
-        external_user_id=export.external_user_id,
-        from_time=export.from_time,
-        to_time=export.to_time,
-        show_retracted=export.show_retracted,
-    )
-    sessions = Sessions(channel, order)
+    sessions = Sessions(channel, export.order)
     with writer_of(export.format, partial) as writer, _progress(console) as progress:
         task = progress.add_task("export", total=None, rate="")
         for part in sessions.parts():
@@ -84,8 +70,3 @@ def _progress(console: Console) -> Progress:
         TimeElapsedColumn(),
         console=console,
     )
-
-
-def _end(console: Console, message: str, code: int) -> NoReturn:
-    console.print(Text(message, "red"), soft_wrap=True)
-    raise typer.Exit(code)

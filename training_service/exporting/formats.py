@@ -2,7 +2,7 @@
 
 import csv
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from datetime import UTC, date, datetime
 from enum import StrEnum
@@ -232,19 +232,17 @@ def _session_values(session: pb.Session) -> Row:
     )
 
 
+_SET_NUMBERS = ("completed", "actual_reps", "actual_hold_seconds", "load_kg", "rpe", "rir")
+
+
 def _set_values(performed: pb.PerformedSet) -> Row:
     return (
         _name(set_pb2.SetKind, performed.kind, "SET_KIND_"),
         _name(set_pb2.Side, performed.side, "SIDE_"),
-        *_optionals(performed, ("completed", "actual_reps", "actual_hold_seconds", "load_kg")),
-        *_optionals(performed, ("rpe", "rir")),
+        *(_optional(performed, name) for name in _SET_NUMBERS),
         performed.tempo or None,
         _optional(performed, "rest_seconds"),
     )
-
-
-def _optionals(message: Any, names: Sequence[str]) -> list[Any]:
-    return [_optional(message, name) for name in names]
 
 
 def _optional(message: Any, name: str) -> Any:

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -11,9 +10,8 @@ import grpc
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.text import Text
 
-from training_service.client import ClientError, Refusal, check_serving
+from training_service.client import ClientError, Refusal, check_serving, end_command
 from training_service.importing.cells import FileError
 from training_service.importing.client import Client
 from training_service.importing.drafts import Draft, Drafter, batches, instant
@@ -60,24 +58,19 @@ def run_import(order: Import, console: Console) -> None:
     try:
         file = read_file(order.file.read_bytes(), order.source, order.weight_unit)
     except FileError as error:
-        _end(console, f"{order.file.name}: {error}", WRONG_FILE)
+        end_command(console, f"{order.file.name}: {error}", WRONG_FILE)
     try:
         with grpc.insecure_channel(order.address) as channel:
             check_serving(channel, order.address)
             _run(order, file, Client(channel, order.external_user_id), console)
     except ClientError as error:
-        _end(console, str(error), REFUSED)
+        end_command(console, str(error), REFUSED)
     except grpc.RpcError as error:
-        _end(
+        end_command(
             console,
             f"The service at {order.address} refused a call: {Refusal.of(error)}",
             REFUSED,
         )
-
-
-def _end(console: Console, message: str, code: int) -> NoReturn:
-    console.print(Text(message, "red"), soft_wrap=True)
-    raise typer.Exit(code)
 
 
 def _run(order: Import, file: ImportedFile, client: Client, console: Console) -> None:

@@ -3,6 +3,7 @@
 import hashlib
 from datetime import UTC, date, datetime
 from functools import lru_cache
+from typing import Any
 from uuid import UUID
 
 from google.protobuf.message import Message
@@ -21,6 +22,11 @@ def utc_now() -> datetime:
 def optional_uuid(text: str) -> UUID | None:
     """Returns the UUID in a field that may be empty."""
     return UUID(text) if text else None
+
+
+def optional_field(message: Any, name: str) -> Any:
+    """Returns the value of an optional field; None when it is absent."""
+    return getattr(message, name) if message.HasField(name) else None
 
 
 @lru_cache(maxsize=4096)

@@ -20,8 +20,8 @@ from training_service.storage.rebuild import Rebuild, Record
 async def rebuild_metrics(
     settings: Settings, url: str, progress: Callable[[int, int], None], *, everything: bool = False
 ) -> int:
-    """Reckons the metrics of sessions that have none or those of an older formula, and the totals
-    with them; with `everything`, of all. Returns of how many.
+    """Reckons the metrics of sessions that have none or those of an older formula, and the personal
+    records with them; with `everything`, of all. Returns of how many.
 
     Works in the order of athletes and sessions, a batch in each transaction, and can be ended and
     begun again at any time. `progress` is called with how many are done and how many there are.

@@ -33,6 +33,7 @@ from training_service.servicers.convert import (
     digest,
     exercise_uuid,
     from_date,
+    optional_field,
     optional_uuid,
     to_date,
     to_datetime,
@@ -400,9 +401,9 @@ class _Draft:
             started_at=self.started_at,
             time_zone=message.time_zone,
             local_date=self.local_date,
-            duration_seconds=_optional(message, "duration_seconds"),
-            session_rpe=_optional(message, "session_rpe"),
-            body_mass_kg=_optional(message, "body_mass_kg"),
+            duration_seconds=optional_field(message, "duration_seconds"),
+            session_rpe=optional_field(message, "session_rpe"),
+            body_mass_kg=optional_field(message, "body_mass_kg"),
             completion=COMPLETION.name(message.completion),
             group_external_id=message.group_external_id,
             workout_id=self.workout_id,
@@ -416,10 +417,6 @@ class _Draft:
             supersedes_id=self.supersedes.id if self.supersedes else None,
             original_id=original_id,
         )
-
-
-def _optional(message: pb.Session, name: str) -> Any:
-    return getattr(message, name) if message.HasField(name) else None  # type: ignore[arg-type]
 
 
 def _check_sets(facts: ExerciseFacts, sets: Iterable[pb.PerformedSet], path: str) -> None:

@@ -1,14 +1,13 @@
 """Sessions as the arithmetic sees them, and what they amount to as it is answered."""
 
 from collections.abc import Mapping
-from typing import Any
 from uuid import UUID
 
 from calisthenics.training.v1 import metrics_pb2 as pb
 from calisthenics.training.v1 import session_pb2, set_pb2
 
 from training_service.domain import metrics as domain
-from training_service.servicers.convert import exercise_uuid
+from training_service.servicers.convert import exercise_uuid, optional_field
 from training_service.servicers.enums import EnumNames
 from training_service.storage.exercise import ExerciseFacts
 
@@ -37,15 +36,15 @@ def to_logged(
             )
             for exercise in session.exercises
         ],
-        duration_seconds=_optional(session, "duration_seconds"),
-        session_rpe=_optional(session, "session_rpe"),
-        body_mass_kg=_optional(session, "body_mass_kg"),
+        duration_seconds=optional_field(session, "duration_seconds"),
+        session_rpe=optional_field(session, "session_rpe"),
+        body_mass_kg=optional_field(session, "body_mass_kg"),
     )
 
 
 def _working_set(given: session_pb2.PerformedSet) -> domain.WorkingSet:
-    reps = given.actual_reps if given.HasField("actual_reps") else None
-    hold_seconds = given.actual_hold_seconds if given.HasField("actual_hold_seconds") else None
+    reps = optional_field(given, "actual_reps")
+    hold_seconds = optional_field(given, "actual_hold_seconds")
     is_done = reps is not None or hold_seconds is not None
     return domain.WorkingSet(
         is_done=given.completed if given.HasField("completed") else is_done,
@@ -74,10 +73,6 @@ def _target(given: set_pb2.SetTarget) -> domain.Target:
         hold_seconds=given.hold.min_seconds if volume == "hold" else None,
         tempo=given.tempo,
     )
-
-
-def _optional(message: Any, name: str) -> Any:
-    return getattr(message, name) if message.HasField(name) else None
 
 
 def to_message(session: session_pb2.Session, logged: domain.LoggedSession) -> pb.SessionMetrics:

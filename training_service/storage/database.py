@@ -54,7 +54,7 @@ class Transaction:
         await _run(self._connection, statement, statement.values({**self._own, **parameters}))
 
     async def insert(self, table: Table, rows: Sequence[Sequence[Any]]) -> None:
-        """Queues the insertion of rows, each with a value for every column in the table's order."""
+        """Queues the insertion of rows, each with a value for every column that is written."""
         for statement, values in insert_batches(table, rows):
             await _run(self._connection, statement, values)
 

@@ -48,31 +48,13 @@ from training_service.storage.tables import (
     exercise_metrics,
     exercises,
     session_metrics,
-    sessions,
 )
 
 IMPUTED_FROM = 5
 """How many earlier sessions of the same workout a missing load is taken from."""
 
-_SESSION_IDS = bindparam("session_ids", type_=ARRAY(Uuid))
-_LOCAL_DATES = (
-    select(sessions.c.local_date)
-    .where(own(sessions), sessions.c.id == any_(_SESSION_IDS))
-    .scalar_subquery()
-)
-
-
-def _are_these(table: Table) -> tuple[ColumnElement[bool], ...]:
-    """Returns the condition on rows of some sessions, which the date leads to."""
-    return (
-        own(table),
-        table.c.local_date.in_(_LOCAL_DATES),
-        table.c.session_id == any_(_SESSION_IDS),
-    )
-
-
 _DELETES = tuple(
-    prepare_command(delete(table).where(*_are_these(table)))
+    prepare_command(delete(table).where(personal_record.are_of_sessions(table)))
     for table in (exercise_metrics, session_metrics)
 )
 

@@ -15,6 +15,7 @@ from sqlalchemy import (
     ColumnElement,
     Date,
     Double,
+    FromClause,
     Integer,
     Text,
     all_,
@@ -71,6 +72,17 @@ _BEST = (
 _FIRST_REACHED = (_OF.local_date, _OF.session_id)
 
 
+def are_of_sessions(table: FromClause) -> ColumnElement[bool]:
+    """Returns the condition that derived rows are of some sessions (`session_ids`), by way of their
+    dates, which the indexes begin with."""
+    local_dates = select(sessions.c.local_date).where(
+        own(sessions), sessions.c.id == any_(_SESSION_IDS)
+    )
+    return and_(
+        own(table), table.c.local_date.in_(local_dates), table.c.session_id == any_(_SESSION_IDS)
+    )
+
+
 def _keep_best(are_candidates: ColumnElement[bool]) -> Statement[None]:
     """Returns the statement that makes records of the best of some rows of exercise_metrics, where
     they are more than what is there or as much and earlier."""
@@ -101,14 +113,8 @@ _IMPROVE = _keep_best(
         _OF.session_id == any_(_SESSION_IDS),
     )
 )
-_other = exercise_metrics.alias("retracted")
-_THEIR_EXERCISES = select(_other.c.exercise_id).where(
-    own(_other),
-    _other.c.local_date.in_(
-        select(sessions.c.local_date).where(own(sessions), sessions.c.id == any_(_SESSION_IDS))
-    ),
-    _other.c.session_id == any_(_SESSION_IDS),
-)
+_retracted = exercise_metrics.alias("retracted")
+_THEIR_EXERCISES = select(_retracted.c.exercise_id).where(are_of_sessions(_retracted))
 _LOCK = prepare_command(
     select(personal_records.c.kind)
     .where(own(personal_records), personal_records.c.exercise_id.in_(_THEIR_EXERCISES))

@@ -105,7 +105,7 @@ def insert_batches(
 ) -> Iterator[tuple[Statement[Any], list[Any]]]:
     """Yields the statements, with the values of their parameters, that insert all the rows.
 
-    A row has a value for every column, in the table's order.
+    A row has a value for every column that is written, in the table's order.
     """
     for start in range(0, len(rows), ROWS_PER_INSERT):
         batch = rows[start : start + ROWS_PER_INSERT]
