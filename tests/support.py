@@ -22,6 +22,7 @@ import grpc
 import psycopg
 import uvloop
 from calisthenics.training.v1 import exercise_pb2_grpc, session_pb2, workout_pb2, workout_pb2_grpc
+from calisthenics.training.v1.load_pb2_grpc import LoadServiceStub
 from calisthenics.training.v1.metrics_pb2_grpc import MetricsServiceStub
 from calisthenics.training.v1.session_pb2_grpc import SessionServiceStub
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -155,6 +156,7 @@ class Athlete:
         self.workouts = workout_pb2_grpc.WorkoutServiceStub(self.channel)
         self.sessions = SessionServiceStub(self.channel)
         self.metrics = MetricsServiceStub(self.channel)
+        self.loads = LoadServiceStub(self.channel)
 
     def close(self) -> None:
         """Closes the channel."""
