@@ -24,6 +24,7 @@ import uvloop
 from calisthenics.training.v1 import exercise_pb2_grpc, session_pb2, workout_pb2, workout_pb2_grpc
 from calisthenics.training.v1.metrics_pb2_grpc import MetricsServiceStub
 from calisthenics.training.v1.session_pb2_grpc import SessionServiceStub
+from calisthenics.training.v1.skill_pb2_grpc import SkillServiceStub
 from google.protobuf.timestamp_pb2 import Timestamp
 from google.rpc import error_details_pb2, status_pb2
 from sqlalchemy import make_url
@@ -155,6 +156,7 @@ class Athlete:
         self.workouts = workout_pb2_grpc.WorkoutServiceStub(self.channel)
         self.sessions = SessionServiceStub(self.channel)
         self.metrics = MetricsServiceStub(self.channel)
+        self.skills = SkillServiceStub(self.channel)
 
     def close(self) -> None:
         """Closes the channel."""

@@ -12,6 +12,7 @@ import structlog
 from calisthenics.training.v1.exercise_pb2_grpc import add_ExerciseServiceServicer_to_server
 from calisthenics.training.v1.metrics_pb2_grpc import add_MetricsServiceServicer_to_server
 from calisthenics.training.v1.session_pb2_grpc import add_SessionServiceServicer_to_server
+from calisthenics.training.v1.skill_pb2_grpc import add_SkillServiceServicer_to_server
 from calisthenics.training.v1.workout_pb2_grpc import add_WorkoutServiceServicer_to_server
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
@@ -27,6 +28,8 @@ from training_service.interceptors.identity import make_authenticator
 from training_service.servicers.exercise import ExerciseServicer
 from training_service.servicers.metrics import MetricsServicer
 from training_service.servicers.session import SessionServicer
+from training_service.servicers.skill import SkillServicer
+from training_service.servicers.skill_source import SkillSource
 from training_service.servicers.workout import WorkoutServicer
 from training_service.settings import Settings, SettingsError
 from training_service.storage.database import Database
@@ -38,6 +41,7 @@ from training_service.storage.personal_record import PersonalRecordRepository
 from training_service.storage.session import SessionRepository
 from training_service.storage.session_change import SessionChangeRepository
 from training_service.storage.session_export import SessionExportRepository
+from training_service.storage.skill import SkillRepository
 from training_service.storage.workout import WorkoutRepository
 
 logger = structlog.get_logger(__name__)
@@ -91,6 +95,7 @@ class TrainingServer:
             SessionChangeRepository(self._database),
             catalogue,
         )
+        skill_source = SkillSource(SkillRepository(self._database), catalogue)
         metrics = MetricsServicer(
             logged,
             MetricsRepository(self._database),
@@ -102,6 +107,7 @@ class TrainingServer:
         add_WorkoutServiceServicer_to_server(workouts, self._server)
         add_SessionServiceServicer_to_server(sessions, self._server)
         add_MetricsServiceServicer_to_server(metrics, self._server)
+        add_SkillServiceServicer_to_server(SkillServicer(skill_source), self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         if self._settings.reflection:
             channelz.add_channelz_servicer(self._server)

@@ -126,6 +126,8 @@ class Belongings:
                     "width_pixels",
                     "height_pixels",
                     "measure",
+                    "categories",
+                    "equipment_at_hand",
                 ]
             ),
             **({"workout_id": None, "exercise_id": None} if method.name == "ListSessions" else {}),
