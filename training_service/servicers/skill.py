@@ -45,10 +45,9 @@ class SkillServicer(SkillServiceServicer):
         scope = athlete_scope(request.external_user_id)
         if request.family:
             graph, facts = await self._source.family(scope, request.family)
-            shown = _of_family(request.family, graph, facts)
         else:
             graph, facts = await self._source.whole(scope)
-            shown = graph.skills
+        shown = _of_family(request.family, graph, facts) if request.family else graph.skills
         ordered = sorted(shown.values(), key=lambda one: (one.difficulty, one.slug))
         return pb.ProgressionGraph(
             skills=[_skill(one, graph, facts) for one in ordered],
