@@ -239,6 +239,12 @@ def test_what_comes_next_is_begun_or_behind_what_is_available() -> None:
     assert found == [("b", "b", 0.675), ("c", "b", 0.675), ("d", "b", 0.675)]
 
 
+def test_what_is_begun_counts_whether_or_not_its_turn_has_come() -> None:
+    """Few log the first steps of what they are able to do."""
+    found = unlocks(graph("ab bc cd", begun={"c": 6}))
+    assert found == [("c", "c", 0.675), ("d", "c", 0.675), ("b", "a", 0)]
+
+
 def test_the_nearest_of_several_easier_exercises_is_the_one_to_work_on() -> None:
     found = unlocks(graph("ac bc", {"a": 2, "b": 1, "c": 3}, begun={"a": 6, "b": 4}))
     assert found == [("a", "a", 0.675), ("c", "a", 0.675), ("b", "b", 0.45)]

@@ -222,8 +222,8 @@ class SkillGraph:
         return share_met(skill.criterion, self.practices.get(skill.id))
 
     def unlocks(self) -> list[Unlock]:
-        """Returns what the athlete is about to reach, the nearest first: exercises that are begun
-        and whose turn has come, and exercises behind one whose turn has come."""
+        """Returns what the athlete is about to reach, the nearest first: exercises that are begun,
+        and exercises behind one that is begun or whose turn has come."""
         found = [
             Unlock(skill, work_on, self.share(work_on))
             for skill in self.skills.values()
@@ -233,11 +233,18 @@ class SkillGraph:
 
     def _work_on(self, skill: Skill) -> Skill | None:
         state = self.state(skill)
-        if state in OPEN:
-            return skill if skill.id in self.practices else None
         if state is SkillState.PASSED:
             return None
-        leading = [one for one in self.easier[skill.id] if self.state(one) in OPEN]
+        if skill.id in self.practices:
+            return skill
+        if state in OPEN:
+            return None
+        # Few log the first steps of what they are able to do: what is begun counts, too.
+        leading = [
+            one
+            for one in self.easier[skill.id]
+            if one.id in self.practices or self.state(one) in OPEN
+        ]
         return min(
             leading, key=lambda one: (-self.share(one), one.difficulty, one.slug), default=None
         )

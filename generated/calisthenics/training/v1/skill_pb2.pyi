@@ -245,7 +245,7 @@ class Unlock(_message.Message):
     share: _builtins.float
     """Share of that exercise's criterion that is met, 0 to 1."""
     distance: _builtins.str
-    """What is still missing, in English, such as "Pull-Up 3 x 6 of 3 x 8: 2 more repetitions in each
+    """What is still missing, in English, such as "Pull-Up 3 × 6 of 3 × 8: 2 more repetitions in each
     set".
     """
     missing_reps: _builtins.float

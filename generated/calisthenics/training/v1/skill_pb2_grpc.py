@@ -71,7 +71,7 @@ class SkillServiceServicer:
 
     def ListUnlocks(self, request, context):
         """Lists what an athlete is about to reach, the nearest first: exercises that are begun and not yet
-        passed, and exercises whose turn comes as soon as an available one is passed.
+        passed, and exercises whose turn comes as soon as one is passed that is begun or available.
 
         Errors: INVALID_PAGE_TOKEN.
         """

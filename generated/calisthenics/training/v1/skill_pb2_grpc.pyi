@@ -43,7 +43,7 @@ class SkillServiceStub:
     """
     ListUnlocks: _grpc.UnaryUnaryMultiCallable[_skill_pb2.ListUnlocksRequest, _skill_pb2.ListUnlocksResponse]
     """Lists what an athlete is about to reach, the nearest first: exercises that are begun and not yet
-    passed, and exercises whose turn comes as soon as an available one is passed.
+    passed, and exercises whose turn comes as soon as one is passed that is begun or available.
 
     Errors: INVALID_PAGE_TOKEN.
     """
@@ -70,7 +70,7 @@ class SkillServiceAsyncStub(SkillServiceStub):
     """
     ListUnlocks: _aio.UnaryUnaryMultiCallable[_skill_pb2.ListUnlocksRequest, _skill_pb2.ListUnlocksResponse]  # type: ignore[assignment]
     """Lists what an athlete is about to reach, the nearest first: exercises that are begun and not yet
-    passed, and exercises whose turn comes as soon as an available one is passed.
+    passed, and exercises whose turn comes as soon as one is passed that is begun or available.
 
     Errors: INVALID_PAGE_TOKEN.
     """
@@ -106,7 +106,7 @@ class SkillServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_skill_pb2.ListUnlocksResponse, _abc.Awaitable[_skill_pb2.ListUnlocksResponse]]:
         """Lists what an athlete is about to reach, the nearest first: exercises that are begun and not yet
-        passed, and exercises whose turn comes as soon as an available one is passed.
+        passed, and exercises whose turn comes as soon as one is passed that is begun or available.
 
         Errors: INVALID_PAGE_TOKEN.
         """

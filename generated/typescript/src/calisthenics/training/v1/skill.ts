@@ -124,7 +124,7 @@ export interface Unlock {
   /** Share of that exercise's criterion that is met, 0 to 1. */
   share: number;
   /**
-   * What is still missing, in English, such as "Pull-Up 3 x 6 of 3 x 8: 2 more repetitions in each
+   * What is still missing, in English, such as "Pull-Up 3 × 6 of 3 × 8: 2 more repetitions in each
    * set".
    */
   distance: string;
@@ -1300,7 +1300,7 @@ export const SkillServiceService = {
   },
   /**
    * Lists what an athlete is about to reach, the nearest first: exercises that are begun and not yet
-   * passed, and exercises whose turn comes as soon as an available one is passed.
+   * passed, and exercises whose turn comes as soon as one is passed that is begun or available.
    *
    * Errors: INVALID_PAGE_TOKEN.
    */
@@ -1340,7 +1340,7 @@ export interface SkillServiceServer extends UntypedServiceImplementation {
   getProgressionGraph: handleUnaryCall<GetProgressionGraphRequest, ProgressionGraph>;
   /**
    * Lists what an athlete is about to reach, the nearest first: exercises that are begun and not yet
-   * passed, and exercises whose turn comes as soon as an available one is passed.
+   * passed, and exercises whose turn comes as soon as one is passed that is begun or available.
    *
    * Errors: INVALID_PAGE_TOKEN.
    */
@@ -1378,7 +1378,7 @@ export interface SkillServiceClient extends Client {
   ): ClientUnaryCall;
   /**
    * Lists what an athlete is about to reach, the nearest first: exercises that are begun and not yet
-   * passed, and exercises whose turn comes as soon as an available one is passed.
+   * passed, and exercises whose turn comes as soon as one is passed that is begun or available.
    *
    * Errors: INVALID_PAGE_TOKEN.
    */
