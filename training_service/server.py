@@ -101,6 +101,7 @@ class TrainingServer:
             MetricsRepository(self._database),
             PersonalRecordRepository(self._database),
             catalogue,
+            skill_source,
             self._charts,
         )
         add_ExerciseServiceServicer_to_server(exercises, self._server)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
+from graphlib import TopologicalSorter
 from heapq import heappop, heappush
 from itertools import pairwise
 from math import fsum
@@ -220,6 +221,21 @@ class SkillGraph:
     def share(self, skill: Skill) -> float:
         """Returns how much of its criterion is met."""
         return share_met(skill.criterion, self.practices.get(skill.id))
+
+    def ordered(self, ids: Iterable[UUID]) -> list[Skill]:
+        """Returns exercises, the easiest first; of equal difficulty, what leads to others before
+        those, and else by slug."""
+        depth = {skill.id: 0 for skill in self.skills.values()}
+        for skill in self._easier_first():
+            level = [one for one in self.easier[skill.id] if one.difficulty == skill.difficulty]
+            depth[skill.id] = max((depth[one.id] + 1 for one in level), default=0)
+        chosen = [self.skills[id] for id in ids]
+        return sorted(chosen, key=lambda one: (one.difficulty, depth[one.id], one.slug))
+
+    def _easier_first(self) -> Iterable[Skill]:
+        """Returns the exercises in an order in which each comes after all that lead to it."""
+        leading = {id: [one.id for one in easier] for id, easier in self.easier.items()}
+        return [self.skills[id] for id in TopologicalSorter(leading).static_order()]
 
     def unlocks(self) -> list[Unlock]:
         """Returns what the athlete is about to reach, the nearest first: exercises that are begun,

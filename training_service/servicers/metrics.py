@@ -42,6 +42,7 @@ from training_service.servicers.session_metrics import (
     to_message,
     to_total,
 )
+from training_service.servicers.skill_source import SkillSource
 from training_service.storage.exercise import Catalogue, ExerciseFacts
 from training_service.storage.metrics import (
     ExerciseDay,
@@ -97,12 +98,13 @@ class MetricsServicer(MetricsServiceServicer):
         metrics: MetricsRepository,
         records: PersonalRecordRepository,
         catalogue: Catalogue,
+        skills: SkillSource,
         renderer: ChartRenderer,
     ) -> None:
         self._sessions = sessions
         self._metrics = metrics
         self._records = records
-        self._charts = ChartSource(metrics, catalogue)
+        self._charts = ChartSource(metrics, catalogue, skills)
         self._renderer = renderer
         self._catalogue = catalogue
 
