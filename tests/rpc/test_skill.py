@@ -4,10 +4,11 @@ import random
 import uuid
 from collections.abc import Iterator
 from datetime import date, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
-from calisthenics.training.v1 import exercise_pb2, session_pb2, set_pb2
+from calisthenics.training.v1 import exercise_pb2, metrics_pb2, session_pb2, set_pb2
 from calisthenics.training.v1 import skill_pb2 as pb
 
 from tests.rpc.test_exercise import create, deprecate, get, unique, update
@@ -25,6 +26,7 @@ from tests.support import (
 )
 from training_service.domain.exercise import exercise_id
 
+ROOT = Path(__file__).parents[2]
 CHIN_UP = str(exercise_id("chin-up"))
 V_SIT_45 = str(exercise_id("v-sit-45"))
 STRADDLE_L_SIT = str(exercise_id("straddle-l-sit"))
@@ -452,6 +454,50 @@ def test_what_comes_next_is_told_in_words_and_numbers(alice: Athlete, bob: Athle
     assert len({one.skill.slug for one in found}) == len(found)
     assert all(one.skill.state != PASSED for one in found)
     assert {one.share for one in unlocks(bob)} == {0}
+
+
+def worked_example(athlete: Athlete) -> None:
+    """Logs what docs/skills.md tells of."""
+    for slug, amount in (("dead-hang", 30), ("active-hang", 30), ("scapular-pull-up", 8)):
+        name = "actual_hold_seconds" if slug.endswith("hang") else "actual_reps"
+        for day in ("2026-02-02", "2026-02-04"):
+            athlete.log(did(day, *[{name: amount}] * 3, exercise=str(exercise_id(slug))))
+    for day in ("2026-03-02", "2026-03-04"):
+        athlete.log(reps(day, 8, 8, 8, exercise=CHIN_UP))
+    athlete.log(reps("2026-03-06", 8, 8, 6))
+    athlete.log(reps("2026-03-09", 7, 5))
+
+
+def test_the_worked_example(alice: Athlete, bob: Athlete) -> None:
+    worked_example(alice)
+    found = skill(alice)
+    assert (found.state, list(found.best_sets), list(found.last_sets)) == (
+        AVAILABLE,
+        [8, 8, 6],
+        [7, 5],
+    )
+    assert found.share == pytest.approx(0.825)
+    first = next(unlocks(alice))
+    assert first.distance == "Pull-Up 8, 8, 6 of 3 × 8: 2 more repetitions in all"
+    way = path(alice, str(exercise_id("archer-pull-up")))
+    assert way.start_exercise_id == CHIN_UP
+    assert [(step.skill.slug, step.weight) for step in way.steps] == [
+        ("pull-up", 1),
+        ("chest-to-bar-pull-up", 1),
+        ("archer-pull-up", 2),
+    ]
+    assert (way.total_weight, way.share) == (4, pytest.approx(0.20625))
+    assert path(bob, PULL_UP).share == 0
+
+
+def test_the_picture_of_the_worked_example(alice: Athlete) -> None:
+    """The picture in docs/skills.md is what the service draws."""
+    worked_example(alice)
+    request = metrics_pb2.GetProgressChartRequest(
+        kind=metrics_pb2.CHART_KIND_SKILL_GRAPH, family="pull-up"
+    )
+    drawn = alice.metrics.GetProgressChart(request).data
+    assert drawn == (ROOT / "docs" / "skills.svg").read_bytes()
 
 
 def test_pages_of_what_comes_next_are_those_of_the_whole(alice: Athlete) -> None:

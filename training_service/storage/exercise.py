@@ -556,7 +556,7 @@ class Catalogue:
         found = [facts for facts in self._facts.values() if facts.family == family]
         return sorted(found, key=lambda facts: (facts.traits.difficulty, facts.display_name))
 
-    async def everything(self) -> dict[UUID, ExerciseFacts]:
+    async def everything(self) -> Mapping[UUID, ExerciseFacts]:
         """Returns the facts of all exercises."""
         await self._refresh(REFRESH_SECONDS)
         return self._facts
