@@ -170,7 +170,7 @@ def skills_of(edges: str, difficulties: Mapping[str, int], deprecated: str) -> d
             easier_ids=tuple(exercise_id(edge[0]) for edge in edges.split() if edge[1:] == name),
             is_active=name not in deprecated,
         )
-        for name in sorted({*edges.replace(" ", "")})
+        for name in sorted({*edges.replace(" ", ""), *difficulties})
     }
 
 
@@ -224,6 +224,18 @@ def test_a_deprecated_exercise_is_bypassed_unless_it_was_done() -> None:
     kept = graph(edges, begun={"b": 3}, deprecated="bc")
     assert states(kept)["b"] is SkillState.LATER
     assert "".join(one.slug for one in kept.easier[exercise_id("d")]) == "bx"
+
+
+def test_a_deprecated_exercise_is_not_recommended() -> None:
+    found = states(graph("ab", passed="a", begun={"b": 3}, deprecated="b"))
+    assert found["b"] is SkillState.AVAILABLE
+
+
+def test_exercises_are_ordered_so_that_none_comes_before_what_leads_to_it() -> None:
+    of = graph("cb ba ad", {"d": 2, "e": 1}, begun={"e": 1})
+    assert "".join(skill.slug for skill in of.ordered(of.skills)) == "cebad"
+    only = [exercise_id(name) for name in "dab"]
+    assert "".join(skill.slug for skill in of.ordered(only)) == "bad"
 
 
 # What comes next

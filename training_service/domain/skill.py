@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
 from graphlib import TopologicalSorter
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from itertools import pairwise
 from math import fsum
 from typing import NamedTuple
@@ -210,12 +210,12 @@ class SkillGraph:
         return practice is not None and practice.passed_date is not None
 
     def state(self, skill: Skill) -> SkillState:
-        """Returns where the athlete stands in an exercise."""
+        """Returns where the athlete stands in an exercise. A deprecated one is not recommended."""
         if self.is_passed(skill):
             return SkillState.PASSED
         passed = [self.is_passed(one) for one in self.easier[skill.id]]
         if all(passed):
-            return SkillState.RECOMMENDED
+            return SkillState.RECOMMENDED if skill.is_active else SkillState.AVAILABLE
         return SkillState.AVAILABLE if any(passed) else SkillState.LATER
 
     def share(self, skill: Skill) -> float:
@@ -273,11 +273,9 @@ class SkillGraph:
         own weight is its difficulty.
         """
         leading = self._leading_to(target)
-        starts = [skill for skill in leading if self.is_passed(skill)]
-        queue: list[tuple[float, list[str], list[Skill]]] = []
-        for skill in starts or (skill for skill in leading if not self.easier[skill.id]):
-            heappush(queue, (0.0 if starts else step_weight(None, skill), [skill.slug], [skill]))
         harder = self._harder(leading)
+        queue = [(cost, [skill.slug], [skill]) for skill, cost in self._starts(leading)]
+        heapify(queue)
         done: set[UUID] = set()
         while True:
             cost, slugs, way = heappop(queue)
@@ -290,6 +288,13 @@ class SkillGraph:
             for skill in harder.get(last.id, ()):
                 further = cost + step_weight(last, skill)
                 heappush(queue, (further, [*slugs, skill.slug], [*way, skill]))
+
+    def _starts(self, leading: Sequence[Skill]) -> list[tuple[Skill, float]]:
+        """Returns where ways begin, and what that costs."""
+        passed = [(skill, 0.0) for skill in leading if self.is_passed(skill)]
+        return passed or [
+            (skill, step_weight(None, skill)) for skill in leading if not self.easier[skill.id]
+        ]
 
     def _leading_to(self, target: Skill) -> list[Skill]:
         """Returns an exercise and all from which ways lead to it."""

@@ -135,7 +135,7 @@ class ExerciseServicer(ExerciseServiceServicer):
 
         async def work(change: CatalogueChange) -> pb.Exercise:
             new = replace(
-                from_message(request.exercise, "exercise"),
+                from_message(request.exercise),
                 created_at=write.received_at,
                 updated_at=write.received_at,
             )
@@ -158,7 +158,7 @@ class ExerciseServicer(ExerciseServiceServicer):
                 message.ClearField("contraction_emphasis")  # the usual one of the new kind
             contract.check(message, "exercise")
             after = replace(
-                from_message(message, "exercise"),
+                from_message(message),
                 id=before.id,
                 state=before.state,
                 replaced_by_id=before.replaced_by_id,
@@ -284,9 +284,9 @@ def _etag(exercise: Exercise) -> str:
     return str(exercise.version)
 
 
-def from_message(message: pb.Exercise, path: str) -> Exercise:
-    """Returns a new exercise, `path` being its field; fields that only the service sets are
-    ignored. Refuses a criterion in seconds of a movement and in repetitions of a hold."""
+def from_message(message: pb.Exercise) -> Exercise:
+    """Returns a new exercise; fields that only the service sets are ignored. Refuses a criterion
+    in seconds of a movement and in repetitions of a hold."""
     kind = MovementKind(MOVEMENT_KIND.name(message.movement_kind))
     if message.contraction_emphasis:
         contraction = ContractionEmphasis(CONTRACTION.name(message.contraction_emphasis))
@@ -314,7 +314,7 @@ def from_message(message: pb.Exercise, path: str) -> Exercise:
         description=message.description,
         cues=tuple(message.cues),
         image_id=message.image_id,
-        criterion=_criterion(message, kind, f"{path}.progression_criterion"),
+        criterion=_criterion(message, kind, "exercise.progression_criterion"),
     )
 
 

@@ -32,9 +32,9 @@ class _SkillStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_SkillState
     SKILL_STATE_PASSED: _SkillState.ValueType  # 1
     """Its criterion was met."""
     SKILL_STATE_RECOMMENDED: _SkillState.ValueType  # 2
-    """Not passed; all of its easier exercises are, or it has none."""
+    """Not passed; all of its easier exercises are, or it has none. Not of a deprecated exercise."""
     SKILL_STATE_AVAILABLE: _SkillState.ValueType  # 3
-    """Not passed; one of its easier exercises is, but not all."""
+    """Not passed; one of its easier exercises is."""
     SKILL_STATE_LATER: _SkillState.ValueType  # 4
     """Not passed, and none of its easier exercises either."""
 
@@ -46,9 +46,9 @@ SKILL_STATE_UNSPECIFIED: SkillState.ValueType  # 0
 SKILL_STATE_PASSED: SkillState.ValueType  # 1
 """Its criterion was met."""
 SKILL_STATE_RECOMMENDED: SkillState.ValueType  # 2
-"""Not passed; all of its easier exercises are, or it has none."""
+"""Not passed; all of its easier exercises are, or it has none. Not of a deprecated exercise."""
 SKILL_STATE_AVAILABLE: SkillState.ValueType  # 3
-"""Not passed; one of its easier exercises is, but not all."""
+"""Not passed; one of its easier exercises is."""
 SKILL_STATE_LATER: SkillState.ValueType  # 4
 """Not passed, and none of its easier exercises either."""
 Global___SkillState: _TypeAlias = SkillState  # noqa: Y015

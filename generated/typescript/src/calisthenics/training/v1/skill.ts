@@ -28,9 +28,9 @@ export enum SkillState {
   SKILL_STATE_UNSPECIFIED = 0,
   /** SKILL_STATE_PASSED - Its criterion was met. */
   SKILL_STATE_PASSED = 1,
-  /** SKILL_STATE_RECOMMENDED - Not passed; all of its easier exercises are, or it has none. */
+  /** SKILL_STATE_RECOMMENDED - Not passed; all of its easier exercises are, or it has none. Not of a deprecated exercise. */
   SKILL_STATE_RECOMMENDED = 2,
-  /** SKILL_STATE_AVAILABLE - Not passed; one of its easier exercises is, but not all. */
+  /** SKILL_STATE_AVAILABLE - Not passed; one of its easier exercises is. */
   SKILL_STATE_AVAILABLE = 3,
   /** SKILL_STATE_LATER - Not passed, and none of its easier exercises either. */
   SKILL_STATE_LATER = 4,
