@@ -30,10 +30,10 @@ FRAME_HEIGHT = 120
 FRAME_WIDTH = 45
 """About what the title of the vertical axis and the padding take of the width."""
 MIN_ROW_PIXELS = 8.0
-MIN_FONT_PIXELS, MAX_FONT_PIXELS = 8, 12
+MIN_FONT_PIXELS, MAX_FONT_PIXELS, MAX_SMALL_FONT_PIXELS = 8, 12, 10
 PIXELS_PER_CHARACTER = 0.56
 """About how wide a character is, of the size of the type."""
-MAX_NAME_SHARE = 0.5
+MAX_NAME_SHARE = 0.55
 """Most of the width that a name takes; a longer one is cut."""
 LATER_AREA = 0.5
 """Area of a mark that is of less interest."""
@@ -102,7 +102,8 @@ def _shown(chart: FamilyGraph, height: int) -> list[int]:
 
 def _layout(nodes: Sequence[SkillNode], canvas: Canvas) -> _Layout:
     row_pixels = (canvas.size.height - FRAME_HEIGHT) / max(len(nodes), 1)
-    font_pixels = int(min(max(row_pixels * 0.85, MIN_FONT_PIXELS), MAX_FONT_PIXELS))
+    largest = MAX_SMALL_FONT_PIXELS if canvas.is_small else MAX_FONT_PIXELS
+    font_pixels = int(min(max(row_pixels * 0.85, MIN_FONT_PIXELS), largest))
     width = canvas.size.width - FRAME_WIDTH
     most = width * MAX_NAME_SHARE
     x = _beside_one_another(nodes)

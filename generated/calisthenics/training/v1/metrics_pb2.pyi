@@ -124,7 +124,9 @@ class _ChartKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ChartKind.V
     CHART_KIND_TRAINING_CALENDAR: _ChartKind.ValueType  # 5
     """Each day by the number of its sets."""
     CHART_KIND_SKILL_GRAPH: _ChartKind.ValueType  # 6
-    """The progression graph of a family, with where the athlete stands today."""
+    """The progression graph of a family, with where the athlete stands today, whatever dates are asked
+    for.
+    """
 
 class ChartKind(_ChartKind, metaclass=_ChartKindEnumTypeWrapper):
     """What a chart shows."""
@@ -142,7 +144,9 @@ CHART_KIND_MUSCLE_DISTRIBUTION: ChartKind.ValueType  # 4
 CHART_KIND_TRAINING_CALENDAR: ChartKind.ValueType  # 5
 """Each day by the number of its sets."""
 CHART_KIND_SKILL_GRAPH: ChartKind.ValueType  # 6
-"""The progression graph of a family, with where the athlete stands today."""
+"""The progression graph of a family, with where the athlete stands today, whatever dates are asked
+for.
+"""
 Global___ChartKind: _TypeAlias = ChartKind  # noqa: Y015
 
 class _ChartFormat:

@@ -76,7 +76,10 @@ export enum ChartKind {
   CHART_KIND_MUSCLE_DISTRIBUTION = 4,
   /** CHART_KIND_TRAINING_CALENDAR - Each day by the number of its sets. */
   CHART_KIND_TRAINING_CALENDAR = 5,
-  /** CHART_KIND_SKILL_GRAPH - The progression graph of a family, with where the athlete stands today. */
+  /**
+   * CHART_KIND_SKILL_GRAPH - The progression graph of a family, with where the athlete stands today, whatever dates are asked
+   * for.
+   */
   CHART_KIND_SKILL_GRAPH = 6,
   UNRECOGNIZED = -1,
 }
