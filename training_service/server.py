@@ -13,6 +13,7 @@ from calisthenics.training.v1.exercise_pb2_grpc import add_ExerciseServiceServic
 from calisthenics.training.v1.load_pb2_grpc import add_LoadServiceServicer_to_server
 from calisthenics.training.v1.metrics_pb2_grpc import add_MetricsServiceServicer_to_server
 from calisthenics.training.v1.session_pb2_grpc import add_SessionServiceServicer_to_server
+from calisthenics.training.v1.skill_pb2_grpc import add_SkillServiceServicer_to_server
 from calisthenics.training.v1.workout_pb2_grpc import add_WorkoutServiceServicer_to_server
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
@@ -29,6 +30,8 @@ from training_service.servicers.exercise import ExerciseServicer
 from training_service.servicers.load import LoadServicer
 from training_service.servicers.metrics import MetricsServicer
 from training_service.servicers.session import SessionServicer
+from training_service.servicers.skill import SkillServicer
+from training_service.servicers.skill_source import SkillSource
 from training_service.servicers.workout import WorkoutServicer
 from training_service.settings import Settings, SettingsError
 from training_service.storage.database import Database
@@ -41,6 +44,7 @@ from training_service.storage.personal_record import PersonalRecordRepository
 from training_service.storage.session import SessionRepository
 from training_service.storage.session_change import SessionChangeRepository
 from training_service.storage.session_export import SessionExportRepository
+from training_service.storage.skill import SkillRepository
 from training_service.storage.workout import WorkoutRepository
 
 logger = structlog.get_logger(__name__)
@@ -95,12 +99,14 @@ class TrainingServer:
             catalogue,
         )
         loaded = LoadRepository(self._database)
+        skill_source = SkillSource(SkillRepository(self._database), catalogue)
         metrics = MetricsServicer(
             logged,
             MetricsRepository(self._database),
             loaded,
             PersonalRecordRepository(self._database),
             catalogue,
+            skill_source,
             self._charts,
         )
         loads = LoadServicer(loaded, catalogue)
@@ -109,6 +115,7 @@ class TrainingServer:
         add_SessionServiceServicer_to_server(sessions, self._server)
         add_MetricsServiceServicer_to_server(metrics, self._server)
         add_LoadServiceServicer_to_server(loads, self._server)
+        add_SkillServiceServicer_to_server(SkillServicer(skill_source), self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         if self._settings.reflection:
             channelz.add_channelz_servicer(self._server)
