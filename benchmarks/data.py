@@ -53,8 +53,8 @@ def athletes(count: int) -> list[str]:
     return [athlete(str(n)) for n in range(count)]
 
 
-def fill(address: str, ids: list[str], sessions_each: int) -> None:
-    """Logs sessions of athletes through the service."""
+def fill(address: str, ids: list[str], sessions_each: int, days_apart: int = 1) -> None:
+    """Logs sessions of athletes through the service, the newest at NOW."""
     batches = [
         (id, range(first, min(first + SESSIONS_PER_BATCH, sessions_each)))
         for id in ids
@@ -62,8 +62,8 @@ def fill(address: str, ids: list[str], sessions_each: int) -> None:
     ]
     with grpc.insecure_channel(address) as channel:
         stub = SessionServiceStub(channel)
-        for id, days in track(batches, "data set", transient=True):
-            entries = [pb.LogSessionRequest(session=a_session(n)) for n in days]
+        for id, places in track(batches, "data set", transient=True):
+            entries = [pb.LogSessionRequest(session=a_session(n * days_apart)) for n in places]
             request = pb.BatchLogSessionsRequest(requests=entries)
             answer = stub.BatchLogSessions(request, metadata=[("x-external-user-id", id)])
             assert all(result.HasField("session") for result in answer.results)

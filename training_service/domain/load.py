@@ -5,10 +5,11 @@ series has a load for every calendar day, oldest first, rest days with 0. Loads 
 one unit.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from enum import StrEnum
+from functools import cached_property
 from itertools import accumulate
 from math import fsum, sqrt
 from typing import NamedTuple
@@ -135,17 +136,17 @@ def first_levels(load: float) -> Levels:
     return Levels(int(load > 0), load, load, load / FITNESS_DAYS, load / FATIGUE_DAYS)
 
 
-def next_levels(levels: Levels, load: float) -> Levels:
-    """Returns the levels at the end of the following day."""
+def levels_after(levels: Levels, loads: Iterable[float]) -> Levels:
+    """Returns the levels at the end of the days that follow."""
     count, acute, chronic, fitness, fatigue = levels
-    # So written, a constant load stays exactly what it is.
-    return Levels(
-        count + (load > 0),
-        acute + _ACUTE_WEIGHT * (load - acute),
-        chronic + _CHRONIC_WEIGHT * (load - chronic),
-        fitness + (load - fitness) / FITNESS_DAYS,
-        fatigue + (load - fatigue) / FATIGUE_DAYS,
-    )
+    for load in loads:
+        count += load > 0
+        # So written, a constant load stays exactly what it is.
+        acute += _ACUTE_WEIGHT * (load - acute)
+        chronic += _CHRONIC_WEIGHT * (load - chronic)
+        fitness += (load - fitness) / FITNESS_DAYS
+        fatigue += (load - fatigue) / FATIGUE_DAYS
+    return Levels(count, acute, chronic, fitness, fatigue)
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,7 +233,7 @@ class DayStatus:
         return next(ratio for ratio in self.ratios if ratio.method is method)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class LoadHistory:
     """The days of an athlete up to one, and how averages stood before them."""
 
@@ -243,18 +244,20 @@ class LoadHistory:
     days: Sequence[DayLoad]
     """Every calendar day, oldest first."""
 
-    @property
+    @cached_property
     def loads(self) -> list[float]:
         """The load of each day; what is unknown enters sums as 0."""
         return [day.load or 0.0 for day in self.days]
 
-    def levels(self) -> list[Levels]:
-        """Returns the levels at the end of each day."""
+    def levels(self, skipped: int = 0) -> list[Levels]:
+        """Returns the levels at the end of each day, but for some at the beginning."""
         if not self.days:
             return []
         first, *rest = self.loads
-        start = first_levels(first) if self.before is None else next_levels(self.before, first)
-        return list(accumulate(rest, next_levels, initial=start))
+        start = first_levels(first) if self.before is None else levels_after(self.before, [first])
+        start = levels_after(start, rest[:skipped])
+        following = ([load] for load in rest[skipped:])
+        return list(accumulate(following, levels_after, initial=start))
 
     def statuses(self, first: date, deviation: Deviation = Deviation.SAMPLE) -> Iterator[DayStatus]:
         """Yields what can be said of each day from a date on.
@@ -262,24 +265,26 @@ class LoadHistory:
         The history must reach back from that date by as many days as the longest window, or to the
         athlete's first.
         """
-        levels, loads = self.levels(), self.loads
-        begin = (first - self.days[0].local_date).days if self.days else 0
-        for index in range(max(begin, 0), len(self.days)):
-            yield self._status(index, loads, levels, deviation)
+        begin = max((first - self.days[0].local_date).days, 0) if self.days else 0
+        # As far back as the ramp looks.
+        skipped = max(begin - ACUTE_DAYS, 0)
+        levels = self.levels(skipped)
+        for index in range(begin, len(self.days)):
+            last = index - skipped
+            yield self._status(index, levels[max(last - ACUTE_DAYS, 0) : last + 1], deviation)
 
     def status(self, deviation: Deviation = Deviation.SAMPLE) -> DayStatus | None:
         """Returns what can be said of the last day; None before the athlete's first."""
         last = self.days[-1].local_date if self.days else date.max
         return next(self.statuses(last, deviation), None)
 
-    def _status(
-        self, index: int, loads: Sequence[float], levels: Sequence[Levels], deviation: Deviation
-    ) -> DayStatus:
-        day, now = self.days[index], levels[index]
+    def _status(self, index: int, levels: Sequence[Levels], deviation: Deviation) -> DayStatus:
+        """Returns what can be said of a day, with the levels of it and of the week before."""
+        day, now = self.days[index], levels[-1]
         assert self.first_date is not None
         history_days = (day.local_date - self.first_date).days + 1
-        window = loads[max(index + 1 - CHRONIC_DAYS, 0) : index + 1]
-        days = self.days[max(index + 1 - CHRONIC_DAYS, 0) : index + 1]
+        chronic = slice(max(index + 1 - CHRONIC_DAYS, 0), index + 1)
+        window, days = self.loads[chronic], self.days[chronic]
         return DayStatus(
             day=day,
             history_day_count=history_days,
@@ -287,19 +292,19 @@ class LoadHistory:
             ratios=ratios(window, now, history_days),
             monotony=_monotony(window[-ACUTE_DAYS:], history_days, deviation),
             week=_week_change(window[-2 * ACUTE_DAYS :], history_days),
-            form=self._levels_before(index, 1, levels).form,
+            form=self._levels_before(1, levels).form,
             ramp_rate=(
-                now.fitness - self._levels_before(index, ACUTE_DAYS, levels).fitness
+                now.fitness - self._levels_before(ACUTE_DAYS, levels).fitness
                 if history_days > ACUTE_DAYS
                 else None
             ),
             coverage=1 - sum(one.is_uncertain for one in days) / len(days),
         )
 
-    def _levels_before(self, index: int, days: int, levels: Sequence[Levels]) -> Levels:
-        """Returns the levels some days before one."""
-        if index >= days:
-            return levels[index - days]
+    def _levels_before(self, days: int, levels: Sequence[Levels]) -> Levels:
+        """Returns the levels some days before the last of them."""
+        if len(levels) > days:
+            return levels[-1 - days]
         return self.before or NO_DAY
 
 

@@ -176,9 +176,8 @@ def _strain_check(history: LoadHistory, status: DayStatus) -> Check:
         return Check(trigger=Trigger.STRAIN, withheld=status.monotony.withheld)
     weeks = min(STRAIN_WEEKS, status.history_day_count // ACUTE_DAYS - 1)
     end = len(history.days) - ACUTE_DAYS
-    loads = history.loads
     earlier = [
-        monotony(loads[end - ACUTE_DAYS * (week + 1) : end - ACUTE_DAYS * week]).strain
+        monotony(history.loads[end - ACUTE_DAYS * (week + 1) : end - ACUTE_DAYS * week]).strain
         for week in range(weeks)
     ]
     told = [one for one in earlier if one is not None]
@@ -235,7 +234,8 @@ def _hold_check(holds: Sequence[Hold], day: date) -> Check:
 def return_day(history: LoadHistory) -> date | None:
     """Returns the first day with a session of the last seven; None when days before it had one too,
     so recently that there was no break."""
-    trained = [day.local_date for day in history.days if day.session_count]
+    days = history.days[-ACUTE_DAYS - BREAK_DAYS :]
+    trained = [day.local_date for day in days if day.session_count]
     if not trained:
         return None
     week = history.days[-1].local_date - timedelta(ACUTE_DAYS - 1)

@@ -210,8 +210,14 @@ def _load_of(unit: LoadUnit) -> dict[str, ColumnElement[Any]]:
 
 def _list_days(unit: LoadUnit) -> Statement[DayLoad]:
     """Returns the days with sessions after the last checkpoint before a date."""
-    checkpoint = select(func.max(load_checkpoints.c.local_date)).where(_IS_BEFORE)
-    after = func.coalesce(checkpoint.scalar_subquery(), cast(literal_column("'-infinity'"), Date))
+    first_day = cast(literal_column("'-infinity'"), Date)
+    # The default is put in place inside: around the subquery it would be no condition of an index,
+    # for row-level security keeps what is not leakproof from being one.
+    after = (
+        select(func.coalesce(func.max(load_checkpoints.c.local_date), first_day))
+        .where(_IS_BEFORE)
+        .scalar_subquery()
+    )
     done = (
         select(
             session_metrics.c.local_date,
@@ -222,7 +228,9 @@ def _list_days(unit: LoadUnit) -> Statement[DayLoad]:
             session_metrics.c.local_date > after,
             session_metrics.c.local_date <= _LAST,
         )
-        .subquery("done")
+        # Else an imputed load would be looked for anew wherever it is referred to.
+        .cte("done")
+        .prefix_with("MATERIALIZED")
     )
     is_known = done.c.load.is_not(None)
     return prepare(
