@@ -23,19 +23,13 @@ from training_service.domain.distribution import (
 )
 from training_service.domain.metrics import LoadBasis, Total
 from training_service.domain.periods import Period, change, week_streaks
-from training_service.domain.session import local_date
 from training_service.errors import Reason, bad_reference, invalid_field
 from training_service.servicers.chart import MAX_DAYS, ChartQuestion, ChartSource
-from training_service.servicers.convert import (
-    exercise_uuid,
-    from_date,
-    optional_uuid,
-    to_date,
-    utc_now,
-)
+from training_service.servicers.convert import exercise_uuid, from_date, optional_uuid, to_date
+from training_service.servicers.dates import dates_of, today_of
 from training_service.servicers.enums import EnumNames
 from training_service.servicers.exercise_volume import exercise_volumes
-from training_service.servicers.paging import listing_digest, uuid_of_token
+from training_service.servicers.paging import date_of_token, listing_digest, uuid_of_token
 from training_service.servicers.session_metrics import (
     LOAD_BASIS,
     to_logged,
@@ -78,9 +72,6 @@ RECORD_FIELDS = {
 }
 """The field that says how much a record is."""
 
-EPOCH = date(1969, 12, 31)
-"""No session is earlier, in any time zone."""
-ONE_DAY = timedelta(days=1)
 ONE_YEAR = timedelta(days=365)
 
 Aggregates = TypeVar(
@@ -128,7 +119,7 @@ class MetricsServicer(MetricsServiceServicer):
         self, request: pb.ListDailyTotalsRequest, context: Any
     ) -> pb.ListDailyTotalsResponse:
         scope = athlete_scope(request.external_user_id)
-        first, last = _dates(request)
+        first, last = dates_of(request)
         listing = listing_digest(request, scope)
         first = _page_start(listing, request.page_token, first)
         limit = paging.page_limit(request.page_size)
@@ -156,8 +147,8 @@ class MetricsServicer(MetricsServiceServicer):
     async def _aggregates(self, period: Period, request: Any, response: Aggregates) -> Aggregates:
         """Fills a response with a page of weeks or months."""
         scope = athlete_scope(request.external_user_id)
-        today = _today(request)
-        first, last = _dates(request)
+        today = today_of(request)
+        first, last = dates_of(request)
         listing = listing_digest(request, scope)
         first = period.start(_page_start(listing, request.page_token, first))
         limit = paging.page_limit(request.page_size)
@@ -178,10 +169,10 @@ class MetricsServicer(MetricsServiceServicer):
     ) -> pb.ExerciseProgress:
         scope = athlete_scope(request.external_user_id)
         exercises = await self._subject(request)
-        first, last = _dates(request)
+        first, last = dates_of(request)
         listing = listing_digest(request, scope)
         key = paging.decode_page_token(listing, request.page_token, (str, str))
-        begin = (_date_of_token(key[0]), uuid_of_token(key[1])) if key else (first, UUID(int=0))
+        begin = (date_of_token(key[0]), uuid_of_token(key[1])) if key else (first, UUID(int=0))
         limit = paging.page_limit(request.page_size)
         ids = [facts.id for facts in exercises]
         found = await self._metrics.list_progress(scope, ids, begin, last, limit + 1)
@@ -217,9 +208,9 @@ class MetricsServicer(MetricsServiceServicer):
             filters["kind"] = RECORD_KIND.name(request.kind)
         listing = listing_digest(request, scope)
         key = paging.decode_page_token(listing, request.page_token, (str, str, str))
-        after = (_date_of_token(key[0]), uuid_of_token(key[1]), str(key[2])) if key else None
+        after = (date_of_token(key[0]), uuid_of_token(key[1]), str(key[2])) if key else None
         limit = paging.page_limit(request.page_size)
-        found = await self._records.list(scope, filters, *_dates(request), after, limit + 1)
+        found = await self._records.list(scope, filters, *dates_of(request), after, limit + 1)
         response = pb.ListPersonalRecordsResponse(records=map(_record, found[:limit]))
         if len(found) > limit:
             last = found[limit - 1]
@@ -231,8 +222,8 @@ class MetricsServicer(MetricsServiceServicer):
         self, request: pb.GetTrainingSummaryRequest, context: Any
     ) -> pb.TrainingSummary:
         scope = athlete_scope(request.external_user_id)
-        today = _today(request)
-        first, last = _dates(request)
+        today = today_of(request)
+        first, last = dates_of(request)
         done = await self._metrics.summary(scope, first, min(last, today))
         volumes = await exercise_volumes(self._catalogue, done.exercises)
         current, longest = week_streaks(done.training_weeks, min(last, today))
@@ -252,7 +243,7 @@ class MetricsServicer(MetricsServiceServicer):
 
     async def GetProgressChart(self, request: pb.GetProgressChartRequest, context: Any) -> HttpBody:
         scope = athlete_scope(request.external_user_id)
-        today = _today(request)
+        today = today_of(request)
         question = ChartQuestion(
             scope=scope,
             period=_chart_period(request, today),
@@ -325,7 +316,7 @@ def _chart_size(request: pb.GetProgressChartRequest) -> Size:
 
 def _chart_period(request: Any, today: date) -> charts.Period:
     """Returns the days that a chart is asked for; refuses none at all and too many."""
-    last = min(_dates(request)[1], today)
+    last = min(dates_of(request)[1], today)
     if request.HasField("from_date"):
         first = from_date(request.from_date, "from_date")
     else:
@@ -337,34 +328,12 @@ def _chart_period(request: Any, today: date) -> charts.Period:
     return charts.Period(first, last)
 
 
-def _today(request: Any) -> date:
-    """Returns what day it is in the time zone that a request names."""
-    return local_date(utc_now(), request.time_zone or "UTC", "time_zone")
-
-
-def _dates(request: Any) -> tuple[date, date]:
-    """Returns the first and the last date that a request asks for."""
-    first = from_date(request.from_date, "from_date") if request.HasField("from_date") else EPOCH
-    if not request.HasField("to_date"):
-        return first, date.max
-    end = from_date(request.to_date, "to_date")
-    return first, max(end, date.min + ONE_DAY) - ONE_DAY
-
-
 def _page_start(listing: str, page_token: str, first: date) -> date:
     """Returns the date that a page begins with."""
     key = paging.decode_page_token(listing, page_token, (str,))
     if key is None:
         return first
-    return _date_of_token(key[0])
-
-
-def _date_of_token(part: paging.KeyPart) -> date:
-    """Returns the date in a page token; refuses one that is none."""
-    try:
-        return date.fromisoformat(str(part))
-    except ValueError:
-        raise paging.invalid_page_token() from None
+    return date_of_token(key[0])
 
 
 def _page_token(listing: str, following: PeriodTotal) -> str:

@@ -1,6 +1,7 @@
 """Paging of listings (AIP-158)."""
 
 import hashlib
+from datetime import date
 from uuid import UUID
 
 from google.protobuf.message import Message
@@ -32,5 +33,13 @@ def uuid_of_token(part: KeyPart) -> UUID:
     """Returns the id in a page token; refuses one that is none."""
     try:
         return UUID(str(part))
+    except ValueError:
+        raise invalid_page_token() from None
+
+
+def date_of_token(part: KeyPart) -> date:
+    """Returns the date in a page token; refuses one that is none."""
+    try:
+        return date.fromisoformat(str(part))
     except ValueError:
         raise invalid_page_token() from None
