@@ -70,6 +70,7 @@ def test_the_worked_example(alice: Athlete) -> None:
     assert found.volume.hold_seconds.value == 60
     assert found.volume.volume_load_kg.value == pytest.approx(5793)
     assert found.volume.impulse_kg_seconds.value == pytest.approx(4275)
+    assert found.volume.hard_sets.value == 15
     assert found.skill_effective_reps.value == 30
     assert found.strength_effective_reps.value == 90
     assert found.intensity == pytest.approx(48.625)

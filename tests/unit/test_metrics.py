@@ -17,6 +17,7 @@ from training_service.domain.metrics import (
     SessionMetrics,
     Side,
     Target,
+    Total,
     WorkingSet,
     effective_reps,
     load_per_rep_kg,
@@ -89,6 +90,8 @@ def test_the_golden_session() -> None:
     assert volume.external_volume_load_kg.value == 240
     assert volume.impulse_kg_seconds.value == pytest.approx(4275)
     assert volume.effective_reps.value == 120
+    assert volume.hard_sets.value == 4 + 0 + 5 + 6
+    assert [e.unaided_sets for e in metrics.exercises] == [[6] * 4, [12] * 3, [12] * 5, [5] * 3]
     assert metrics.skill_effective_reps.value == 30
     assert metrics.strength_effective_reps.value == 90
     assert metrics.core_effective_reps.value == 0
@@ -285,6 +288,41 @@ SESSIONS = st.builds(
     session_rpe=st.none() | st.floats(0, 10, allow_nan=False),
     body_mass_kg=st.none() | st.floats(30, 200, allow_nan=False),
 )
+
+
+def test_a_set_is_hard_by_its_own_rating_or_else_that_of_the_session() -> None:
+    session = of_one(PULL_UP, reps=5)
+    assert session_metrics(session).volume.hard_sets == Total(0, 0, 1)
+    assert session_metrics(replace(session, session_rpe=7)).volume.hard_sets == Total(1, 1, 1)
+    rated = replace(of_one(PULL_UP, reps=5, rpe=6.5), session_rpe=9)
+    assert session_metrics(rated).volume.hard_sets == Total(0, 1, 1)
+
+
+def test_one_sided_work_is_that_of_the_weaker_side() -> None:
+    sets = [
+        WorkingSet(reps=8, side=Side.LEFT),
+        WorkingSet(reps=6, side=Side.RIGHT),
+        WorkingSet(reps=5, side=Side.RIGHT),
+        WorkingSet(reps=3),
+        WorkingSet(reps=9, external_load_kg=-10),
+        WorkingSet(reps=9, is_done=False),
+        WorkingSet(reps=0),
+    ]
+    session = LoggedSession(performances=[of(PISTOL, *sets)])
+    assert session_metrics(session).exercises[0].unaided_sets == [6, 3]
+
+
+@given(SESSIONS)
+def test_the_sets_without_assistance_come_in_order_and_begin_with_the_best(
+    session: LoggedSession,
+) -> None:
+    for exercise in session_metrics(session).exercises:
+        sets = list(exercise.unaided_sets)
+        assert sets == sorted(sets, reverse=True)
+        assert len(sets) <= min(10, exercise.set_count)
+        best = exercise.best.most_reps or exercise.best.longest_hold_seconds
+        assert not sets or best is not None
+        assert not sets or sets[0] <= (best or 0)
 
 
 @given(SESSIONS, st.randoms(use_true_random=False))

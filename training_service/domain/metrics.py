@@ -14,7 +14,7 @@ from typing import NamedTuple
 from training_service.domain.exercise import MovementKind
 from training_service.domain.tempo import parse_tempo
 
-FORMULA_VERSION = 1
+FORMULA_VERSION = 2
 """Rises when a formula changes: what was stored by an older one is then reckoned anew."""
 HOLD_SECONDS_PER_REP = 2.0
 ECCENTRIC_SECONDS_PER_REP = 3.0
@@ -23,6 +23,10 @@ MAX_DIFFICULTY = 20
 MAX_RPE = 10.0
 MAX_REPS_FOR_1RM = 10
 """Beyond this many repetitions to failure, estimates of a 1RM are of little worth."""
+HARD_SET_RPE = 7.0
+"""Effort from which a set is called hard: three repetitions or fewer in reserve (our choice)."""
+MOST_UNAIDED_SETS = 10
+"""How many of the best sets of an exercise are kept."""
 SECONDS_PER_MINUTE = 60.0
 
 
@@ -214,6 +218,8 @@ class Volume:
     impulse_kg_seconds: Total
     """Load times seconds of isometric sets."""
     effective_reps: Total
+    hard_sets: Total
+    """Sets of an effort from which they are called hard; the session's rating stands in."""
     planned_effective_reps: Total
     """What was prescribed at least, of the sets that had a target."""
     achieved_effective_reps: Total
@@ -251,6 +257,9 @@ class ExerciseMetrics:
     """Working sets that were done."""
     volume: Volume
     best: Best
+    unaided_sets: Sequence[float]
+    """Repetitions or seconds of the sets without assistance, the most first, ten at most. Of
+    one-sided work the weaker side's: the third is what both sides did in three sets."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -284,7 +293,12 @@ def session_metrics(session: LoggedSession) -> SessionMetrics:
     done_by_exercise = [_measured(p, session.body_mass_kg) for p in session.performances]
     done = [one for sets in done_by_exercise for one in sets]
     exercises = [
-        ExerciseMetrics(set_count=len(sets), volume=_volume(performance, sets), best=_best(sets))
+        ExerciseMetrics(
+            set_count=len(sets),
+            volume=_volume(performance, sets, session.session_rpe),
+            best=_best(sets),
+            unaided_sets=_unaided_sets(sets),
+        )
         for performance, sets in zip(session.performances, done_by_exercise, strict=True)
     ]
     volume = _combined_volume([exercise.volume for exercise in exercises])
@@ -355,10 +369,28 @@ def _best(done: Sequence[_Measured]) -> Best:
     )
 
 
+def _unaided_sets(done: Sequence[_Measured]) -> list[float]:
+    sides = [_amounts_of(done, side) for side in (Side.LEFT, Side.RIGHT)]
+    weaker = [min(both) for both in zip(*sides, strict=False)]
+    return weaker[:MOST_UNAIDED_SETS]
+
+
+def _amounts_of(done: Sequence[_Measured], side: Side) -> list[float]:
+    """Returns what a side did in each set without assistance, the most first."""
+    amounts = [
+        one.set.hold_seconds if one.is_hold else one.set.reps
+        for one in done
+        if one.set.external_load_kg >= 0 and one.set.side in (side, Side.BOTH)
+    ]
+    return sorted((float(amount) for amount in amounts if amount), reverse=True)
+
+
 _NONE = Total(0.0, 0, 0)
 
 
-def _volume(performance: Performance, done: Sequence[_Measured]) -> Volume:
+def _volume(
+    performance: Performance, done: Sequence[_Measured], session_rpe: float | None
+) -> Volume:
     is_hold = performance.exercise.movement_kind is MovementKind.ISOMETRIC
     planned, achieved = _planned(performance)
     return Volume(
@@ -371,6 +403,7 @@ def _volume(performance: Performance, done: Sequence[_Measured]) -> Volume:
         external_volume_load_kg=_NONE if is_hold else _external_volume_load_kg(done),
         impulse_kg_seconds=total([one.impulse_kg_seconds for one in done]) if is_hold else _NONE,
         effective_reps=total([one.effective_reps for one in done]),
+        hard_sets=total([_is_hard(one, session_rpe) for one in done]),
         planned_effective_reps=planned,
         achieved_effective_reps=achieved,
     )
@@ -397,6 +430,12 @@ def _external_volume_load_kg(done: Sequence[_Measured]) -> Total:
     return total([_product(one.set.reps, max(one.set.external_load_kg, 0.0)) for one in done])
 
 
+def _is_hard(one: _Measured, session_rpe: float | None) -> bool | None:
+    """Returns whether a set was hard; None without a rating of it and of the session."""
+    rpe = session_rpe if one.set.rpe is None else one.set.rpe
+    return None if rpe is None else rpe >= HARD_SET_RPE
+
+
 def _reps_of(dynamic: Sequence[_Measured], side: Side) -> float:
     return fsum([one.set.reps or 0 for one in dynamic if one.set.side is side])
 
@@ -416,6 +455,7 @@ def _combined_volume(volumes: Sequence[Volume]) -> Volume:
         external_volume_load_kg=combined([one.external_volume_load_kg for one in volumes]),
         impulse_kg_seconds=combined([one.impulse_kg_seconds for one in volumes]),
         effective_reps=combined([one.effective_reps for one in volumes]),
+        hard_sets=combined([one.hard_sets for one in volumes]),
         planned_effective_reps=combined([one.planned_effective_reps for one in volumes]),
         achieved_effective_reps=combined([one.achieved_effective_reps for one in volumes]),
     )

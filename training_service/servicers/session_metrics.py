@@ -116,6 +116,7 @@ def _volume(volume: domain.Volume) -> pb.VolumeMetrics:
         external_volume_load_kg=to_total(volume.external_volume_load_kg),
         impulse_kg_seconds=to_total(volume.impulse_kg_seconds),
         effective_reps=to_total(volume.effective_reps),
+        hard_sets=to_total(volume.hard_sets),
         planned_effective_reps=to_total(volume.planned_effective_reps),
         completion=volume.completion,
     )

@@ -35,6 +35,7 @@ from training_service.storage import personal_record
 from training_service.storage.database import Database, Transaction
 from training_service.storage.statements import (
     NULL_DOUBLE,
+    Doubles,
     Statement,
     own,
     parameter,
@@ -117,6 +118,7 @@ def _row(external_user_id: UUID, session: MeasuredSession) -> tuple[Any, ...]:
         *metrics.skill_effective_reps,
         *metrics.strength_effective_reps,
         *metrics.core_effective_reps,
+        *volume.hard_sets,
     )
 
 
@@ -138,7 +140,9 @@ def _exercise_values(metrics: ExerciseMetrics) -> tuple[Any, ...]:
         *volume.hold_seconds,
         *volume.volume_load_kg,
         *volume.effective_reps,
+        *volume.hard_sets,
         *(NULL_DOUBLE if best is None else best for best in metrics.best),
+        Doubles(metrics.unaided_sets),
     )
 
 

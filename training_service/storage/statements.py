@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from struct import pack
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
@@ -37,6 +38,27 @@ psycopg.adapters.register_dumper(_NullDouble, _NullDoubleDumper)
 NULL_DOUBLE = _NullDouble()
 """A double that is NULL. None has no type, and psycopg would prepare the INSERT of many rows anew
 for each pattern of nulls among its values."""
+
+
+class Doubles(tuple[float, ...]):
+    """An array of doubles. An empty list has no type either."""
+
+
+class _DoublesDumper(Dumper):
+    format = Format.BINARY
+    oid = psycopg.adapters.types["float8"].array_oid
+
+    def dump(self, obj: Doubles) -> bytes:
+        # Dimensions, whether any is NULL, type of the elements; length and first index of each
+        # dimension; then each element after its length: PostgreSQL's array_send.
+        element = psycopg.adapters.types["float8"].oid
+        if not obj:
+            return pack("!3i", 0, 0, element)
+        elements = b"".join(pack("!id", 8, one) for one in obj)
+        return pack("!5i", 1, 0, element, len(obj), 1) + elements
+
+
+psycopg.adapters.register_dumper(Doubles, _DoublesDumper)
 
 ROWS_PER_INSERT = 100
 """Most rows of one INSERT statement, so that few variants of it are ever prepared."""

@@ -351,11 +351,12 @@ MEASURES = (
     "skill_effective_reps",
     "strength_effective_reps",
     "core_effective_reps",
+    "hard_sets",
 )
 """Sums over the sets of a session. Each has three columns: what is known of it, in how many sets it
 is known (`_known`), and in how many it could be (`_sets`)."""
 
-EXERCISE_MEASURES = ("reps", "hold_seconds", "volume_load_kg", "effective_reps")
+EXERCISE_MEASURES = ("reps", "hold_seconds", "volume_load_kg", "effective_reps", "hard_sets")
 """Those of them that are kept for each exercise too."""
 
 BESTS = (
@@ -367,15 +368,18 @@ BESTS = (
 )
 """The best of each kind among the sets of an exercise."""
 
+ADDED = frozenset({"hard_sets"})
+"""Measures that rows lack which an older version wrote, until they are rebuilt."""
+
 
 def _sums(names: Iterable[str]) -> list[Column[Any]]:
     return [
         column
         for name in names
         for column in (
-            Column(name, Double, nullable=False),
-            Column(f"{name}_known", SmallInteger, nullable=False),
-            Column(f"{name}_sets", SmallInteger, nullable=False),
+            Column(name, Double, nullable=name in ADDED),
+            Column(f"{name}_known", SmallInteger, nullable=name in ADDED),
+            Column(f"{name}_sets", SmallInteger, nullable=name in ADDED),
         )
     ]
 
@@ -398,6 +402,13 @@ session_metrics = Table(
     PrimaryKeyConstraint(
         "external_user_id", "local_date", "session_id", name="session_metrics_pkey"
     ),
+    Index(
+        "session_metrics_workout_idx",
+        "external_user_id",
+        "workout_id",
+        "started_at",
+        postgresql_where=text("workout_id IS NOT NULL AND load_au IS NOT NULL"),
+    ),
     comment="What each session that counts amounts to; derived, can be rebuilt from records.",
 )
 
@@ -412,6 +423,12 @@ exercise_metrics = Table(
     Column("set_count", SmallInteger, nullable=False),
     *_sums(EXERCISE_MEASURES),
     *(Column(name, Double) for name in BESTS),
+    Column(
+        "unaided_sets",
+        ARRAY(Double),
+        comment="Repetitions or seconds of the sets without assistance, the most first; of "
+        "one-sided work the weaker side's. Missing in rows of an older version.",
+    ),
     PrimaryKeyConstraint(
         "external_user_id",
         "exercise_id",
@@ -436,4 +453,28 @@ personal_records = Table(
     PrimaryKeyConstraint("external_user_id", "exercise_id", "kind", name="personal_records_pkey"),
     Index("personal_records_date_idx", "external_user_id", "local_date"),
     comment="The best of each kind that an athlete did in an exercise; derived.",
+)
+
+load_histories = Table(
+    "load_histories",
+    metadata,
+    Column("external_user_id", Uuid),
+    PrimaryKeyConstraint("external_user_id", name="load_histories_pkey"),
+    comment="Athletes with checkpoints. Who stores or outdates checkpoints locks the row first.",
+)
+
+load_checkpoints = Table(
+    "load_checkpoints",
+    metadata,
+    Column("external_user_id", Uuid),
+    Column("unit", Text, comment="What load is counted in."),
+    Column("local_date", Date),
+    Column("training_day_count", Integer, nullable=False, comment="Days with a load so far."),
+    *(
+        Column(name, Double, nullable=False)
+        for name in ("ewma_acute", "ewma_chronic", "fitness", "fatigue")
+    ),
+    PrimaryKeyConstraint("external_user_id", "unit", "local_date", name="load_checkpoints_pkey"),
+    comment="How moving averages stood at the end of some days long past; derived, made by who "
+    "reads, removed by who changes a session before.",
 )

@@ -243,6 +243,7 @@ class VolumeMetrics(_message.Message):
     EFFECTIVE_REPS_FIELD_NUMBER: _builtins.int
     PLANNED_EFFECTIVE_REPS_FIELD_NUMBER: _builtins.int
     COMPLETION_FIELD_NUMBER: _builtins.int
+    HARD_SETS_FIELD_NUMBER: _builtins.int
     left_reps: _builtins.float
     """Of them, those of the left side."""
     right_reps: _builtins.float
@@ -285,6 +286,12 @@ class VolumeMetrics(_message.Message):
     def planned_effective_reps(self) -> Global___Total:
         """Effective repetitions that were prescribed at least, of the sets that had a target."""
 
+    @_builtins.property
+    def hard_sets(self) -> Global___Total:
+        """Sets of RPE 7 or more, that is with at most 3 repetitions in reserve; the session's rating stands
+        in where a set has none.
+        """
+
     def __init__(
         self,
         *,
@@ -299,10 +306,11 @@ class VolumeMetrics(_message.Message):
         effective_reps: Global___Total | None = ...,
         planned_effective_reps: Global___Total | None = ...,
         completion: _builtins.float | None = ...,
+        hard_sets: Global___Total | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_completion", b"_completion", "completion", b"completion", "dynamic_seconds", b"dynamic_seconds", "effective_reps", b"effective_reps", "external_volume_load_kg", b"external_volume_load_kg", "hold_seconds", b"hold_seconds", "impulse_kg_seconds", b"impulse_kg_seconds", "planned_effective_reps", b"planned_effective_reps", "reps", b"reps", "volume_load_kg", b"volume_load_kg"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_completion", b"_completion", "completion", b"completion", "dynamic_seconds", b"dynamic_seconds", "effective_reps", b"effective_reps", "external_volume_load_kg", b"external_volume_load_kg", "hard_sets", b"hard_sets", "hold_seconds", b"hold_seconds", "impulse_kg_seconds", b"impulse_kg_seconds", "planned_effective_reps", b"planned_effective_reps", "reps", b"reps", "volume_load_kg", b"volume_load_kg"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_completion", b"_completion", "completion", b"completion", "dynamic_seconds", b"dynamic_seconds", "effective_reps", b"effective_reps", "external_volume_load_kg", b"external_volume_load_kg", "hold_seconds", b"hold_seconds", "impulse_kg_seconds", b"impulse_kg_seconds", "left_reps", b"left_reps", "planned_effective_reps", b"planned_effective_reps", "reps", b"reps", "right_reps", b"right_reps", "volume_load_kg", b"volume_load_kg"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_completion", b"_completion", "completion", b"completion", "dynamic_seconds", b"dynamic_seconds", "effective_reps", b"effective_reps", "external_volume_load_kg", b"external_volume_load_kg", "hard_sets", b"hard_sets", "hold_seconds", b"hold_seconds", "impulse_kg_seconds", b"impulse_kg_seconds", "left_reps", b"left_reps", "planned_effective_reps", b"planned_effective_reps", "reps", b"reps", "right_reps", b"right_reps", "volume_load_kg", b"volume_load_kg"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__completion: _TypeAlias = _typing.Literal["completion"]  # noqa: Y015
     _WhichOneofArgType__completion: _TypeAlias = _typing.Literal["_completion", b"_completion"]  # noqa: Y015
@@ -538,6 +546,7 @@ class PeriodTotals(_message.Message):
     SKILL_EFFECTIVE_REPS_FIELD_NUMBER: _builtins.int
     STRENGTH_EFFECTIVE_REPS_FIELD_NUMBER: _builtins.int
     CORE_EFFECTIVE_REPS_FIELD_NUMBER: _builtins.int
+    HARD_SETS_FIELD_NUMBER: _builtins.int
     session_count: _builtins.int
     """Sessions that count."""
     set_count: _builtins.int
@@ -590,6 +599,10 @@ class PeriodTotals(_message.Message):
     def core_effective_reps(self) -> Global___Total:
         """Effective repetitions of the core."""
 
+    @_builtins.property
+    def hard_sets(self) -> Global___Total:
+        """Sets of RPE 7 or more."""
+
     def __init__(
         self,
         *,
@@ -607,10 +620,11 @@ class PeriodTotals(_message.Message):
         skill_effective_reps: Global___Total | None = ...,
         strength_effective_reps: Global___Total | None = ...,
         core_effective_reps: Global___Total | None = ...,
+        hard_sets: Global___Total | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["core_effective_reps", b"core_effective_reps", "duration_seconds", b"duration_seconds", "dynamic_seconds", b"dynamic_seconds", "effective_reps", b"effective_reps", "external_volume_load_kg", b"external_volume_load_kg", "hold_seconds", b"hold_seconds", "impulse_kg_seconds", b"impulse_kg_seconds", "load_au", b"load_au", "reps", b"reps", "skill_effective_reps", b"skill_effective_reps", "strength_effective_reps", b"strength_effective_reps", "volume_load_kg", b"volume_load_kg"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["core_effective_reps", b"core_effective_reps", "duration_seconds", b"duration_seconds", "dynamic_seconds", b"dynamic_seconds", "effective_reps", b"effective_reps", "external_volume_load_kg", b"external_volume_load_kg", "hard_sets", b"hard_sets", "hold_seconds", b"hold_seconds", "impulse_kg_seconds", b"impulse_kg_seconds", "load_au", b"load_au", "reps", b"reps", "skill_effective_reps", b"skill_effective_reps", "strength_effective_reps", b"strength_effective_reps", "volume_load_kg", b"volume_load_kg"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["core_effective_reps", b"core_effective_reps", "duration_seconds", b"duration_seconds", "dynamic_seconds", b"dynamic_seconds", "effective_reps", b"effective_reps", "external_volume_load_kg", b"external_volume_load_kg", "hold_seconds", b"hold_seconds", "impulse_kg_seconds", b"impulse_kg_seconds", "load_au", b"load_au", "reps", b"reps", "session_count", b"session_count", "set_count", b"set_count", "skill_effective_reps", b"skill_effective_reps", "strength_effective_reps", b"strength_effective_reps", "volume_load_kg", b"volume_load_kg"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["core_effective_reps", b"core_effective_reps", "duration_seconds", b"duration_seconds", "dynamic_seconds", b"dynamic_seconds", "effective_reps", b"effective_reps", "external_volume_load_kg", b"external_volume_load_kg", "hard_sets", b"hard_sets", "hold_seconds", b"hold_seconds", "impulse_kg_seconds", b"impulse_kg_seconds", "load_au", b"load_au", "reps", b"reps", "session_count", b"session_count", "set_count", b"set_count", "skill_effective_reps", b"skill_effective_reps", "strength_effective_reps", b"strength_effective_reps", "volume_load_kg", b"volume_load_kg"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -954,6 +968,7 @@ class ExerciseDay(_message.Message):
     EPLEY_1RM_KG_FIELD_NUMBER: _builtins.int
     BRZYCKI_1RM_KG_FIELD_NUMBER: _builtins.int
     RECORDS_FIELD_NUMBER: _builtins.int
+    HARD_SETS_FIELD_NUMBER: _builtins.int
     exercise_id: _builtins.str
     """The exercise."""
     set_count: _builtins.int
@@ -992,6 +1007,10 @@ class ExerciseDay(_message.Message):
     def records(self) -> _containers.RepeatedScalarFieldContainer[Global___PersonalRecordKind.ValueType]:
         """What was more on this day than on any before."""
 
+    @_builtins.property
+    def hard_sets(self) -> Global___Total:
+        """Sets of RPE 7 or more."""
+
     def __init__(
         self,
         *,
@@ -1008,10 +1027,11 @@ class ExerciseDay(_message.Message):
         epley_1rm_kg: _builtins.float | None = ...,
         brzycki_1rm_kg: _builtins.float | None = ...,
         records: _abc.Iterable[Global___PersonalRecordKind.ValueType] | None = ...,
+        hard_sets: Global___Total | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_brzycki_1rm_kg", b"_brzycki_1rm_kg", "_epley_1rm_kg", b"_epley_1rm_kg", "_heaviest_load_kg", b"_heaviest_load_kg", "_longest_hold_seconds", b"_longest_hold_seconds", "_most_reps", b"_most_reps", "brzycki_1rm_kg", b"brzycki_1rm_kg", "effective_reps", b"effective_reps", "epley_1rm_kg", b"epley_1rm_kg", "heaviest_load_kg", b"heaviest_load_kg", "hold_seconds", b"hold_seconds", "local_date", b"local_date", "longest_hold_seconds", b"longest_hold_seconds", "most_reps", b"most_reps", "reps", b"reps", "volume_load_kg", b"volume_load_kg"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_brzycki_1rm_kg", b"_brzycki_1rm_kg", "_epley_1rm_kg", b"_epley_1rm_kg", "_heaviest_load_kg", b"_heaviest_load_kg", "_longest_hold_seconds", b"_longest_hold_seconds", "_most_reps", b"_most_reps", "brzycki_1rm_kg", b"brzycki_1rm_kg", "effective_reps", b"effective_reps", "epley_1rm_kg", b"epley_1rm_kg", "hard_sets", b"hard_sets", "heaviest_load_kg", b"heaviest_load_kg", "hold_seconds", b"hold_seconds", "local_date", b"local_date", "longest_hold_seconds", b"longest_hold_seconds", "most_reps", b"most_reps", "reps", b"reps", "volume_load_kg", b"volume_load_kg"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_brzycki_1rm_kg", b"_brzycki_1rm_kg", "_epley_1rm_kg", b"_epley_1rm_kg", "_heaviest_load_kg", b"_heaviest_load_kg", "_longest_hold_seconds", b"_longest_hold_seconds", "_most_reps", b"_most_reps", "brzycki_1rm_kg", b"brzycki_1rm_kg", "effective_reps", b"effective_reps", "epley_1rm_kg", b"epley_1rm_kg", "exercise_id", b"exercise_id", "heaviest_load_kg", b"heaviest_load_kg", "hold_seconds", b"hold_seconds", "local_date", b"local_date", "longest_hold_seconds", b"longest_hold_seconds", "most_reps", b"most_reps", "records", b"records", "reps", b"reps", "set_count", b"set_count", "volume_load_kg", b"volume_load_kg"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_brzycki_1rm_kg", b"_brzycki_1rm_kg", "_epley_1rm_kg", b"_epley_1rm_kg", "_heaviest_load_kg", b"_heaviest_load_kg", "_longest_hold_seconds", b"_longest_hold_seconds", "_most_reps", b"_most_reps", "brzycki_1rm_kg", b"brzycki_1rm_kg", "effective_reps", b"effective_reps", "epley_1rm_kg", b"epley_1rm_kg", "exercise_id", b"exercise_id", "hard_sets", b"hard_sets", "heaviest_load_kg", b"heaviest_load_kg", "hold_seconds", b"hold_seconds", "local_date", b"local_date", "longest_hold_seconds", b"longest_hold_seconds", "most_reps", b"most_reps", "records", b"records", "reps", b"reps", "set_count", b"set_count", "volume_load_kg", b"volume_load_kg"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__brzycki_1rm_kg: _TypeAlias = _typing.Literal["brzycki_1rm_kg"]  # noqa: Y015
     _WhichOneofArgType__brzycki_1rm_kg: _TypeAlias = _typing.Literal["_brzycki_1rm_kg", b"_brzycki_1rm_kg"]  # noqa: Y015

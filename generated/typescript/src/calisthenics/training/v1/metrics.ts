@@ -158,7 +158,14 @@ export interface VolumeMetrics {
    * Effective repetitions done in those sets, divided by those prescribed: 1 is all. Absent without
    * a target and while either is unknown.
    */
-  completion?: number | undefined;
+  completion?:
+    | number
+    | undefined;
+  /**
+   * Sets of RPE 7 or more, that is with at most 3 repetitions in reserve; the session's rating stands
+   * in where a set has none.
+   */
+  hardSets?: Total | undefined;
 }
 
 /** What the sets of one exercise amount to. */
@@ -309,7 +316,11 @@ export interface PeriodTotals {
     | Total
     | undefined;
   /** Effective repetitions of the core. */
-  coreEffectiveReps?: Total | undefined;
+  coreEffectiveReps?:
+    | Total
+    | undefined;
+  /** Sets of RPE 7 or more. */
+  hardSets?: Total | undefined;
 }
 
 /** What one day adds up to. */
@@ -486,6 +497,8 @@ export interface ExerciseDay {
     | undefined;
   /** What was more on this day than on any before. */
   records: PersonalRecordKind[];
+  /** Sets of RPE 7 or more. */
+  hardSets?: Total | undefined;
 }
 
 /** Request of GetExerciseProgress. */
@@ -769,6 +782,7 @@ function createBaseVolumeMetrics(): VolumeMetrics {
     effectiveReps: undefined,
     plannedEffectiveReps: undefined,
     completion: undefined,
+    hardSets: undefined,
   };
 }
 
@@ -806,6 +820,9 @@ export const VolumeMetrics: MessageFns<VolumeMetrics> = {
     }
     if (message.completion !== undefined) {
       writer.uint32(89).double(message.completion);
+    }
+    if (message.hardSets !== undefined) {
+      Total.encode(message.hardSets, writer.uint32(98).fork()).join();
     }
     return writer;
   },
@@ -911,6 +928,14 @@ export const VolumeMetrics: MessageFns<VolumeMetrics> = {
             message.completion = reader.double();
             continue;
           }
+          case 12: {
+            if (tag !== 98) {
+              break;
+            }
+
+            message.hardSets = Total.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -953,6 +978,9 @@ export const VolumeMetrics: MessageFns<VolumeMetrics> = {
       ? Total.fromPartial(object.plannedEffectiveReps)
       : undefined;
     message.completion = object.completion ?? undefined;
+    message.hardSets = (object.hardSets !== undefined && object.hardSets !== null)
+      ? Total.fromPartial(object.hardSets)
+      : undefined;
     return message;
   },
 };
@@ -1440,6 +1468,7 @@ function createBasePeriodTotals(): PeriodTotals {
     skillEffectiveReps: undefined,
     strengthEffectiveReps: undefined,
     coreEffectiveReps: undefined,
+    hardSets: undefined,
   };
 }
 
@@ -1486,6 +1515,9 @@ export const PeriodTotals: MessageFns<PeriodTotals> = {
     }
     if (message.coreEffectiveReps !== undefined) {
       Total.encode(message.coreEffectiveReps, writer.uint32(114).fork()).join();
+    }
+    if (message.hardSets !== undefined) {
+      Total.encode(message.hardSets, writer.uint32(122).fork()).join();
     }
     return writer;
   },
@@ -1615,6 +1647,14 @@ export const PeriodTotals: MessageFns<PeriodTotals> = {
             message.coreEffectiveReps = Total.decode(reader, reader.uint32());
             continue;
           }
+          case 15: {
+            if (tag !== 122) {
+              break;
+            }
+
+            message.hardSets = Total.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1668,6 +1708,9 @@ export const PeriodTotals: MessageFns<PeriodTotals> = {
         : undefined;
     message.coreEffectiveReps = (object.coreEffectiveReps !== undefined && object.coreEffectiveReps !== null)
       ? Total.fromPartial(object.coreEffectiveReps)
+      : undefined;
+    message.hardSets = (object.hardSets !== undefined && object.hardSets !== null)
+      ? Total.fromPartial(object.hardSets)
       : undefined;
     return message;
   },
@@ -2459,6 +2502,7 @@ function createBaseExerciseDay(): ExerciseDay {
     epley1rmKg: undefined,
     brzycki1rmKg: undefined,
     records: [],
+    hardSets: undefined,
   };
 }
 
@@ -2506,6 +2550,9 @@ export const ExerciseDay: MessageFns<ExerciseDay> = {
         writer.int32(v);
       }
       writer.join();
+    }
+    if (message.hardSets !== undefined) {
+      Total.encode(message.hardSets, writer.uint32(114).fork()).join();
     }
     return writer;
   },
@@ -2637,6 +2684,14 @@ export const ExerciseDay: MessageFns<ExerciseDay> = {
 
             break;
           }
+          case 14: {
+            if (tag !== 114) {
+              break;
+            }
+
+            message.hardSets = Total.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2675,6 +2730,9 @@ export const ExerciseDay: MessageFns<ExerciseDay> = {
     message.epley1rmKg = object.epley1rmKg ?? undefined;
     message.brzycki1rmKg = object.brzycki1rmKg ?? undefined;
     message.records = object.records?.map((e) => e) || [];
+    message.hardSets = (object.hardSets !== undefined && object.hardSets !== null)
+      ? Total.fromPartial(object.hardSets)
+      : undefined;
     return message;
   },
 };
