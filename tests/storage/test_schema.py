@@ -135,7 +135,14 @@ def test_the_service_owns_nothing_and_bypasses_nothing(owner: psycopg.Connection
 
 
 @pytest.mark.parametrize(
-    "table", ["sessions", "session_exercises", "session_retractions", "workout_revisions"]
+    "table",
+    [
+        "sessions",
+        "session_exercises",
+        "session_retractions",
+        "workout_revisions",
+        "wellness_entries",
+    ],
 )
 @pytest.mark.parametrize(
     "command", ["UPDATE training.{} SET created_at = now()", "DELETE FROM training.{}"]

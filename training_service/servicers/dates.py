@@ -11,9 +11,10 @@ EPOCH = date(1969, 12, 31)
 ONE_DAY = timedelta(days=1)
 
 
-def today_of(request: Any) -> date:
-    """Returns what day it is in the time zone that a request names; without one, in UTC."""
-    return local_date(utc_now(), request.time_zone or "UTC", "time_zone")
+def today_of(request: Any, path: str = "time_zone") -> date:
+    """Returns what day it is in the time zone that a request names; without one, in UTC. `path` is
+    the field of the zone."""
+    return local_date(utc_now(), request.time_zone or "UTC", path)
 
 
 def dates_of(request: Any) -> tuple[date, date]:

@@ -1,0 +1,212 @@
+"""ReadinessService."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from datetime import date
+from typing import Any
+from uuid import UUID
+
+from calisthenics.training.v1 import readiness_pb2 as pb
+from calisthenics.training.v1 import session_pb2
+from calisthenics.training.v1.readiness_pb2_grpc import ReadinessServiceServicer
+
+from training_service.caller import Scope, athlete_scope
+from training_service.domain import paging
+from training_service.domain import readiness as domain
+from training_service.domain.metrics import completion
+from training_service.domain.readiness import Absence, Component, ComponentKind, TrainedSession
+from training_service.domain.wellness import NewWellness, Ratings
+from training_service.errors import invalid_field
+from training_service.servicers.convert import (
+    exercise_uuid,
+    from_date,
+    optional_field,
+    to_date,
+    to_timestamp,
+    utc_now,
+    write_request,
+)
+from training_service.servicers.dates import EPOCH, dates_of, today_of
+from training_service.servicers.enums import EnumNames
+from training_service.servicers.once import once
+from training_service.servicers.paging import date_of_token, listing_digest
+from training_service.servicers.session_metrics import to_logged
+from training_service.storage.exercise import Catalogue, ExerciseFacts
+from training_service.storage.readiness import ReadinessInputs, ReadinessRepository
+from training_service.storage.wellness import (
+    StoredWellness,
+    WellnessChange,
+    WellnessPlace,
+    WellnessRepository,
+)
+
+KIND = EnumNames(pb.ReadinessComponentKind)
+BAND = EnumNames(pb.ReadinessBand)
+ABSENCE = EnumNames(pb.ReadinessAbsenceReason)
+WITHHELD = EnumNames(pb.ReadinessWithheldReason)
+
+MAX_VERSION = 2**31 - 1
+
+
+class ReadinessServicer(ReadinessServiceServicer):
+    """How athletes feel, and how ready for training they seem to be."""
+
+    def __init__(
+        self, wellness: WellnessRepository, inputs: ReadinessRepository, catalogue: Catalogue
+    ) -> None:
+        self._wellness = wellness
+        self._inputs = inputs
+        self._catalogue = catalogue
+
+    async def LogWellness(self, request: pb.LogWellnessRequest, context: Any) -> pb.WellnessEntry:
+        scope = athlete_scope(request.external_user_id)
+        write = write_request(request, utc_now())
+        new = NewWellness(
+            local_date=_day_of(request.entry, "entry.local_date", "entry.time_zone"),
+            time_zone=request.entry.time_zone,
+            ratings=_ratings(request.entry),
+            hrv_ms=optional_field(request.entry, "hrv_ms"),
+            resting_heart_rate_bpm=optional_field(request.entry, "resting_heart_rate_bpm"),
+            notes=request.entry.notes,
+            created_at=write.received_at,
+        )
+
+        async def work(change: WellnessChange) -> pb.WellnessEntry:
+            return _entry(scope, await change.append(new))
+
+        return await once(self._wellness.change(scope), write, pb.WellnessEntry, work)
+
+    async def ListWellness(
+        self, request: pb.ListWellnessRequest, context: Any
+    ) -> pb.ListWellnessResponse:
+        scope = athlete_scope(request.external_user_id)
+        first, last = dates_of(request)
+        listing = listing_digest(request, scope)
+        key = paging.decode_page_token(listing, request.page_token, (str, int))
+        begin = _place_of_token(key) if key else (first, 0)
+        limit = paging.page_limit(request.page_size)
+        found = await self._wellness.list(
+            scope, begin, last, limit + 1, show_superseded=request.show_superseded
+        )
+        entries = [_entry(scope, one) for one in found[:limit]]
+        count = paging.fitting_count(entry.ByteSize() for entry in entries)
+        response = pb.ListWellnessResponse(entries=entries[:count])
+        if count < len(found):
+            following = found[count]
+            place = (following.local_date.isoformat(), following.version)
+            response.next_page_token = paging.encode_page_token(listing, place)
+        return response
+
+    async def GetReadiness(self, request: pb.GetReadinessRequest, context: Any) -> pb.Readiness:
+        scope = athlete_scope(request.external_user_id)
+        day = _day_of(request, "local_date", "time_zone")
+        inputs = await self._inputs.inputs(scope, day)
+        trained = await self._trained(inputs)
+        found = domain.readiness(_components(day, inputs, trained))
+        return pb.Readiness(
+            external_user_id=str(scope.external_user_id),
+            local_date=to_date(day),
+            score=found.score,
+            band=BAND.number(found.band or "UNSPECIFIED"),
+            coverage=found.coverage,
+            withheld_reason=WITHHELD.number(found.withheld or "UNSPECIFIED"),
+            components=map(_component, found.components),
+        )
+
+    async def _trained(self, inputs: ReadinessInputs) -> list[TrainedSession]:
+        """Returns the sessions that records hold, in their order."""
+        sessions = []
+        for record in inputs.records:
+            await asyncio.sleep(0)  # other calls have their turn between sessions
+            sessions.append(session_pb2.Session.FromString(record))
+        ids = {exercise_uuid(e.exercise_id) for session in sessions for e in session.exercises}
+        facts = await self._catalogue.facts(ids)
+        trained = []
+        for session in sessions:
+            await asyncio.sleep(0)
+            trained.append(_trained_session(session, facts))
+        return trained
+
+
+def _trained_session(
+    session: session_pb2.Session, facts: Mapping[UUID, ExerciseFacts]
+) -> TrainedSession:
+    logged = to_logged(session, facts)
+    performed = zip(session.exercises, logged.performances, strict=True)
+    return TrainedSession(
+        local_date=from_date(session.local_date, "session.local_date"),
+        completion=completion(logged) if session.workout_id else None,
+        sets=[
+            one
+            for exercise, performance in performed
+            for one in domain.rated_sets(exercise_uuid(exercise.exercise_id), performance.sets)
+        ],
+    )
+
+
+def _components(
+    day: date, inputs: ReadinessInputs, trained: Sequence[TrainedSession]
+) -> list[Component]:
+    """Returns all components, in the order of the contract."""
+    found: dict[ComponentKind, float | Absence] = {
+        ComponentKind.COMPLETION: domain.completion_of(trained, day),
+        ComponentKind.RPE_DRIFT: domain.rpe_drift_of(trained, day),
+        ComponentKind.LOAD_RATIO: Absence.INSUFFICIENT_HISTORY,
+        ComponentKind.MONOTONY: Absence.NO_LOAD,
+        ComponentKind.DAYS_SINCE_SESSION: (
+            (day - inputs.last_date).days if inputs.last_date else Absence.NO_SESSION
+        ),
+        ComponentKind.WELLNESS: (
+            inputs.wellness.ratings.hooper_index if inputs.wellness else Absence.NO_WELLNESS_ENTRY
+        ),
+    }
+    return [domain.component(kind, value) for kind, value in found.items()]
+
+
+def _component(of: Component) -> pb.ReadinessComponent:
+    return pb.ReadinessComponent(
+        kind=KIND.number(of.kind),
+        value=of.value,
+        score=of.score,
+        weight=of.weight,
+        absence_reason=ABSENCE.number(of.absence or "UNSPECIFIED"),
+    )
+
+
+def _day_of(message: Any, path: str, time_zone_path: str) -> date:
+    """Returns the day that a message names, or today in its time zone; refuses one to come, and
+    one before there was any session."""
+    today = today_of(message, time_zone_path)
+    if not message.HasField("local_date"):
+        return today
+    day = from_date(message.local_date, path)
+    if not EPOCH <= day <= today:
+        raise invalid_field(path, "must not be after today or before 1970")
+    return day
+
+
+def _ratings(entry: pb.WellnessEntry) -> Ratings:
+    return Ratings(entry.sleep, entry.stress, entry.fatigue, entry.soreness)
+
+
+def _place_of_token(key: tuple[paging.KeyPart, ...]) -> WellnessPlace:
+    version = int(key[1])
+    if not 0 <= version <= MAX_VERSION:
+        raise paging.invalid_page_token()
+    return date_of_token(key[0]), version
+
+
+def _entry(scope: Scope, stored: StoredWellness) -> pb.WellnessEntry:
+    return pb.WellnessEntry(
+        external_user_id=str(scope.external_user_id),
+        local_date=to_date(stored.local_date),
+        time_zone=stored.time_zone,
+        **stored.ratings._asdict(),
+        hrv_ms=stored.hrv_ms,
+        resting_heart_rate_bpm=stored.resting_heart_rate_bpm,
+        notes=stored.notes,
+        hooper_index=stored.ratings.hooper_index,
+        version=stored.version,
+        create_time=to_timestamp(stored.created_at),
+        superseded=stored.is_superseded,
+    )
