@@ -228,7 +228,7 @@ def a_workout(**fields: Any) -> workout_pb2.Workout:
 
 
 def a_wellness(**fields: Any) -> readiness_pb2.WellnessEntry:
-    """Returns a wellness entry of today with a Hooper index of 12; fields replace the usual ones."""
+    """Returns a wellness entry of today, 12 by Hooper; fields replace the usual ones."""
     usual = {"time_zone": "UTC", "sleep": 3, "stress": 2, "fatigue": 4, "soreness": 3}
     return readiness_pb2.WellnessEntry(**{**usual, **fields})
 
