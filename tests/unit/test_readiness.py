@@ -1,6 +1,5 @@
 """The arithmetic of readiness: golden values, knots, and what must hold whatever is known."""
 
-from collections.abc import Sequence
 from datetime import date, timedelta
 from itertools import combinations, pairwise
 from uuid import UUID
@@ -19,13 +18,15 @@ from training_service.domain.readiness import (
     Band,
     Component,
     ComponentKind,
+    RatedSession,
     RatedSet,
-    TrainedSession,
     Withheld,
+    Work,
     absent,
     band_of,
-    completion_of,
     component,
+    is_within,
+    mean_completion,
     measured,
     most_monotonous,
     rated_sets,
@@ -224,7 +225,7 @@ def a_set(
     exercise_id: UUID = PULL_UP,
     side: Side = Side.BOTH,
 ) -> RatedSet:
-    return RatedSet(exercise_id, side, load_kg, reps, rpe)
+    return RatedSet(Work(exercise_id, side, load_kg, reps), rpe)
 
 
 def test_drift_is_what_a_rating_is_above_the_median_of_sets_like_it() -> None:
@@ -289,13 +290,13 @@ def test_which_sets_are_compared() -> None:
         WorkingSet(hold_seconds=12, rpe=9, external_load_kg=5, side=Side.LEFT),
     ]
     # 12 s of a hold are 6 repetitions: those of 10 to 14 s are like it.
-    held = RatedSet(PULL_UP, Side.LEFT, 5, 6, 9)
+    held = a_set(9, reps=6, load_kg=5, side=Side.LEFT)
     assert rated_sets(PULL_UP, sets) == [a_set(8), held]
 
 
 RATED = st.lists(
     st.builds(
-        RatedSet,
+        a_set,
         exercise_id=st.sampled_from([PULL_UP, DIP]),
         side=st.sampled_from(Side),
         load_kg=st.sampled_from([-10, 0, 10, 10.2]),
@@ -328,11 +329,11 @@ def test_what_is_rated_higher_throughout_drifts_by_as_much(
 # Which sessions count.
 
 
-def ago(days: int, *sets: RatedSet, completion: float | None = None) -> TrainedSession:
-    return TrainedSession(DAY - timedelta(days=days), completion, sets)
+def ago(days: int, *sets: RatedSet) -> RatedSession:
+    return RatedSession(DAY - timedelta(days=days), sets)
 
 
-def drift(*sessions: TrainedSession) -> float | Absence:
+def drift(*sessions: RatedSession) -> float | Absence:
     return rpe_drift_of(sessions, DAY)
 
 
@@ -352,24 +353,20 @@ def test_a_latest_session_of_a_week_ago_says_nothing_of_today() -> None:
     assert drift(ago(0), ago(1, *base)) is Absence.NO_RATED_SET
 
 
-def test_other_exercises_take_no_room_among_the_earlier_sets() -> None:
-    others = [a_set(5, exercise_id=DIP)] * MAX_EARLIER_SETS
-    assert drift(ago(0, a_set(8)), ago(1, *others), ago(2, a_set(7), a_set(7))) == 1
+def test_only_so_many_earlier_sets_are_looked_at() -> None:
+    """The newest: what is asked of a process that serves others too has an end."""
+    newest = [a_set(7)] * MAX_EARLIER_SETS
+    assert drift(ago(0, a_set(8)), ago(1, *newest), ago(2, *[a_set(1)] * 5_000)) == 1
 
 
-def done(*shares: tuple[int, float | None]) -> float | Absence:
-    sessions: Sequence[TrainedSession] = [ago(days, completion=share) for days, share in shares]
-    return completion_of(sessions, DAY)
+def test_completion_is_the_mean_of_the_last_three() -> None:
+    assert mean_completion([0.6, 0.9, 0.9, 0.1]) == pytest.approx(0.8)
+    assert mean_completion([1.5, 0.5]) == pytest.approx(0.75)
+    assert mean_completion([0]) == 0
+    assert mean_completion([]) is Absence.NO_PLANNED_SESSION
 
 
-def test_completion_is_the_mean_of_the_last_three_that_tell() -> None:
-    assert done((0, 0.6), (2, 0.9), (4, 0.9), (6, 0.1)) == pytest.approx(0.8)
-    assert done((0, None), (2, 0.9), (4, None)) == pytest.approx(0.9)
-    assert done((0, 1.5), (2, 0.5)) == pytest.approx(0.75)
-
-
-def test_completion_is_of_14_days() -> None:
-    assert done((13, 0.6), (14, 0.2)) == pytest.approx(0.6)
-    assert done((14, 0.2)) is Absence.NO_PLANNED_SESSION
-    assert done() is Absence.NO_PLANNED_SESSION
-    assert done((0, 0)) == 0
+def test_a_day_is_the_last_of_so_many() -> None:
+    assert is_within(14, DAY, DAY)
+    assert is_within(14, DAY - timedelta(days=13), DAY)
+    assert not is_within(14, DAY - timedelta(days=14), DAY)

@@ -7,10 +7,11 @@ tried them.
 
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
+from itertools import islice
 from math import fsum
 from statistics import fmean, median
 from typing import NamedTuple
@@ -32,8 +33,9 @@ LOAD_TOLERANCE = 0.025
 REPS_TOLERANCE = 1.0
 """And their repetitions by at most one, 2 s of a hold taken as one."""
 MIN_ALIKE_SETS = 2
-MAX_EARLIER_SETS = 2_000
-"""Most earlier sets that the latest are compared with, the newest: about 60 on each day."""
+MAX_EARLIER_SETS = 1_000
+"""Most earlier sets of its exercises that the latest session is compared with, the newest: 35 on
+each day."""
 MIN_COVERAGE_PERCENT = 40
 
 
@@ -201,8 +203,8 @@ def band_of(score: float) -> Band:
     return Band.REDUCE if score >= REDUCE_SCORE else Band.EASY_OR_REST
 
 
-class RatedSet(NamedTuple):
-    """A working set that was done and rated, as it is compared with others."""
+class Work(NamedTuple):
+    """What was done in a set, as it is compared with others."""
 
     exercise_id: UUID
     side: Side
@@ -210,13 +212,26 @@ class RatedSet(NamedTuple):
     """Beyond the body; negative is assistance."""
     reps: float
     """2 s of a hold are one."""
+
+
+class RatedSet(NamedTuple):
+    """A working set that was done and rated."""
+
+    work: Work
     rpe: float
+
+
+class RatedSession(NamedTuple):
+    """A session that counts, and its rated sets."""
+
+    local_date: date
+    sets: Sequence[RatedSet]
 
 
 def rated_sets(exercise_id: UUID, sets: Iterable[WorkingSet]) -> list[RatedSet]:
     """Returns those sets of an exercise that were done, and rated, and whose size is known."""
     return [
-        RatedSet(exercise_id, one.side, one.external_load_kg, reps, one.rpe)
+        RatedSet(Work(exercise_id, one.side, one.external_load_kg, reps), one.rpe)
         for one in sets
         if one.is_done and one.rpe is not None and (reps := _size_in_reps(one)) is not None
     ]
@@ -238,58 +253,58 @@ def rpe_drift(latest: Sequence[RatedSet], earlier: Iterable[RatedSet]) -> float 
     """
     if not latest:
         return Absence.NO_RATED_SET
-    comparable: dict[tuple[UUID, Side], list[RatedSet]] = defaultdict(list)
+    ratings: dict[Work, list[float]] = defaultdict(list)
     for one in earlier:
-        comparable[one.exercise_id, one.side].append(one)
+        ratings[one.work].append(one.rpe)
+    usual = {work: _usual_rpe(work, ratings) for work in {one.work for one in latest}}
     differences: dict[UUID, list[float]] = defaultdict(list)
-    for one in latest:
-        ratings = [e.rpe for e in comparable[one.exercise_id, one.side] if _are_alike(one, e)]
-        if len(ratings) >= MIN_ALIKE_SETS:
-            differences[one.exercise_id].append(one.rpe - median(ratings))
+    for work, rpe in latest:
+        if (usual_rpe := usual[work]) is not None:
+            differences[work.exercise_id].append(rpe - usual_rpe)
     if not differences:
         return Absence.NO_COMPARABLE_SETS
     return fmean(fmean(of_exercise) for of_exercise in differences.values())
 
 
-def _are_alike(one: RatedSet, earlier: RatedSet) -> bool:
+def _usual_rpe(work: Work, ratings: Mapping[Work, Sequence[float]]) -> float | None:
+    """Returns the median rating of work like this; None of too little."""
+    found = [rpe for other, rpes in ratings.items() if _are_alike(work, other) for rpe in rpes]
+    return median(found) if len(found) >= MIN_ALIKE_SETS else None
+
+
+def _are_alike(one: Work, other: Work) -> bool:
     return (
-        abs(earlier.reps - one.reps) <= REPS_TOLERANCE
-        and abs(earlier.load_kg - one.load_kg) <= abs(one.load_kg) * LOAD_TOLERANCE
+        one.exercise_id == other.exercise_id
+        and one.side is other.side
+        and abs(other.reps - one.reps) <= REPS_TOLERANCE
+        and abs(other.load_kg - one.load_kg) <= abs(one.load_kg) * LOAD_TOLERANCE
     )
 
 
-class TrainedSession(NamedTuple):
-    """A session that counts, as readiness looks at it."""
-
-    local_date: date
-    completion: float | None
-    """Share of the plan that was done; None for one that followed no workout too."""
-    sets: Sequence[RatedSet]
-
-
-def completion_of(sessions: Iterable[TrainedSession], day: date) -> float | Absence:
-    """Returns how much of their plans the last three sessions that tell within 14 days got done,
-    each counted as 1 at most. The latest session comes first."""
-    shares = [
-        min(one.completion, 1.0)
-        for one in sessions
-        if one.completion is not None and (day - one.local_date).days < COMPLETION_DAYS
-    ][:COMPLETION_SESSIONS]
-    return fmean(shares) if shares else Absence.NO_PLANNED_SESSION
-
-
-def rpe_drift_of(sessions: Sequence[TrainedSession], day: date) -> float | Absence:
+def rpe_drift_of(sessions: Iterable[RatedSession], day: date) -> float | Absence:
     """Returns how much harder the latest session was rated than those of the 28 days before it.
-    The latest session comes first, and must be of the last 7 days."""
-    if not sessions or (day - sessions[0].local_date).days >= RECENT_DAYS:
+    The latest comes first, and must be of the last 7 days."""
+    rest = iter(sessions)
+    latest = next(rest, None)
+    if latest is None or not is_within(RECENT_DAYS, latest.local_date, day):
         return Absence.NO_RECENT_SESSION
-    latest = sessions[0]
-    exercises = {one.exercise_id for one in latest.sets}
-    earlier = [
+    earlier = (
         one
-        for session in sessions[1:]
-        if (latest.local_date - session.local_date).days <= BASELINE_DAYS
+        for session in rest
+        if is_within(BASELINE_DAYS + 1, session.local_date, latest.local_date)
         for one in session.sets
-        if one.exercise_id in exercises
-    ]
-    return rpe_drift(latest.sets, earlier[:MAX_EARLIER_SETS])
+    )
+    return rpe_drift(latest.sets, islice(earlier, MAX_EARLIER_SETS))
+
+
+def is_within(days: int, earlier: date, day: date) -> bool:
+    """Returns whether a date is one of so many days, the last of which is given."""
+    return (day - earlier).days < days
+
+
+def mean_completion(shares: Sequence[float]) -> float | Absence:
+    """Returns how much of their plans the last three sessions got done, each counted as 1 at most.
+    The latest comes first."""
+    if not shares:
+        return Absence.NO_PLANNED_SESSION
+    return fmean(min(share, 1.0) for share in shares[:COMPLETION_SESSIONS])

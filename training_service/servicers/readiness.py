@@ -1,10 +1,9 @@
 """ReadinessService."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import date
 from typing import Any
-from uuid import UUID
 
 from calisthenics.training.v1 import readiness_pb2 as pb
 from calisthenics.training.v1 import session_pb2
@@ -14,7 +13,7 @@ from training_service.caller import Scope, athlete_scope
 from training_service.domain import paging
 from training_service.domain import readiness as domain
 from training_service.domain.metrics import completion
-from training_service.domain.readiness import Absence, Component, ComponentKind, TrainedSession
+from training_service.domain.readiness import Absence, Component, ComponentKind, RatedSession
 from training_service.domain.wellness import NewWellness, Ratings
 from training_service.errors import invalid_field
 from training_service.servicers.convert import (
@@ -30,8 +29,8 @@ from training_service.servicers.dates import EPOCH, dates_of, today_of
 from training_service.servicers.enums import EnumNames
 from training_service.servicers.once import once
 from training_service.servicers.paging import date_of_token, listing_digest
-from training_service.servicers.session_metrics import to_logged
-from training_service.storage.exercise import Catalogue, ExerciseFacts
+from training_service.servicers.session_metrics import to_logged, working_sets
+from training_service.storage.exercise import Catalogue
 from training_service.storage.readiness import ReadinessInputs, ReadinessRepository
 from training_service.storage.wellness import (
     StoredWellness,
@@ -101,8 +100,9 @@ class ReadinessServicer(ReadinessServiceServicer):
         scope = athlete_scope(request.external_user_id)
         day = _day_of(request, "local_date", "time_zone")
         inputs = await self._inputs.inputs(scope, day)
-        trained = await self._trained(inputs)
-        found = domain.readiness(_components(day, inputs, trained))
+        sessions = [session_pb2.Session.FromString(record) for record in inputs.records]
+        shares = await self._shares_done(sessions, day)
+        found = domain.readiness(_components(day, inputs, sessions, shares))
         return pb.Readiness(
             external_user_id=str(scope.external_user_id),
             local_date=to_date(day),
@@ -113,44 +113,56 @@ class ReadinessServicer(ReadinessServiceServicer):
             components=map(_component, found.components),
         )
 
-    async def _trained(self, inputs: ReadinessInputs) -> list[TrainedSession]:
-        """Returns the sessions that records hold, in their order."""
-        sessions = []
-        for record in inputs.records:
-            await asyncio.sleep(0)  # other calls have their turn between sessions
-            sessions.append(session_pb2.Session.FromString(record))
-        ids = {exercise_uuid(e.exercise_id) for session in sessions for e in session.exercises}
+    async def _shares_done(self, sessions: Sequence[session_pb2.Session], day: date) -> list[float]:
+        """Returns how much of their plans the last sessions of a workout got done, the latest
+        first: of as many as count."""
+        planned = [
+            session
+            for session in sessions
+            if session.workout_id
+            and domain.is_within(domain.COMPLETION_DAYS, _local_date(session), day)
+        ]
+        ids = {exercise_uuid(e.exercise_id) for session in planned for e in session.exercises}
         facts = await self._catalogue.facts(ids)
-        trained = []
-        for session in sessions:
-            await asyncio.sleep(0)
-            trained.append(_trained_session(session, facts))
-        return trained
+        shares: list[float] = []
+        for session in planned:
+            await asyncio.sleep(0)  # other calls have their turn between sessions
+            if (share := completion(to_logged(session, facts))) is not None:
+                shares.append(share)
+            if len(shares) == domain.COMPLETION_SESSIONS:
+                break
+        return shares
 
 
-def _trained_session(
-    session: session_pb2.Session, facts: Mapping[UUID, ExerciseFacts]
-) -> TrainedSession:
-    logged = to_logged(session, facts)
-    performed = zip(session.exercises, logged.performances, strict=True)
-    return TrainedSession(
-        local_date=from_date(session.local_date, "session.local_date"),
-        completion=completion(logged) if session.workout_id else None,
-        sets=[
+def _local_date(session: session_pb2.Session) -> date:
+    return from_date(session.local_date, "session.local_date")
+
+
+def _rated_sessions(sessions: Sequence[session_pb2.Session]) -> Iterator[RatedSession]:
+    """Yields sessions, the latest first, with their rated sets of the exercises that it has."""
+    exercise_ids = {e.exercise_id for latest in sessions[:1] for e in latest.exercises}
+    for session in sessions:
+        sets = [
             one
-            for exercise, performance in performed
-            for one in domain.rated_sets(exercise_uuid(exercise.exercise_id), performance.sets)
-        ],
-    )
+            for exercise in session.exercises
+            if exercise.exercise_id in exercise_ids
+            for one in domain.rated_sets(
+                exercise_uuid(exercise.exercise_id), working_sets(exercise)
+            )
+        ]
+        yield RatedSession(_local_date(session), sets)
 
 
 def _components(
-    day: date, inputs: ReadinessInputs, trained: Sequence[TrainedSession]
+    day: date,
+    inputs: ReadinessInputs,
+    sessions: Sequence[session_pb2.Session],
+    shares: Sequence[float],
 ) -> list[Component]:
     """Returns all components, in the order of the contract."""
     found: dict[ComponentKind, float | Absence] = {
-        ComponentKind.COMPLETION: domain.completion_of(trained, day),
-        ComponentKind.RPE_DRIFT: domain.rpe_drift_of(trained, day),
+        ComponentKind.COMPLETION: domain.mean_completion(shares),
+        ComponentKind.RPE_DRIFT: domain.rpe_drift_of(_rated_sessions(sessions), day),
         ComponentKind.LOAD_RATIO: Absence.INSUFFICIENT_HISTORY,
         ComponentKind.MONOTONY: Absence.NO_LOAD,
         ComponentKind.DAYS_SINCE_SESSION: (
