@@ -334,3 +334,50 @@ def test_another_athletes_readiness_does_not_exist(alice: Athlete, bob: Athlete)
     log(alice, 0)
     with refused("ATHLETE_NOT_FOUND"):
         readiness(bob, external_user_id=alice.id)
+
+
+# The worked example of docs/readiness.md.
+
+FIVE_WEEKS = [
+    *(300, 0, 320, 0, 360, 200, 0, 320, 0, 340, 0, 380, 220, 0, 340, 0, 360, 0, 400, 240, 0),
+    *(200, 0, 180, 0, 200, 120, 0, 360, 150, 400, 0, 450, 300, 0),
+]
+SUNDAY = date(2025, 1, 5)
+MONDAY = SUNDAY - timedelta(days=34)
+
+
+def a_history(athlete: Athlete) -> None:
+    """Logs the five weeks."""
+    workout = athlete.create_workout().id
+    entries = []
+    for number, load in enumerate(FIVE_WEEKS):
+        if load:
+            start = at(f"{MONDAY + timedelta(days=number)}T12:00:00")
+            entries.append(session(0, start_time=start, duration_seconds=load * 12))
+    entries[-5].exercises[0].CopyFrom(rated(7, 8))
+    for entry, reps in zip(entries[-3:], (10, 8, 9), strict=True):
+        entry.exercises[0].CopyFrom(planned(reps))
+        entry.workout_id = workout
+    entries[-1].exercises[0].sets[0].rpe = 8
+    requests = [session_pb2.LogSessionRequest(session=entry) for entry in entries]
+    batch = session_pb2.BatchLogSessionsRequest(requests=requests, atomic=True)
+    athlete.sessions.BatchLogSessions(batch)
+
+
+def test_the_worked_example(alice: Athlete, bob: Athlete) -> None:
+    a_history(alice)
+    without = readiness(alice, SUNDAY)
+    assert without.score == pytest.approx(84.8387, abs=5e-5)
+    assert without.coverage == 0.75
+    entry = a_wellness(local_date=to_date(SUNDAY))
+    alice.readiness.LogWellness(pb.LogWellnessRequest(entry=entry))
+    found = readiness(alice, SUNDAY)
+    values = [one.value for one in found.components]
+    assert values == pytest.approx([0.9, 0.5, 1.338710, 1.264746, 1, 12], abs=5e-7)
+    scores = [one.score for one in found.components]
+    assert scores == pytest.approx([80, 80, 94.1935, 100, 75, 66.6667], abs=5e-5)
+    assert all(one.absence_reason == 0 for one in found.components)
+    assert found.score == pytest.approx(80.2957, abs=5e-5)
+    assert (found.coverage, found.withheld_reason) == (1, 0)
+    assert found.band == pb.READINESS_BAND_TRAIN_AS_PLANNED
+    assert readiness(bob, SUNDAY).coverage == 0
