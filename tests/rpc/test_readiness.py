@@ -230,6 +230,14 @@ def test_drift_compares_the_latest_session_with_earlier_ones(alice: Athlete, bob
     assert value(bob, RPE_DRIFT) == "NO_COMPARABLE_SETS"
 
 
+def test_other_exercises_take_no_room_among_the_earlier_sets(alice: Athlete) -> None:
+    log(alice, 5, rated(7, 7))
+    others = performed(PUSH_UP, *[{"actual_reps": 8, "rpe": 1}] * 100)
+    log(alice, 4, *[others] * 11)
+    log(alice, 0, rated(8))
+    assert value(alice, RPE_DRIFT) == 1
+
+
 def test_repetitions_in_reserve_are_ratings_too(alice: Athlete) -> None:
     log(alice, 5, performed(PULL_UP, *[{"actual_reps": 8, "rir": 3}] * 2))
     log(alice, 0, rated(8))
