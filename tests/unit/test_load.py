@@ -1,5 +1,7 @@
 """Recent beside usual load: published and own golden values, invariants, and pandas."""
 
+from collections.abc import Sequence
+from datetime import date, timedelta
 from random import Random
 
 import pandas as pd
@@ -11,17 +13,43 @@ from training_service.domain.load import (
     ACUTE_DAYS,
     CHRONIC_DAYS,
     Band,
+    DayLoad,
+    DayStatus,
+    Deviation,
+    LoadHistory,
+    Monotony,
+    Ratio,
     RatioMethod,
     Withheld,
     band_of,
-    ewma,
-    fitness_and_fatigue,
     load_cap,
     monotony,
-    ratio,
 )
 
 COUPLED, UNCOUPLED, EWMA = RatioMethod
+FIRST = date(2024, 12, 2)
+
+
+def history(loads: Sequence[float | None]) -> LoadHistory:
+    """Returns the history of an athlete who began on a Monday."""
+    days = [DayLoad(FIRST + timedelta(n), load) for n, load in enumerate(loads)]
+    return LoadHistory(FIRST if days else None, None, days)
+
+
+def status(loads: Sequence[float | None]) -> DayStatus:
+    """Returns what can be said of the last day."""
+    found = history(loads).status()
+    assert found is not None
+    return found
+
+
+def ratio(loads: Sequence[float | None], method: RatioMethod) -> Ratio:
+    return status(loads).ratio(method)
+
+
+def population(week: Sequence[float]) -> Monotony:
+    return monotony(week, Deviation.POPULATION)
+
 
 ATHLETES = {
     "a1": [30] * 21 + [50] * 7,
@@ -65,14 +93,13 @@ WEEK_4 = {"a2": (4.472136, 4.830459), "a3": (1.170411, 1.264189)}
 @pytest.mark.parametrize("athlete", WEEK_4)
 def test_the_published_athletes_monotony(athlete: str) -> None:
     week = ATHLETES[athlete][-7:]
-    found = (monotony(week).value, monotony(week, sample=False).value)
+    found = (monotony(week).value, population(week).value)
     assert found == pytest.approx(WEEK_4[athlete], abs=5e-7)
 
 
 def test_a_week_of_equal_days_is_as_even_as_can_be() -> None:
     assert monotony(ATHLETES["a1"][-7:]).withheld is Withheld.ZERO_VARIANCE
     assert monotony([0] * 7).withheld is Withheld.NO_LOAD
-    assert monotony([None] * 7).withheld is Withheld.NO_LOAD
     assert monotony([5e-324, *[0] * 6]).withheld is Withheld.ZERO_VARIANCE
 
 
@@ -116,9 +143,9 @@ WEEKS = [
 @pytest.mark.parametrize("week", range(5))
 def test_five_weeks_of_monotony_and_strain(week: int) -> None:
     days = FIVE_WEEKS[7 * week : 7 * week + 7]
-    sample, population = monotony(days), monotony(days, sample=False)
-    assert (sample.value, population.value) == pytest.approx(WEEKS[week][:2], abs=5e-7)
-    assert (sample.strain, population.strain) == pytest.approx(WEEKS[week][2:], abs=5e-4)
+    sample, whole = monotony(days), population(days)
+    assert (sample.value, whole.value) == pytest.approx(WEEKS[week][:2], abs=5e-7)
+    assert (sample.strain, whole.strain) == pytest.approx(WEEKS[week][2:], abs=5e-4)
 
 
 @pytest.mark.parametrize(("highest", "cap"), [(1.5, 370.0), (1.3, 147.333)])
@@ -137,7 +164,7 @@ def test_too_short_a_history_and_none_are_told_apart() -> None:
     long_ago = [*FIVE_WEEKS, *[0] * 28]
     assert ratio(long_ago, COUPLED).withheld is Withheld.NO_CHRONIC_LOAD
     assert ratio(long_ago, COUPLED).band is None
-    assert ratio([], EWMA).withheld is Withheld.INSUFFICIENT_HISTORY
+    assert history([]).status() is None
 
 
 @pytest.mark.parametrize(
@@ -182,16 +209,69 @@ def test_no_unit_changes_a_ratio(loads: list[float], factor: float, method: Rati
 
 @given(st.lists(A_LOAD, min_size=7, max_size=7))
 def test_the_standard_deviations_differ_by_a_constant(week: list[float]) -> None:
-    sample, population = monotony(week).value, monotony(week, sample=False).value
+    sample, whole = monotony(week).value, population(week).value
     if sample is not None:
-        assert population == pytest.approx(sample * (7 / 6) ** 0.5)
+        assert whole == pytest.approx(sample * (7 / 6) ** 0.5)
 
 
 def test_fitness_grows_slower_than_fatigue_and_both_come_to_the_load() -> None:
-    fitness, fatigue = fitness_and_fatigue([100.0] * 30)
-    assert 0 < fitness < fatigue < 100
-    assert fitness_and_fatigue([100.0] * 2000) == pytest.approx((100, 100))
-    assert fitness_and_fatigue([]) == (0, 0)
+    levels = status([100.0] * 30).levels
+    assert 0 < levels.fitness < levels.fatigue < 100
+    settled = status([100.0] * 2000).levels
+    assert (settled.fitness, settled.fatigue) == pytest.approx((100, 100))
+
+
+def test_form_is_of_yesterday_and_the_ramp_of_a_week() -> None:
+    """By hand: a day of 42 AU raises fitness by 1 and fatigue by 6; a rest day takes a share."""
+    first = status([42])
+    assert (first.levels.fitness, first.levels.fatigue) == (1, 6)
+    assert (first.form, first.ramp_rate) == (0, None)
+    second = status([42, 0])
+    assert second.form == -5
+    assert second.levels.form == pytest.approx(41 / 42 - 36 / 7)
+    eighth = status([42, *[0.0] * 6, 42])
+    fitness = (41 / 42) ** 7 + 1
+    assert eighth.levels.fitness == pytest.approx(fitness)
+    assert eighth.ramp_rate == pytest.approx(fitness - 1)
+
+
+@given(LOADS, st.integers(1, 60))
+def test_a_history_may_begin_where_an_earlier_one_ended(loads: list[float], early: int) -> None:
+    whole = history(loads + loads)
+    split = len(loads) - early % len(loads)
+    levels = whole.levels()
+    cut = LoadHistory(FIRST, levels[split - 1], whole.days[split:])
+    assert cut.levels() == levels[split:]
+    if len(cut.days) > CHRONIC_DAYS:
+        assert cut.status() == whole.status()
+
+
+def test_a_status_for_each_day_is_that_of_the_history_up_to_it() -> None:
+    every = list(history(FIVE_WEEKS).statuses(FIRST))
+    assert every == [status(FIVE_WEEKS[: n + 1]) for n in range(35)]
+
+
+def test_a_week_beside_the_one_before() -> None:
+    changes = [status(FIVE_WEEKS[: 7 * n]).week.change for n in range(2, 6)]
+    assert changes == pytest.approx([0.06780, 0.06349, -0.47761, 1.37143], abs=5e-6)
+    assert status(FIVE_WEEKS[:13]).week.withheld is Withheld.INSUFFICIENT_HISTORY
+    assert status([*FIVE_WEEKS, *[0] * 14]).week.withheld is Withheld.NO_PREVIOUS_LOAD
+
+
+def test_too_many_days_that_are_not_known_make_the_data_poor() -> None:
+    def with_unknown(count: int) -> DayStatus:
+        days = [
+            DayLoad(FIRST + timedelta(n), load, unknown_count=int(n >= 35 - count))
+            for n, load in enumerate(FIVE_WEEKS)
+        ]
+        found = LoadHistory(FIRST, None, days).status()
+        assert found is not None
+        return found
+
+    assert (with_unknown(0).coverage, with_unknown(0).is_poor) == (1, False)
+    assert with_unknown(5).coverage == pytest.approx(23 / 28)
+    assert not with_unknown(5).is_poor
+    assert with_unknown(6).is_poor
 
 
 def histories(count: int) -> list[list[float]]:
@@ -199,7 +279,7 @@ def histories(count: int) -> list[list[float]]:
     random = Random(7)
     found = []
     for _ in range(count):
-        share, length = random.uniform(0.05, 0.95), random.randint(28, 400)
+        share, length = random.uniform(0.05, 0.95), random.randint(28, 200)
         loads = [random.uniform(1, 900) * (random.random() < share) for _ in range(length)]
         gap = random.randrange(length)
         loads[gap : gap + random.randint(0, 40)] = [0.0] * len(loads[gap : gap + 40])
@@ -207,24 +287,55 @@ def histories(count: int) -> list[list[float]]:
     return found
 
 
-def test_pandas_comes_to_the_same() -> None:
+def by_pandas(loads: list[float]) -> pd.DataFrame:
+    """Returns the numbers of every day as pandas reckons them."""
+    x, from_0 = pd.Series(loads), pd.Series([0.0, *loads])
+    levels = {
+        # A mean that begins at 0 is one that had a day of 0 before.
+        name: from_0.ewm(alpha=1 / days, adjust=False).mean().iloc[1:].reset_index(drop=True)
+        for name, days in (("fitness", 42), ("fatigue", 7))
+    }
+    acute = x.rolling(ACUTE_DAYS).mean()
+    return pd.DataFrame(
+        {
+            "acute": acute,
+            "chronic": x.rolling(CHRONIC_DAYS).mean(),
+            "before": x.shift(ACUTE_DAYS).rolling(CHRONIC_DAYS - ACUTE_DAYS).mean(),
+            "ewma_acute": x.ewm(span=ACUTE_DAYS, adjust=False).mean(),
+            "ewma_chronic": x.ewm(span=CHRONIC_DAYS, adjust=False).mean(),
+            **levels,
+            "form": (levels["fitness"] - levels["fatigue"]).shift(1, fill_value=0.0),
+            "week": x.rolling(7).sum(),
+            "spread": x.rolling(7).std(),
+        }
+    )
+
+
+def test_pandas_comes_to_the_same_on_every_day_of_a_thousand_histories() -> None:
     for loads in histories(1000):
-        series = pd.Series(loads)
-        acute = series.rolling(ACUTE_DAYS).mean().iloc[-1]
-        chronic = series.rolling(CHRONIC_DAYS).mean().iloc[-1]
-        before = series.shift(ACUTE_DAYS).rolling(CHRONIC_DAYS - ACUTE_DAYS).mean().iloc[-1]
-        found = ratio(loads, COUPLED)
-        assert (found.acute, found.chronic) == pytest.approx((acute, chronic), abs=1e-9)
-        assert ratio(loads, UNCOUPLED).chronic == pytest.approx(before, abs=1e-9)
-        for span in (ACUTE_DAYS, CHRONIC_DAYS):
-            mean = series.ewm(span=span, adjust=False).mean().iloc[-1]
-            assert ewma(loads, span) == pytest.approx(mean, abs=1e-9)
-        week = series.iloc[-7:]
-        if (value := monotony(loads[-7:]).value) is not None:
-            assert value == pytest.approx(week.mean() / week.std(), rel=1e-9)
+        first = FIRST + timedelta(CHRONIC_DAYS - 1)
+        days = list(history(loads).statuses(first))
+        ours = pd.DataFrame(
+            {
+                "acute": [day.ratio(COUPLED).acute for day in days],
+                "chronic": [day.ratio(COUPLED).chronic for day in days],
+                "before": [day.ratio(UNCOUPLED).chronic for day in days],
+                "ewma_acute": [day.ratio(EWMA).acute for day in days],
+                "ewma_chronic": [day.ratio(EWMA).chronic for day in days],
+                "fitness": [day.levels.fitness for day in days],
+                "fatigue": [day.levels.fatigue for day in days],
+                "form": [day.form for day in days],
+                "week": [day.week.load for day in days],
+            }
+        )
+        theirs = by_pandas(loads).iloc[CHRONIC_DAYS - 1 :].reset_index(drop=True)
+        assert (ours - theirs[ours.columns]).abs().max().max() < 1e-9
+        told = [n for n, day in enumerate(days) if day.monotony.value is not None]
+        values = [days[n].monotony.value for n in told]
+        expected = theirs["week"][told] / 7 / theirs["spread"][told]
+        assert values == pytest.approx(expected.tolist(), rel=1e-9)
 
 
 def test_a_day_that_is_unknown_enters_as_nothing() -> None:
     unknown = [None if day == 0 else float(day) for day in FIVE_WEEKS]
-    for method in RatioMethod:
-        assert ratio(unknown, method) == ratio(FIVE_WEEKS, method)
+    assert status(unknown).ratios == status(FIVE_WEEKS).ratios

@@ -1,14 +1,17 @@
 """Recent beside usual load, how even a week was, fitness and fatigue: from loads by calendar day.
 
 None of it predicts an injury (Impellizzeri 2020, J Athl Train 55:893; 2021, Sports Med 51:581). A
-series has a load for every calendar day, oldest first, rest days with 0; None is a day whose load
-is unknown, which enters sums as 0. Loads of one series have one unit.
+series has a load for every calendar day, oldest first, rest days with 0. Loads of one series have
+one unit.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import date, timedelta
 from enum import StrEnum
+from itertools import accumulate
 from math import fsum, sqrt
+from typing import NamedTuple
 
 ACUTE_DAYS = 7
 CHRONIC_DAYS = 28
@@ -19,6 +22,18 @@ MIN_TRAINING_DAYS = 8
 """Below either, a ratio would be of chance (our choice)."""
 MAX_UNCERTAIN_SHARE = 0.2
 """Share of unknown and imputed days above which the data are called poor (our choice)."""
+ONE_DAY = timedelta(days=1)
+
+
+class LoadUnit(StrEnum):
+    """What load is counted in."""
+
+    SESSION_RPE = "SESSION_RPE"
+    """RPE times minutes, in arbitrary units: Foster 2001, J Strength Cond Res 15:109."""
+    VOLUME_LOAD = "VOLUME_LOAD"
+    """Repetitions times kilograms."""
+    EFFECTIVE_REPS = "EFFECTIVE_REPS"
+    HARD_SETS = "HARD_SETS"
 
 
 class RatioMethod(StrEnum):
@@ -50,9 +65,18 @@ class Withheld(StrEnum):
 
     INSUFFICIENT_HISTORY = "INSUFFICIENT_HISTORY"
     NO_CHRONIC_LOAD = "NO_CHRONIC_LOAD"
+    NO_PREVIOUS_LOAD = "NO_PREVIOUS_LOAD"
+    """None in the period that is compared with."""
     NO_LOAD = "NO_LOAD"
     ZERO_VARIANCE = "ZERO_VARIANCE"
     """All days alike: as even as can be."""
+
+
+class Deviation(StrEnum):
+    """Which standard deviation; Foster 1998 does not say."""
+
+    SAMPLE = "SAMPLE"
+    POPULATION = "POPULATION"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,72 +104,48 @@ def band_of(ratio: float) -> Band:
     return Band.RAISED if ratio <= 1.5 else Band.HIGH
 
 
-def known(loads: Sequence[float | None]) -> list[float]:
-    """Returns loads with 0 for what is unknown."""
-    return [load or 0.0 for load in loads]
+class Levels(NamedTuple):
+    """How moving averages stand at the end of a day, from the athlete's first day on."""
+
+    training_day_count: int
+    """Days with a load so far."""
+    ewma_acute: float
+    ewma_chronic: float
+    """Exponentially weighted means with spans of 7 and 28 days: λ = 2/(span + 1), seeded with the
+    first day (Williams 2017)."""
+    fitness: float
+    fatigue: float
+    """Means with time constants of 42 and 7 days that begin at 0, known as CTL and ATL (Banister
+    1975; the constants are Coggan's)."""
+
+    @property
+    def form(self) -> float:
+        """Fitness less fatigue: the form of the day after, known as TSB."""
+        return self.fitness - self.fatigue
 
 
-def ratio(loads: Sequence[float | None], method: RatioMethod) -> Ratio:
-    """Returns the ratio of the last day of a series that begins with the athlete's first day."""
-    days = known(loads)
-    acute, chronic, value = _MEANS[method](days)
-    withheld = None
-    if len(days) < MIN_HISTORY_DAYS or sum(d > 0 for d in days) < MIN_TRAINING_DAYS:
-        withheld = Withheld.INSUFFICIENT_HISTORY
-    elif not chronic:
-        withheld = Withheld.NO_CHRONIC_LOAD
-    return Ratio(method, acute, chronic, None if withheld else value, withheld)
+NO_DAY = Levels(0, 0.0, 0.0, 0.0, 0.0)
+"""Before an athlete's first day."""
+_ACUTE_WEIGHT = 2 / (ACUTE_DAYS + 1)
+_CHRONIC_WEIGHT = 2 / (CHRONIC_DAYS + 1)
 
 
-_Means = tuple[float, float, float | None]
+def first_levels(load: float) -> Levels:
+    """Returns the levels at the end of an athlete's first day."""
+    return Levels(int(load > 0), load, load, load / FITNESS_DAYS, load / FATIGUE_DAYS)
 
 
-def _coupled(days: Sequence[float]) -> _Means:
-    acute, chronic = fsum(days[-ACUTE_DAYS:]), fsum(days[-CHRONIC_DAYS:])
-    # Sums and not means are divided: a constant load gives exactly 1.
-    value = acute * (CHRONIC_DAYS / ACUTE_DAYS) / chronic if chronic else None
-    return acute / ACUTE_DAYS, chronic / CHRONIC_DAYS, value
-
-
-def _uncoupled(days: Sequence[float]) -> _Means:
-    acute = fsum(days[-ACUTE_DAYS:])
-    before = fsum(days[-CHRONIC_DAYS:]) - acute
-    rest_days = CHRONIC_DAYS - ACUTE_DAYS
-    value = acute * (rest_days / ACUTE_DAYS) / before if before else None
-    return acute / ACUTE_DAYS, before / rest_days, value
-
-
-def _exponential(days: Sequence[float]) -> _Means:
-    acute, chronic = ewma(days, ACUTE_DAYS), ewma(days, CHRONIC_DAYS)
-    return acute, chronic, acute / chronic if chronic else None
-
-
-_MEANS = {
-    RatioMethod.ROLLING_COUPLED: _coupled,
-    RatioMethod.ROLLING_UNCOUPLED: _uncoupled,
-    RatioMethod.EWMA: _exponential,
-}
-
-
-def ewma(days: Sequence[float], span_days: int) -> float:
-    """Returns the exponentially weighted mean of the last day: λ = 2/(span + 1), seeded with the
-    first day (Williams 2017); 0 of no day."""
-    return _smoothed(days, 2 / (span_days + 1), days[0] if days else 0.0)
-
-
-def fitness_and_fatigue(days: Sequence[float]) -> tuple[float, float]:
-    """Returns the two of the last day: means with time constants of 42 and 7 days that begin at 0,
-    known as CTL and ATL (Banister 1975; the constants are Coggan's). Yesterday's fitness less
-    yesterday's fatigue is called form (TSB)."""
-    return _smoothed(days, 1 / FITNESS_DAYS, 0.0), _smoothed(days, 1 / FATIGUE_DAYS, 0.0)
-
-
-def _smoothed(days: Sequence[float], weight: float, seed: float) -> float:
-    level = seed
-    for load in days:
-        # So written, a constant load stays exactly what it is.
-        level += weight * (load - level)
-    return level
+def next_levels(levels: Levels, load: float) -> Levels:
+    """Returns the levels at the end of the following day."""
+    count, acute, chronic, fitness, fatigue = levels
+    # So written, a constant load stays exactly what it is.
+    return Levels(
+        count + (load > 0),
+        acute + _ACUTE_WEIGHT * (load - acute),
+        chronic + _CHRONIC_WEIGHT * (load - chronic),
+        fitness + (load - fitness) / FITNESS_DAYS,
+        fatigue + (load - fatigue) / FATIGUE_DAYS,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,29 +160,219 @@ class Monotony:
     withheld: Withheld | None
 
 
-def monotony(week: Sequence[float | None], *, sample: bool = True) -> Monotony:
+def monotony(week: Sequence[float], deviation: Deviation = Deviation.SAMPLE) -> Monotony:
     """Returns the monotony and strain of seven days, by the sample's standard deviation or the
     population's (our choice of default: the sample's)."""
-    days = known(week)
-    total = fsum(days)
+    total = fsum(week)
     if not total:
         return Monotony(None, None, Withheld.NO_LOAD)
-    mean = total / len(days)
-    freedom = len(days) - 1 if sample else len(days)
-    deviation = sqrt(fsum((day - mean) ** 2 for day in days) / freedom)
+    mean = total / len(week)
+    freedom = len(week) - (deviation is Deviation.SAMPLE)
+    spread = sqrt(fsum((load - mean) ** 2 for load in week) / freedom)
     # The mean of equal days need not be exactly theirs.
-    if len(set(days)) == 1 or not deviation:
+    if len(set(week)) == 1 or not spread:
         return Monotony(None, None, Withheld.ZERO_VARIANCE)
-    return Monotony(mean / deviation, total * mean / deviation, None)
+    return Monotony(mean / spread, total * mean / spread, None)
 
 
-def load_cap(loads: Sequence[float | None], highest_ratio: float) -> float | None:
+class WeekChange(NamedTuple):
+    """Load of seven days beside that of the seven before."""
+
+    load: float
+    previous_load: float
+    change: float | None
+    """0.1 is a tenth more."""
+    withheld: Withheld | None
+
+
+class DayLoad(NamedTuple):
+    """What an athlete did on one day."""
+
+    local_date: date
+    load: float | None
+    """0 on a rest day; None when there were sessions and the load of none of them is known."""
+    session_count: int = 0
+    imputed_count: int = 0
+    """Sessions whose load was taken from earlier sessions of the same workout."""
+    unknown_count: int = 0
+    """Sessions whose load is not, or not wholly, known."""
+
+    @property
+    def is_uncertain(self) -> bool:
+        """Whether a part of the load is unknown or imputed."""
+        return bool(self.imputed_count or self.unknown_count)
+
+
+@dataclass(frozen=True, slots=True)
+class DayStatus:
+    """What can be said of one day in the light of the days before."""
+
+    day: DayLoad
+    history_day_count: int
+    """Calendar days since the first session, this day included."""
+    levels: Levels
+    ratios: Sequence[Ratio]
+    """By each method, in the order of RatioMethod."""
+    monotony: Monotony
+    week: WeekChange
+    form: float
+    """Yesterday's fitness less yesterday's fatigue (TSB)."""
+    ramp_rate: float | None
+    """By how much fitness rose in seven days; None in the first week."""
+    coverage: float | None
+    """Share of the days of the chronic window whose load is wholly known; None without a day."""
+
+    @property
+    def is_poor(self) -> bool:
+        """Whether too many days are unknown or imputed for the numbers to mean much."""
+        return self.coverage is not None and 1 - self.coverage > MAX_UNCERTAIN_SHARE
+
+    def ratio(self, method: RatioMethod) -> Ratio:
+        """Returns the ratio by one method."""
+        return next(ratio for ratio in self.ratios if ratio.method is method)
+
+
+@dataclass(frozen=True, slots=True)
+class LoadHistory:
+    """The days of an athlete up to one, and how averages stood before them."""
+
+    first_date: date | None
+    """Of the athlete's first session; None before any."""
+    before: Levels | None
+    """At the end of the day before `days`; None when these begin with the first."""
+    days: Sequence[DayLoad]
+    """Every calendar day, oldest first."""
+
+    @property
+    def loads(self) -> list[float]:
+        """The load of each day; what is unknown enters sums as 0."""
+        return [day.load or 0.0 for day in self.days]
+
+    def levels(self) -> list[Levels]:
+        """Returns the levels at the end of each day."""
+        if not self.days:
+            return []
+        first, *rest = self.loads
+        start = first_levels(first) if self.before is None else next_levels(self.before, first)
+        return list(accumulate(rest, next_levels, initial=start))
+
+    def statuses(self, first: date, deviation: Deviation = Deviation.SAMPLE) -> Iterator[DayStatus]:
+        """Yields what can be said of each day from a date on.
+
+        The history must reach back from that date by as many days as the longest window, or to the
+        athlete's first.
+        """
+        levels, loads = self.levels(), self.loads
+        begin = (first - self.days[0].local_date).days if self.days else 0
+        for index in range(max(begin, 0), len(self.days)):
+            yield self._status(index, loads, levels, deviation)
+
+    def status(self, deviation: Deviation = Deviation.SAMPLE) -> DayStatus | None:
+        """Returns what can be said of the last day; None before the athlete's first."""
+        last = self.days[-1].local_date if self.days else date.max
+        return next(self.statuses(last, deviation), None)
+
+    def _status(
+        self, index: int, loads: Sequence[float], levels: Sequence[Levels], deviation: Deviation
+    ) -> DayStatus:
+        day, now = self.days[index], levels[index]
+        assert self.first_date is not None
+        history_days = (day.local_date - self.first_date).days + 1
+        window = loads[max(index + 1 - CHRONIC_DAYS, 0) : index + 1]
+        days = self.days[max(index + 1 - CHRONIC_DAYS, 0) : index + 1]
+        return DayStatus(
+            day=day,
+            history_day_count=history_days,
+            levels=now,
+            ratios=ratios(window, now, history_days),
+            monotony=_monotony(window[-ACUTE_DAYS:], history_days, deviation),
+            week=_week_change(window[-2 * ACUTE_DAYS :], history_days),
+            form=self._levels_before(index, 1, levels).form,
+            ramp_rate=(
+                now.fitness - self._levels_before(index, ACUTE_DAYS, levels).fitness
+                if history_days > ACUTE_DAYS
+                else None
+            ),
+            coverage=1 - sum(one.is_uncertain for one in days) / len(days),
+        )
+
+    def _levels_before(self, index: int, days: int, levels: Sequence[Levels]) -> Levels:
+        """Returns the levels some days before one."""
+        if index >= days:
+            return levels[index - days]
+        return self.before or NO_DAY
+
+
+def ratios(window: Sequence[float], levels: Levels, history_days: int) -> list[Ratio]:
+    """Returns the ratios by each method of the last of 28 days, or of as many as there are."""
+    withheld = None
+    if history_days < MIN_HISTORY_DAYS or levels.training_day_count < MIN_TRAINING_DAYS:
+        withheld = Withheld.INSUFFICIENT_HISTORY
+    exponential = levels.ewma_acute, levels.ewma_chronic
+    means = {
+        RatioMethod.ROLLING_COUPLED: _coupled(window),
+        RatioMethod.ROLLING_UNCOUPLED: _uncoupled(window),
+        RatioMethod.EWMA: (*exponential, _quotient(*exponential)),
+    }
+    return [_ratio(method, *means[method], withheld) for method in RatioMethod]
+
+
+def _ratio(
+    method: RatioMethod,
+    acute: float,
+    chronic: float,
+    value: float | None,
+    withheld: Withheld | None,
+) -> Ratio:
+    if withheld is None and value is None:
+        withheld = Withheld.NO_CHRONIC_LOAD
+    return Ratio(method, acute, chronic, None if withheld else value, withheld)
+
+
+_Means = tuple[float, float, float | None]
+
+
+def _coupled(days: Sequence[float]) -> _Means:
+    acute, chronic = fsum(days[-ACUTE_DAYS:]), fsum(days)
+    # Sums and not means are divided: a constant load gives exactly 1.
+    value = _quotient(acute * (CHRONIC_DAYS / ACUTE_DAYS), chronic)
+    return acute / ACUTE_DAYS, chronic / CHRONIC_DAYS, value
+
+
+def _uncoupled(days: Sequence[float]) -> _Means:
+    acute = fsum(days[-ACUTE_DAYS:])
+    # Not a sum of its own: a constant load gives exactly 1 here too.
+    before = fsum(days) - acute
+    rest_days = CHRONIC_DAYS - ACUTE_DAYS
+    value = _quotient(acute * (rest_days / ACUTE_DAYS), before)
+    return acute / ACUTE_DAYS, before / rest_days, value
+
+
+def _quotient(part: float, whole: float) -> float | None:
+    return part / whole if whole else None
+
+
+def _monotony(week: Sequence[float], history_days: int, deviation: Deviation) -> Monotony:
+    if history_days < ACUTE_DAYS:
+        return Monotony(None, None, Withheld.INSUFFICIENT_HISTORY)
+    return monotony(week, deviation)
+
+
+def _week_change(fortnight: Sequence[float], history_days: int) -> WeekChange:
+    load, previous = fsum(fortnight[-ACUTE_DAYS:]), fsum(fortnight[:-ACUTE_DAYS])
+    if history_days < 2 * ACUTE_DAYS:
+        return WeekChange(load, previous, None, Withheld.INSUFFICIENT_HISTORY)
+    if not previous:
+        return WeekChange(load, previous, None, Withheld.NO_PREVIOUS_LOAD)
+    return WeekChange(load, previous, load / previous - 1, None)
+
+
+def load_cap(loads: Sequence[float], highest_ratio: float) -> float | None:
     """Returns the largest load of the day after the series with which the uncoupled ratio of that
     day is no higher than a value; None with too short a history. Below 0, rest would not do either.
     """
-    days = known(loads)
-    if len(days) < CHRONIC_DAYS - 1:
+    if len(loads) < CHRONIC_DAYS - 1:
         return None
-    last_six = fsum(days[-(ACUTE_DAYS - 1) :])
-    before = fsum(days[-(CHRONIC_DAYS - 1) :]) - last_six
+    last_six = fsum(loads[-(ACUTE_DAYS - 1) :])
+    before = fsum(loads[-(CHRONIC_DAYS - 1) :]) - last_six
     return highest_ratio * before * ACUTE_DAYS / (CHRONIC_DAYS - ACUTE_DAYS) - last_six
