@@ -113,7 +113,7 @@ def test_of_an_athlete_without_anything_nothing_is_known(alice: Athlete, bob: At
         "NO_PLANNED_SESSION",
         "NO_RECENT_SESSION",
         "INSUFFICIENT_HISTORY",
-        "NO_LOAD",
+        "INSUFFICIENT_HISTORY",
         "NO_SESSION",
         "NO_WELLNESS_ENTRY",
     ]

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from training_service.domain.load import DayLoad, LoadHistory
 from training_service.domain.metrics import Side, WorkingSet
 from training_service.domain.readiness import (
     HISTORY_DAYS,
@@ -26,9 +27,9 @@ from training_service.domain.readiness import (
     band_of,
     component,
     is_within,
+    load_components,
     mean_completion,
     measured,
-    most_monotonous,
     rated_sets,
     readiness,
     rpe_drift,
@@ -136,11 +137,6 @@ def test_every_knot_is_worth_what_it_says(kind: ComponentKind) -> None:
 )
 def test_between_knots_and_beyond_them(kind: ComponentKind, value: float, score: float) -> None:
     assert measured(kind, value).score == pytest.approx(score)
-
-
-def test_days_that_are_all_alike_count_as_the_most_monotonous() -> None:
-    found = most_monotonous()
-    assert (found.kind, found.value, found.score, found.absence) == (K.MONOTONY, None, 20, None)
 
 
 @pytest.mark.parametrize(
@@ -370,3 +366,63 @@ def test_a_day_is_the_last_of_so_many() -> None:
     assert is_within(14, DAY, DAY)
     assert is_within(14, DAY - timedelta(days=13), DAY)
     assert not is_within(14, DAY - timedelta(days=14), DAY)
+
+
+# Loads.
+
+
+Found = Absence | tuple[float | None, float | None]
+
+
+def loads(*days: float | None, imputed: int = 0) -> list[Found]:
+    """Returns the ratio and the monotony of days with these loads, the last of which are imputed:
+    of each its value and score, or why it is not known."""
+    dated = [
+        DayLoad(
+            local_date=DAY - timedelta(days=len(days) - 1 - n),
+            load=load,
+            session_count=int(load != 0),
+            unknown_count=int(load is None),
+            imputed_count=int(n >= len(days) - imputed),
+        )
+        for n, load in enumerate(days)
+    ]
+    first = dated[0].local_date if dated else None
+    found = load_components(LoadHistory(first_date=first, before=None, days=dated))
+    assert [one.kind for one in found] == [K.LOAD_RATIO, K.MONOTONY]
+    return [one.absence or (one.value, one.score) for one in found]
+
+
+WEEK = (300.0, 0.0, 200.0, 0.0, 400.0, 100.0, 0.0)
+
+
+def test_loads_need_a_history() -> None:
+    short = Absence.INSUFFICIENT_HISTORY
+    even = (pytest.approx(0.8827, abs=5e-5), 100)
+    assert loads() == [short, short]
+    assert loads(*WEEK[:6]) == [short, short]
+    assert loads(*WEEK) == [short, even]
+    assert loads(*WEEK * 4) == [(1, 100), even]
+
+
+def test_days_that_are_all_alike_score_as_the_most_monotonous() -> None:
+    assert loads(*[100.0] * 28) == [(1, 100), (None, 20)]
+
+
+def test_no_load_is_not_even() -> None:
+    assert loads(*WEEK * 4, *[0.0] * 7) == [(0, 60), Absence.NO_LOAD]
+    assert loads(*WEEK * 4, *[0.0] * 28) == [Absence.NO_CHRONIC_LOAD, Absence.NO_LOAD]
+
+
+def test_a_load_that_is_not_known_is_not_none() -> None:
+    """A fifth of the days may be uncertain, of seven one."""
+    unsure = Absence.UNCERTAIN_LOAD
+    unrated = [None if load else 0.0 for load in WEEK]
+    assert unsure not in loads(*WEEK * 4, imputed=1)
+    assert loads(*WEEK * 4, imputed=2) == [unsure, unsure]
+    assert loads(*WEEK * 3, *unrated) == [unsure, unsure]
+    # Weeks ago they make a ratio unsure and no monotony.
+    ratio, monotony = loads(*unrated, *unrated, *WEEK, *WEEK)
+    assert (ratio, monotony) == (unsure, (pytest.approx(0.8827, abs=5e-5), 100))
+    # Who has trained too little is told that first.
+    assert loads(None, None, 100.0) == [Absence.INSUFFICIENT_HISTORY] * 2

@@ -17,6 +17,15 @@ from statistics import fmean, median
 from typing import NamedTuple
 from uuid import UUID
 
+from training_service.domain import load
+from training_service.domain.load import (
+    ACUTE_DAYS,
+    MAX_UNCERTAIN_SHARE,
+    LoadHistory,
+    Monotony,
+    Ratio,
+    RatioMethod,
+)
 from training_service.domain.metrics import HOLD_SECONDS_PER_REP, Side, WorkingSet
 
 COMPLETION_SESSIONS = 3
@@ -106,6 +115,7 @@ class Absence(StrEnum):
     NO_RATED_SET = "NO_RATED_SET"
     NO_COMPARABLE_SETS = "NO_COMPARABLE_SETS"
     INSUFFICIENT_HISTORY = "INSUFFICIENT_HISTORY"
+    UNCERTAIN_LOAD = "UNCERTAIN_LOAD"
     NO_CHRONIC_LOAD = "NO_CHRONIC_LOAD"
     NO_LOAD = "NO_LOAD"
     NO_SESSION = "NO_SESSION"
@@ -146,13 +156,6 @@ def absent(kind: ComponentKind, why: Absence) -> Component:
 def component(kind: ComponentKind, found: float | Absence) -> Component:
     """Returns a component by its value, or by why there is none."""
     return absent(kind, found) if isinstance(found, Absence) else measured(kind, found)
-
-
-def most_monotonous() -> Component:
-    """Returns the monotony of seven days that are all alike: no number tells it, and nothing is
-    more even."""
-    _, worst = KNOTS[ComponentKind.MONOTONY][-1]
-    return Component(ComponentKind.MONOTONY, None, worst)
 
 
 def interpolated(knots: Knots, value: float) -> float:
@@ -308,3 +311,35 @@ def mean_completion(shares: Sequence[float]) -> float | Absence:
     if not shares:
         return Absence.NO_PLANNED_SESSION
     return fmean(min(share, 1.0) for share in shares[:COMPLETION_SESSIONS])
+
+
+def load_components(history: LoadHistory) -> list[Component]:
+    """Returns the load ratio and the monotony of the last day of a history.
+
+    Neither is known when the load of more than a fifth of the days it is made of is not: a session
+    nobody rated is no rest.
+    """
+    status = history.status()
+    if status is None:
+        why = Absence.INSUFFICIENT_HISTORY
+        return [absent(ComponentKind.LOAD_RATIO, why), absent(ComponentKind.MONOTONY, why)]
+    week = history.days[-ACUTE_DAYS:]
+    is_poor = sum(day.is_uncertain for day in week) / ACUTE_DAYS > MAX_UNCERTAIN_SHARE
+    ratio, monotony = status.ratio(RatioMethod.ROLLING_COUPLED), status.monotony
+    return [
+        _of_load(ComponentKind.LOAD_RATIO, ratio, is_poor=is_poor or status.is_poor),
+        _of_load(ComponentKind.MONOTONY, monotony, is_poor=is_poor),
+    ]
+
+
+def _of_load(kind: ComponentKind, found: Ratio | Monotony, *, is_poor: bool) -> Component:
+    if is_poor and found.withheld is not load.Withheld.INSUFFICIENT_HISTORY:
+        return absent(kind, Absence.UNCERTAIN_LOAD)
+    if found.withheld is None:
+        assert found.value is not None
+        return measured(kind, found.value)
+    if found.withheld is load.Withheld.ZERO_VARIANCE:
+        # No number tells how even days are that are all alike; nothing is more even.
+        _, worst = KNOTS[kind][-1]
+        return Component(kind, None, worst)
+    return absent(kind, Absence(found.withheld))

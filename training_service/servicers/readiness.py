@@ -12,6 +12,7 @@ from calisthenics.training.v1.readiness_pb2_grpc import ReadinessServiceServicer
 from training_service.caller import Scope, athlete_scope
 from training_service.domain import paging
 from training_service.domain import readiness as domain
+from training_service.domain.load import LoadHistory
 from training_service.domain.metrics import completion
 from training_service.domain.readiness import Absence, Component, ComponentKind, RatedSession
 from training_service.domain.wellness import NewWellness, Ratings
@@ -102,7 +103,8 @@ class ReadinessServicer(ReadinessServiceServicer):
         inputs = await self._inputs.inputs(scope, day)
         sessions = [session_pb2.Session.FromString(record) for record in inputs.records]
         shares = await self._shares_done(sessions, day)
-        found = domain.readiness(_components(day, inputs, sessions, shares))
+        loads = LoadHistory(None, None, ())
+        found = domain.readiness(_components(day, inputs, sessions, shares, loads))
         return pb.Readiness(
             external_user_id=str(scope.external_user_id),
             local_date=to_date(day),
@@ -158,21 +160,20 @@ def _components(
     inputs: ReadinessInputs,
     sessions: Sequence[session_pb2.Session],
     shares: Sequence[float],
+    loads: LoadHistory,
 ) -> list[Component]:
     """Returns all components, in the order of the contract."""
-    found: dict[ComponentKind, float | Absence] = {
-        ComponentKind.COMPLETION: domain.mean_completion(shares),
-        ComponentKind.RPE_DRIFT: domain.rpe_drift_of(_rated_sessions(sessions), day),
-        ComponentKind.LOAD_RATIO: Absence.INSUFFICIENT_HISTORY,
-        ComponentKind.MONOTONY: Absence.NO_LOAD,
-        ComponentKind.DAYS_SINCE_SESSION: (
-            (day - inputs.last_date).days if inputs.last_date else Absence.NO_SESSION
-        ),
-        ComponentKind.WELLNESS: (
-            inputs.wellness.ratings.hooper_index if inputs.wellness else Absence.NO_WELLNESS_ENTRY
-        ),
-    }
-    return [domain.component(kind, value) for kind, value in found.items()]
+    days_since = (day - inputs.last_date).days if inputs.last_date else Absence.NO_SESSION
+    entry = inputs.wellness
+    hooper_index = entry.ratings.hooper_index if entry else Absence.NO_WELLNESS_ENTRY
+    drift = domain.rpe_drift_of(_rated_sessions(sessions), day)
+    return [
+        domain.component(ComponentKind.COMPLETION, domain.mean_completion(shares)),
+        domain.component(ComponentKind.RPE_DRIFT, drift),
+        *domain.load_components(loads),
+        domain.component(ComponentKind.DAYS_SINCE_SESSION, days_since),
+        domain.component(ComponentKind.WELLNESS, hooper_index),
+    ]
 
 
 def _component(of: Component) -> pb.ReadinessComponent:

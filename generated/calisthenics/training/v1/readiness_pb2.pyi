@@ -142,14 +142,18 @@ class _ReadinessAbsenceReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper
     READINESS_ABSENCE_REASON_NO_COMPARABLE_SETS: _ReadinessAbsenceReason.ValueType  # 4
     """No rated set of the latest session has two like it in the 28 days before."""
     READINESS_ABSENCE_REASON_INSUFFICIENT_HISTORY: _ReadinessAbsenceReason.ValueType  # 5
-    """Fewer than 28 days since the first session, or fewer than 8 days with a load among them."""
-    READINESS_ABSENCE_REASON_NO_CHRONIC_LOAD: _ReadinessAbsenceReason.ValueType  # 6
+    """For the load ratio fewer than 28 days since the first session, or fewer than 8 days with a load;
+    for monotony fewer than 7 days since the first session.
+    """
+    READINESS_ABSENCE_REASON_UNCERTAIN_LOAD: _ReadinessAbsenceReason.ValueType  # 6
+    """Of more than a fifth of the days that it is made of the load is not wholly known."""
+    READINESS_ABSENCE_REASON_NO_CHRONIC_LOAD: _ReadinessAbsenceReason.ValueType  # 7
     """No load in 28 days."""
-    READINESS_ABSENCE_REASON_NO_LOAD: _ReadinessAbsenceReason.ValueType  # 7
+    READINESS_ABSENCE_REASON_NO_LOAD: _ReadinessAbsenceReason.ValueType  # 8
     """No load in 7 days."""
-    READINESS_ABSENCE_REASON_NO_SESSION: _ReadinessAbsenceReason.ValueType  # 8
+    READINESS_ABSENCE_REASON_NO_SESSION: _ReadinessAbsenceReason.ValueType  # 9
     """No session yet."""
-    READINESS_ABSENCE_REASON_NO_WELLNESS_ENTRY: _ReadinessAbsenceReason.ValueType  # 9
+    READINESS_ABSENCE_REASON_NO_WELLNESS_ENTRY: _ReadinessAbsenceReason.ValueType  # 10
     """No wellness entry of the day."""
 
 class ReadinessAbsenceReason(_ReadinessAbsenceReason, metaclass=_ReadinessAbsenceReasonEnumTypeWrapper):
@@ -166,14 +170,18 @@ READINESS_ABSENCE_REASON_NO_RATED_SET: ReadinessAbsenceReason.ValueType  # 3
 READINESS_ABSENCE_REASON_NO_COMPARABLE_SETS: ReadinessAbsenceReason.ValueType  # 4
 """No rated set of the latest session has two like it in the 28 days before."""
 READINESS_ABSENCE_REASON_INSUFFICIENT_HISTORY: ReadinessAbsenceReason.ValueType  # 5
-"""Fewer than 28 days since the first session, or fewer than 8 days with a load among them."""
-READINESS_ABSENCE_REASON_NO_CHRONIC_LOAD: ReadinessAbsenceReason.ValueType  # 6
+"""For the load ratio fewer than 28 days since the first session, or fewer than 8 days with a load;
+for monotony fewer than 7 days since the first session.
+"""
+READINESS_ABSENCE_REASON_UNCERTAIN_LOAD: ReadinessAbsenceReason.ValueType  # 6
+"""Of more than a fifth of the days that it is made of the load is not wholly known."""
+READINESS_ABSENCE_REASON_NO_CHRONIC_LOAD: ReadinessAbsenceReason.ValueType  # 7
 """No load in 28 days."""
-READINESS_ABSENCE_REASON_NO_LOAD: ReadinessAbsenceReason.ValueType  # 7
+READINESS_ABSENCE_REASON_NO_LOAD: ReadinessAbsenceReason.ValueType  # 8
 """No load in 7 days."""
-READINESS_ABSENCE_REASON_NO_SESSION: ReadinessAbsenceReason.ValueType  # 8
+READINESS_ABSENCE_REASON_NO_SESSION: ReadinessAbsenceReason.ValueType  # 9
 """No session yet."""
-READINESS_ABSENCE_REASON_NO_WELLNESS_ENTRY: ReadinessAbsenceReason.ValueType  # 9
+READINESS_ABSENCE_REASON_NO_WELLNESS_ENTRY: ReadinessAbsenceReason.ValueType  # 10
 """No wellness entry of the day."""
 Global___ReadinessAbsenceReason: _TypeAlias = ReadinessAbsenceReason  # noqa: Y015
 

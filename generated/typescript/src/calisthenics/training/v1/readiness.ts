@@ -87,16 +87,21 @@ export enum ReadinessAbsenceReason {
   READINESS_ABSENCE_REASON_NO_RATED_SET = 3,
   /** READINESS_ABSENCE_REASON_NO_COMPARABLE_SETS - No rated set of the latest session has two like it in the 28 days before. */
   READINESS_ABSENCE_REASON_NO_COMPARABLE_SETS = 4,
-  /** READINESS_ABSENCE_REASON_INSUFFICIENT_HISTORY - Fewer than 28 days since the first session, or fewer than 8 days with a load among them. */
+  /**
+   * READINESS_ABSENCE_REASON_INSUFFICIENT_HISTORY - For the load ratio fewer than 28 days since the first session, or fewer than 8 days with a load;
+   * for monotony fewer than 7 days since the first session.
+   */
   READINESS_ABSENCE_REASON_INSUFFICIENT_HISTORY = 5,
+  /** READINESS_ABSENCE_REASON_UNCERTAIN_LOAD - Of more than a fifth of the days that it is made of the load is not wholly known. */
+  READINESS_ABSENCE_REASON_UNCERTAIN_LOAD = 6,
   /** READINESS_ABSENCE_REASON_NO_CHRONIC_LOAD - No load in 28 days. */
-  READINESS_ABSENCE_REASON_NO_CHRONIC_LOAD = 6,
+  READINESS_ABSENCE_REASON_NO_CHRONIC_LOAD = 7,
   /** READINESS_ABSENCE_REASON_NO_LOAD - No load in 7 days. */
-  READINESS_ABSENCE_REASON_NO_LOAD = 7,
+  READINESS_ABSENCE_REASON_NO_LOAD = 8,
   /** READINESS_ABSENCE_REASON_NO_SESSION - No session yet. */
-  READINESS_ABSENCE_REASON_NO_SESSION = 8,
+  READINESS_ABSENCE_REASON_NO_SESSION = 9,
   /** READINESS_ABSENCE_REASON_NO_WELLNESS_ENTRY - No wellness entry of the day. */
-  READINESS_ABSENCE_REASON_NO_WELLNESS_ENTRY = 9,
+  READINESS_ABSENCE_REASON_NO_WELLNESS_ENTRY = 10,
   UNRECOGNIZED = -1,
 }
 
