@@ -296,6 +296,71 @@ def test_a_back_dated_an_amended_and_a_voided_session_change_drift(alice: Athlet
     assert value(alice, RPE_DRIFT) == "NO_COMPARABLE_SETS"
 
 
+# Loads.
+
+
+def with_loads(athlete: Athlete, *loads: int) -> list[Any]:
+    """Logs a session of each load that is not 0, the last on the day itself."""
+    return [
+        log(athlete, len(loads) - 1 - number, duration_seconds=load * 12)
+        for number, load in enumerate(loads)
+        if load
+    ]
+
+
+WEEK = (300, 0, 200, 0, 400, 100, 0)
+
+
+def test_loads_need_a_history(alice: Athlete, bob: Athlete) -> None:
+    with_loads(bob, *WEEK * 4)
+    with_loads(alice, *WEEK)
+    assert value(alice, LOAD_RATIO) == "INSUFFICIENT_HISTORY"
+    assert value(alice, MONOTONY) == pytest.approx(0.8827, abs=5e-5)
+    assert value(alice, MONOTONY, days_ago(1)) == "INSUFFICIENT_HISTORY"
+    assert value(bob, LOAD_RATIO) == 1
+    assert component(bob, LOAD_RATIO).score == 100
+
+
+def test_days_that_are_all_alike_have_no_monotony_and_score_as_the_highest(alice: Athlete) -> None:
+    with_loads(alice, *[100] * 7)
+    found = component(alice, MONOTONY)
+    assert not found.HasField("value")
+    assert (found.score, found.absence_reason) == (20, 0)
+
+
+def test_where_there_is_no_load_there_is_no_ratio_of_it(alice: Athlete) -> None:
+    with_loads(alice, *WEEK * 4, *[0] * 28)
+    assert value(alice, MONOTONY) == "NO_LOAD"
+    assert value(alice, LOAD_RATIO) == "NO_CHRONIC_LOAD"
+    assert value(alice, LOAD_RATIO, days_ago(21)) == 0
+    assert component(alice, LOAD_RATIO, days_ago(21)).score == 60
+
+
+def test_sessions_that_nobody_rated_are_no_rest(alice: Athlete) -> None:
+    with_loads(alice, *WEEK * 3, *[0] * 7)
+    unrated = session(2)
+    unrated.ClearField("session_rpe")
+    alice.log(unrated)
+    assert value(alice, MONOTONY) == "NO_LOAD"
+    unrated.start_time.CopyFrom(at(f"{days_ago(1)}T12:00:00"))
+    alice.log(unrated)
+    assert value(alice, MONOTONY) == value(alice, LOAD_RATIO) == "UNCERTAIN_LOAD"
+
+
+def test_a_back_dated_an_amended_and_a_voided_session_change_loads(alice: Athlete) -> None:
+    with_loads(alice, *WEEK * 4)
+    back_dated = log(alice, 6, duration_seconds=1000 * 12)
+    assert value(alice, LOAD_RATIO) == pytest.approx(2000 * 4 / 5000)
+    amended = alice.sessions.AmendSession(
+        session_pb2.AmendSessionRequest(
+            session_id=back_dated.id, session=session(7, duration_seconds=1000 * 12)
+        )
+    )
+    assert value(alice, LOAD_RATIO) == pytest.approx(1000 * 4 / 5000)
+    alice.sessions.VoidSession(session_pb2.VoidSessionRequest(session_id=amended.id))
+    assert value(alice, LOAD_RATIO) == 1
+
+
 # The request.
 
 
