@@ -28,6 +28,7 @@ from calisthenics.training.v1 import (
     workout_pb2,
     workout_pb2_grpc,
 )
+from calisthenics.training.v1.load_pb2_grpc import LoadServiceStub
 from calisthenics.training.v1.metrics_pb2_grpc import MetricsServiceStub
 from calisthenics.training.v1.readiness_pb2_grpc import ReadinessServiceStub
 from calisthenics.training.v1.session_pb2_grpc import SessionServiceStub
@@ -162,6 +163,7 @@ class Athlete:
         self.workouts = workout_pb2_grpc.WorkoutServiceStub(self.channel)
         self.sessions = SessionServiceStub(self.channel)
         self.metrics = MetricsServiceStub(self.channel)
+        self.loads = LoadServiceStub(self.channel)
         self.readiness = ReadinessServiceStub(self.channel)
 
     def close(self) -> None:

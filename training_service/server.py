@@ -10,6 +10,7 @@ from typing import Any
 import grpc
 import structlog
 from calisthenics.training.v1.exercise_pb2_grpc import add_ExerciseServiceServicer_to_server
+from calisthenics.training.v1.load_pb2_grpc import add_LoadServiceServicer_to_server
 from calisthenics.training.v1.metrics_pb2_grpc import add_MetricsServiceServicer_to_server
 from calisthenics.training.v1.readiness_pb2_grpc import add_ReadinessServiceServicer_to_server
 from calisthenics.training.v1.session_pb2_grpc import add_SessionServiceServicer_to_server
@@ -26,6 +27,7 @@ from training_service.errors import TrainingError
 from training_service.interceptors.chain import InterceptorChain
 from training_service.interceptors.identity import make_authenticator
 from training_service.servicers.exercise import ExerciseServicer
+from training_service.servicers.load import LoadServicer
 from training_service.servicers.metrics import MetricsServicer
 from training_service.servicers.readiness import ReadinessServicer
 from training_service.servicers.session import SessionServicer
@@ -34,6 +36,7 @@ from training_service.settings import Settings, SettingsError
 from training_service.storage.database import Database
 from training_service.storage.exercise import Catalogue, CatalogueVersion, ExerciseRepository
 from training_service.storage.health import database_revision, excess_privileges
+from training_service.storage.load import LoadRepository
 from training_service.storage.metrics import MetricsRepository
 from training_service.storage.migrations import earlier_revisions, head_revision
 from training_service.storage.personal_record import PersonalRecordRepository
@@ -95,13 +98,16 @@ class TrainingServer:
             SessionChangeRepository(self._database),
             catalogue,
         )
+        loaded = LoadRepository(self._database)
         metrics = MetricsServicer(
             logged,
             MetricsRepository(self._database),
+            loaded,
             PersonalRecordRepository(self._database),
             catalogue,
             self._charts,
         )
+        loads = LoadServicer(loaded, catalogue)
         readiness = ReadinessServicer(
             WellnessRepository(self._database), ReadinessRepository(self._database), catalogue
         )
@@ -109,6 +115,7 @@ class TrainingServer:
         add_WorkoutServiceServicer_to_server(workouts, self._server)
         add_SessionServiceServicer_to_server(sessions, self._server)
         add_MetricsServiceServicer_to_server(metrics, self._server)
+        add_LoadServiceServicer_to_server(loads, self._server)
         add_ReadinessServiceServicer_to_server(readiness, self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         if self._settings.reflection:

@@ -13,6 +13,7 @@ import grpc
 import pytest
 from calisthenics.training.v1 import (
     exercise_pb2,
+    load_pb2,
     metrics_pb2,
     readiness_pb2,
     session_pb2,
@@ -101,7 +102,7 @@ def test_every_rpc_is_named_once() -> None:
     assert set(named.values()) == {1}
     declared = {
         (service.full_name, method.name)
-        for module in (exercise_pb2, metrics_pb2, readiness_pb2, session_pb2, workout_pb2)
+        for module in (exercise_pb2, load_pb2, metrics_pb2, readiness_pb2, session_pb2, workout_pb2)
         for service in module.DESCRIPTOR.services_by_name.values()
         for method in service.methods
     }

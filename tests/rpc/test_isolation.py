@@ -133,6 +133,9 @@ class Belongings:
                     "width_pixels",
                     "height_pixels",
                     "measure",
+                    "unit",
+                    "deviation",
+                    "local_date",
                 ]
             ),
             **({"workout_id": None, "exercise_id": None} if method.name == "ListSessions" else {}),

@@ -5,8 +5,9 @@ import uuid
 import pytest
 from calisthenics.training.v1 import readiness_pb2
 from calisthenics.training.v1 import session_pb2 as pb
+from google.protobuf.timestamp_pb2 import Timestamp
 
-from tests.support import PULL_UP, Athlete, Queries, a_session
+from tests.support import PULL_UP, Athlete, Queries, a_session, at
 
 
 def backlog(athlete: Athlete, count: int) -> None:
@@ -47,14 +48,19 @@ def test_logging_takes_as_many_statements_for_a_hundred_exercises_as_for_one(
 ) -> None:
     alice.log()  # the first reference to an exercise freezes its definition
     counts = []
+    now = Timestamp()
+    now.GetCurrentTime()
     for exercises, sets in ((1, 1), (100, 20)):
         entry = pb.SessionExercise(
             exercise_id=PULL_UP, sets=[pb.PerformedSet(actual_reps=5)] * sets
         )
         queries.clear()
-        alice.log(a_session(exercises=[entry] * exercises))
+        alice.log(a_session(exercises=[entry] * exercises, start_time=now))
         counts.append(len(queries.data))
     assert counts == [5, 5]  # session, exercises, metrics of both, records
+    queries.clear()
+    alice.log(a_session(start_time=at("2025-03-03T12:00:00")))
+    assert len(queries.data) == 8  # and checkpoints of load, of a day so long past
 
 
 def test_readiness_takes_one_round_trip_for_no_session_and_for_a_hundred(

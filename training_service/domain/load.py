@@ -219,13 +219,13 @@ class DayStatus:
     """Yesterday's fitness less yesterday's fatigue (TSB)."""
     ramp_rate: float | None
     """By how much fitness rose in seven days; None in the first week."""
-    coverage: float | None
-    """Share of the days of the chronic window whose load is wholly known; None without a day."""
+    coverage: float
+    """Share of the days of the chronic window whose load is wholly known."""
 
     @property
     def is_poor(self) -> bool:
         """Whether too many days are unknown or imputed for the numbers to mean much."""
-        return self.coverage is not None and 1 - self.coverage > MAX_UNCERTAIN_SHARE
+        return 1 - self.coverage > MAX_UNCERTAIN_SHARE
 
     def ratio(self, method: RatioMethod) -> Ratio:
         """Returns the ratio by one method."""

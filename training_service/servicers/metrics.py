@@ -37,6 +37,7 @@ from training_service.servicers.session_metrics import (
     to_total,
 )
 from training_service.storage.exercise import Catalogue, ExerciseFacts
+from training_service.storage.load import LoadRepository
 from training_service.storage.metrics import (
     ExerciseDay,
     MetricsRepository,
@@ -86,12 +87,14 @@ class MetricsServicer(MetricsServiceServicer):
         self,
         sessions: SessionRepository,
         metrics: MetricsRepository,
+        loads: LoadRepository,
         records: PersonalRecordRepository,
         catalogue: Catalogue,
         renderer: ChartRenderer,
     ) -> None:
         self._sessions = sessions
         self._metrics = metrics
+        self._loads = loads
         self._records = records
         self._charts = ChartSource(metrics, catalogue)
         self._renderer = renderer
@@ -109,7 +112,7 @@ class MetricsServicer(MetricsServiceServicer):
         message = to_message(session, to_logged(session, facts))
         workout_id = optional_uuid(session.workout_id)
         if not message.HasField("load_au") and workout_id:
-            load_au = await self._metrics.imputed_load_au(scope, workout_id, stored.started_at)
+            load_au = await self._loads.imputed_load_au(scope, workout_id, stored.started_at)
             if load_au is not None:
                 message.load_au = load_au
                 message.load_basis = LOAD_BASIS.number(LoadBasis.IMPUTED)

@@ -16,7 +16,6 @@ from training_service.domain.load import LoadHistory
 from training_service.domain.metrics import completion
 from training_service.domain.readiness import Absence, Component, ComponentKind, RatedSession
 from training_service.domain.wellness import NewWellness, Ratings
-from training_service.errors import invalid_field
 from training_service.servicers.convert import (
     exercise_uuid,
     from_date,
@@ -26,7 +25,7 @@ from training_service.servicers.convert import (
     utc_now,
     write_request,
 )
-from training_service.servicers.dates import EPOCH, dates_of, today_of
+from training_service.servicers.dates import dates_of, day_of
 from training_service.servicers.enums import EnumNames
 from training_service.servicers.once import once
 from training_service.servicers.paging import date_of_token, listing_digest
@@ -62,7 +61,7 @@ class ReadinessServicer(ReadinessServiceServicer):
         scope = athlete_scope(request.external_user_id)
         write = write_request(request, utc_now())
         new = NewWellness(
-            local_date=_day_of(request.entry, "entry.local_date", "entry.time_zone"),
+            local_date=day_of(request.entry, "entry.local_date", "entry.time_zone"),
             time_zone=request.entry.time_zone,
             ratings=_ratings(request.entry),
             hrv_ms=optional_field(request.entry, "hrv_ms"),
@@ -99,7 +98,7 @@ class ReadinessServicer(ReadinessServiceServicer):
 
     async def GetReadiness(self, request: pb.GetReadinessRequest, context: Any) -> pb.Readiness:
         scope = athlete_scope(request.external_user_id)
-        day = _day_of(request, "local_date", "time_zone")
+        day = day_of(request)
         inputs = await self._inputs.inputs(scope, day)
         sessions = [session_pb2.Session.FromString(record) for record in inputs.records]
         shares = await self._shares_done(sessions, day)
@@ -184,18 +183,6 @@ def _component(of: Component) -> pb.ReadinessComponent:
         weight=of.weight,
         absence_reason=ABSENCE.number(of.absence or "UNSPECIFIED"),
     )
-
-
-def _day_of(message: Any, path: str, time_zone_path: str) -> date:
-    """Returns the day that a message names, or today in its time zone; refuses one to come, and
-    one before there was any session."""
-    today = today_of(message, time_zone_path)
-    if not message.HasField("local_date"):
-        return today
-    day = from_date(message.local_date, path)
-    if not EPOCH <= day <= today:
-        raise invalid_field(path, "must not be after today or before 1970")
-    return day
 
 
 def _ratings(entry: pb.WellnessEntry) -> Ratings:

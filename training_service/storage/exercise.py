@@ -519,8 +519,12 @@ class Catalogue:
 
     async def family(self, family: str) -> list[ExerciseFacts]:
         """Returns the facts of the exercises of a progression family, the easiest first."""
+        return await self.families([family])
+
+    async def families(self, families: Collection[str]) -> list[ExerciseFacts]:
+        """Returns the facts of the exercises of some progression families, the easiest first."""
         await self._refresh(REFRESH_SECONDS)
-        found = [facts for facts in self._facts.values() if facts.family == family]
+        found = [facts for facts in self._facts.values() if facts.family in families]
         return sorted(found, key=lambda facts: (facts.traits.difficulty, facts.display_name))
 
     def _is_settled(self, id: UUID) -> bool:

@@ -31,7 +31,7 @@ from sqlalchemy.types import Uuid
 from training_service.caller import Scope
 from training_service.domain.metrics import FORMULA_VERSION, ExerciseMetrics, SessionMetrics, Total
 from training_service.domain.periods import Period
-from training_service.storage import personal_record
+from training_service.storage import load, personal_record
 from training_service.storage.database import Database, Transaction
 from training_service.storage.statements import (
     NULL_DOUBLE,
@@ -50,9 +50,6 @@ from training_service.storage.tables import (
     exercises,
     session_metrics,
 )
-
-IMPUTED_FROM = 5
-"""How many earlier sessions of the same workout a missing load is taken from."""
 
 _DELETES = tuple(
     prepare_command(delete(table).where(personal_record.are_of_sessions(table)))
@@ -78,6 +75,7 @@ async def add(
     """Queues that sessions count now."""
     if not measured:
         return
+    await load.outdate(transaction, min(one.local_date for one in measured))
     await transaction.insert(session_metrics, [_row(external_user_id, one) for one in measured])
     rows = [row for one in measured for row in _exercise_rows(external_user_id, one)]
     await transaction.insert(exercise_metrics, rows)
@@ -88,6 +86,7 @@ async def add(
 
 async def take(transaction: Transaction, session_ids: Sequence[UUID]) -> None:
     """Queues that sessions count no more."""
+    await load.outdate_sessions(transaction, session_ids)
     await personal_record.restore(transaction, session_ids)
     for statement in _DELETES:
         await transaction.execute(statement, {"session_ids": session_ids})
@@ -422,28 +421,6 @@ _LIST_TRAINING_WEEKS = prepare(
 )
 
 
-def _optional_double(value: float | None) -> float | None:
-    return value
-
-
-_EARLIER_LOADS = (
-    select(session_metrics.c.load_au)
-    .where(
-        own(session_metrics),
-        session_metrics.c.workout_id == parameter("workout_id", session_metrics.c.workout_id),
-        session_metrics.c.started_at < parameter("started_at", session_metrics.c.started_at),
-        session_metrics.c.load_au.is_not(None),
-    )
-    .order_by(session_metrics.c.started_at.desc(), session_metrics.c.session_id.desc())
-    .limit(IMPUTED_FROM)
-    .subquery("earlier")
-)
-_IMPUTED_LOAD = prepare(
-    select(func.percentile_cont(0.5).within_group(_EARLIER_LOADS.c.load_au)),
-    _optional_double,
-)
-
-
 class Summary(NamedTuple):
     """What an athlete did in a range of days."""
 
@@ -510,12 +487,3 @@ class MetricsRepository:
         parameters = {"first": first, "last": last}
         [total], by_exercise, weeks = await self._database.read_all(scope, statements, parameters)
         return Summary(total, by_exercise, weeks)
-
-    async def imputed_load_au(
-        self, scope: Scope, workout_id: UUID, started_at: datetime
-    ) -> float | None:
-        """Returns the median load of the last five earlier sessions of a workout whose load is
-        known; None without one."""
-        parameters = {"workout_id": workout_id, "started_at": started_at}
-        [load_au] = await self._database.read(scope, _IMPUTED_LOAD, parameters)
-        return load_au
