@@ -109,7 +109,9 @@ class TrainingServer:
         )
         loads = LoadServicer(loaded, catalogue)
         readiness = ReadinessServicer(
-            WellnessRepository(self._database), ReadinessRepository(self._database), catalogue
+            WellnessRepository(self._database),
+            ReadinessRepository(loaded),
+            catalogue,
         )
         add_ExerciseServiceServicer_to_server(exercises, self._server)
         add_WorkoutServiceServicer_to_server(workouts, self._server)

@@ -12,7 +12,6 @@ from calisthenics.training.v1.readiness_pb2_grpc import ReadinessServiceServicer
 from training_service.caller import Scope, athlete_scope
 from training_service.domain import paging
 from training_service.domain import readiness as domain
-from training_service.domain.load import LoadHistory
 from training_service.domain.metrics import completion
 from training_service.domain.readiness import Absence, Component, ComponentKind, RatedSession
 from training_service.domain.wellness import NewWellness, Ratings
@@ -102,8 +101,7 @@ class ReadinessServicer(ReadinessServiceServicer):
         inputs = await self._inputs.inputs(scope, day)
         sessions = [session_pb2.Session.FromString(record) for record in inputs.records]
         shares = await self._shares_done(sessions, day)
-        loads = LoadHistory(None, None, ())
-        found = domain.readiness(_components(day, inputs, sessions, shares, loads))
+        found = domain.readiness(_components(day, inputs, sessions, shares))
         return pb.Readiness(
             external_user_id=str(scope.external_user_id),
             local_date=to_date(day),
@@ -159,7 +157,6 @@ def _components(
     inputs: ReadinessInputs,
     sessions: Sequence[session_pb2.Session],
     shares: Sequence[float],
-    loads: LoadHistory,
 ) -> list[Component]:
     """Returns all components, in the order of the contract."""
     days_since = (day - inputs.last_date).days if inputs.last_date else Absence.NO_SESSION
@@ -169,7 +166,7 @@ def _components(
     return [
         domain.component(ComponentKind.COMPLETION, domain.mean_completion(shares)),
         domain.component(ComponentKind.RPE_DRIFT, drift),
-        *domain.load_components(loads),
+        *domain.load_components(inputs.loads),
         domain.component(ComponentKind.DAYS_SINCE_SESSION, days_since),
         domain.component(ComponentKind.WELLNESS, hooper_index),
     ]

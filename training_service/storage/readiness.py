@@ -6,8 +6,9 @@ from typing import NamedTuple
 from sqlalchemy import Date, Integer, bindparam, func, select
 
 from training_service.caller import Scope
+from training_service.domain.load import CHRONIC_DAYS, LoadHistory, LoadUnit
 from training_service.domain.readiness import HISTORY_DAYS
-from training_service.storage.database import Database
+from training_service.storage.load import LoadRepository
 from training_service.storage.statements import own, prepare
 from training_service.storage.tables import session_metrics, sessions
 from training_service.storage.wellness import CURRENT_WELLNESS, StoredWellness
@@ -27,7 +28,7 @@ _RECORDS = prepare(
     .where(
         own(sessions),
         own(session_metrics),
-        session_metrics.c.local_date >= bindparam("first", type_=Date),
+        session_metrics.c.local_date >= bindparam("records_from", type_=Date),
         session_metrics.c.local_date <= _DAY,
     )
     .order_by(session_metrics.c.started_at.desc(), session_metrics.c.session_id.desc())
@@ -43,7 +44,7 @@ _LAST_DATE = prepare(
 
 
 class ReadinessInputs(NamedTuple):
-    """What is known of an athlete on a day, loads apart."""
+    """What is known of an athlete on a day."""
 
     records: list[bytes]
     """Of the sessions that count of the 35 days that end with it, the latest first."""
@@ -51,21 +52,28 @@ class ReadinessInputs(NamedTuple):
     """Of the last session on or before it."""
     wellness: StoredWellness | None
     """Its current entry."""
+    loads: LoadHistory
+    """Of the days up to it."""
 
 
 class ReadinessRepository:
     """Reads what the readiness of one athlete at a time is made of."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self, loads: LoadRepository) -> None:
+        self._loads = loads
 
     async def inputs(self, scope: Scope, day: date) -> ReadinessInputs:
         """Returns what is known on a day, in a single round trip."""
-        statements = (_RECORDS, _LAST_DATE, CURRENT_WELLNESS)
-        parameters = {
-            "local_date": day,
-            "first": day - timedelta(days=HISTORY_DAYS - 1),
-            "limit": MAX_SESSIONS,
-        }
-        records, [last_date], entries = await self._database.read_all(scope, statements, parameters)
-        return ReadinessInputs(records, last_date, entries[0] if entries else None)
+        loads, (records, [last_date], entries) = await self._loads.history_with(
+            scope,
+            LoadUnit.SESSION_RPE,
+            day - timedelta(days=CHRONIC_DAYS - 1),
+            day,
+            (_RECORDS, _LAST_DATE, CURRENT_WELLNESS),
+            {
+                "local_date": day,
+                "records_from": day - timedelta(days=HISTORY_DAYS - 1),
+                "limit": MAX_SESSIONS,
+            },
+        )
+        return ReadinessInputs(records, last_date, entries[0] if entries else None, loads)
