@@ -32,6 +32,7 @@ from calisthenics.training.v1.load_pb2_grpc import LoadServiceStub
 from calisthenics.training.v1.metrics_pb2_grpc import MetricsServiceStub
 from calisthenics.training.v1.readiness_pb2_grpc import ReadinessServiceStub
 from calisthenics.training.v1.session_pb2_grpc import SessionServiceStub
+from calisthenics.training.v1.skill_pb2_grpc import SkillServiceStub
 from google.protobuf.timestamp_pb2 import Timestamp
 from google.rpc import error_details_pb2, status_pb2
 from sqlalchemy import make_url
@@ -165,6 +166,7 @@ class Athlete:
         self.metrics = MetricsServiceStub(self.channel)
         self.loads = LoadServiceStub(self.channel)
         self.readiness = ReadinessServiceStub(self.channel)
+        self.skills = SkillServiceStub(self.channel)
 
     def close(self) -> None:
         """Closes the channel."""

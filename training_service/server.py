@@ -14,6 +14,7 @@ from calisthenics.training.v1.load_pb2_grpc import add_LoadServiceServicer_to_se
 from calisthenics.training.v1.metrics_pb2_grpc import add_MetricsServiceServicer_to_server
 from calisthenics.training.v1.readiness_pb2_grpc import add_ReadinessServiceServicer_to_server
 from calisthenics.training.v1.session_pb2_grpc import add_SessionServiceServicer_to_server
+from calisthenics.training.v1.skill_pb2_grpc import add_SkillServiceServicer_to_server
 from calisthenics.training.v1.workout_pb2_grpc import add_WorkoutServiceServicer_to_server
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
@@ -31,6 +32,8 @@ from training_service.servicers.load import LoadServicer
 from training_service.servicers.metrics import MetricsServicer
 from training_service.servicers.readiness import ReadinessServicer
 from training_service.servicers.session import SessionServicer
+from training_service.servicers.skill import SkillServicer
+from training_service.servicers.skill_source import SkillSource
 from training_service.servicers.workout import WorkoutServicer
 from training_service.settings import Settings, SettingsError
 from training_service.storage.database import Database
@@ -44,6 +47,7 @@ from training_service.storage.readiness import ReadinessRepository
 from training_service.storage.session import SessionRepository
 from training_service.storage.session_change import SessionChangeRepository
 from training_service.storage.session_export import SessionExportRepository
+from training_service.storage.skill import SkillRepository
 from training_service.storage.wellness import WellnessRepository
 from training_service.storage.workout import WorkoutRepository
 
@@ -99,12 +103,14 @@ class TrainingServer:
             catalogue,
         )
         loaded = LoadRepository(self._database)
+        skill_source = SkillSource(SkillRepository(self._database), catalogue)
         metrics = MetricsServicer(
             logged,
             MetricsRepository(self._database),
             loaded,
             PersonalRecordRepository(self._database),
             catalogue,
+            skill_source,
             self._charts,
         )
         loads = LoadServicer(loaded, catalogue)
@@ -119,6 +125,7 @@ class TrainingServer:
         add_MetricsServiceServicer_to_server(metrics, self._server)
         add_LoadServiceServicer_to_server(loads, self._server)
         add_ReadinessServiceServicer_to_server(readiness, self._server)
+        add_SkillServiceServicer_to_server(SkillServicer(skill_source), self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         if self._settings.reflection:
             channelz.add_channelz_servicer(self._server)

@@ -11,18 +11,12 @@ from typing import Any
 
 import grpc
 import pytest
-from calisthenics.training.v1 import (
-    exercise_pb2,
-    load_pb2,
-    metrics_pb2,
-    readiness_pb2,
-    session_pb2,
-    workout_pb2,
-)
+from calisthenics.training.v1 import session_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import HealthServicer
 
 from tests.support import Athlete, RunningService
+from training_service import contract
 
 CONFIG = files("calisthenics.training.v1").joinpath("service_config.json").read_text()
 READ = "/calisthenics.training.v1.SessionService/GetSession"
@@ -100,12 +94,7 @@ def test_every_rpc_is_named_once() -> None:
         for name in method["name"]
     )
     assert set(named.values()) == {1}
-    declared = {
-        (service.full_name, method.name)
-        for module in (exercise_pb2, load_pb2, metrics_pb2, readiness_pb2, session_pb2, workout_pb2)
-        for service in module.DESCRIPTOR.services_by_name.values()
-        for method in service.methods
-    }
+    declared = {(m.containing_service.full_name, m.name) for m in contract.methods()}
     assert set(named) == declared
 
 

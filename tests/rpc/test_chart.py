@@ -22,6 +22,7 @@ KINDS = {
     "EXERCISE_PROGRESS": {"exercise_id": PULL_UP},
     "MUSCLE_DISTRIBUTION": {},
     "TRAINING_CALENDAR": {},
+    "SKILL_GRAPH": {"family": "pull-up"},
 }
 
 
@@ -61,7 +62,7 @@ def test_every_kind_is_drawn(alice: Athlete, kind: str) -> None:
     assert "No data" not in "".join(picture.itertext())
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "SKILL_GRAPH"])
 def test_of_nothing_there_is_a_chart_that_says_so(alice: Athlete, bob: Athlete, kind: str) -> None:
     bob.log(on("2025-03-03"))
     assert "No data" in "".join(ElementTree.fromstring(chart(alice, kind).data).itertext())
@@ -132,10 +133,22 @@ def test_without_dates_it_is_the_last_year(alice: Athlete) -> None:
         ({"kind": "LOAD", "width_pixels": 100}, "width_pixels"),
         ({"kind": "LOAD", "height_pixels": 9999}, "height_pixels"),
         ({"kind": "LOAD", "exercise_id": PULL_UP}, ""),
+        ({"kind": "SKILL_GRAPH", "exercise_id": PULL_UP}, ""),
+        ({"kind": "SKILL_GRAPH", "family": "no-such-family"}, "family"),
         ({"kind": "EXERCISE_PROGRESS", "family": "no-such-family"}, "family"),
         ({"kind": "LOAD", "time_zone": "Mars/Olympus"}, "time_zone"),
     ],
-    ids=["too long", "none", "narrow", "high", "no such subject", "no such family", "no such zone"],
+    ids=[
+        "too long",
+        "none",
+        "narrow",
+        "high",
+        "no such subject",
+        "skills of an exercise",
+        "skills of no such family",
+        "no such family",
+        "no such zone",
+    ],
 )
 def test_what_cannot_be_drawn_is_refused(
     alice: Athlete, request_: dict[str, Any], field: str
@@ -145,8 +158,24 @@ def test_what_cannot_be_drawn_is_refused(
     assert refusals[0].fields == [field]
 
 
-def test_a_chart_of_progress_needs_something_to_show(alice: Athlete) -> None:
+@pytest.mark.parametrize("kind", [pb.CHART_KIND_EXERCISE_PROGRESS, pb.CHART_KIND_SKILL_GRAPH])
+def test_a_chart_of_progress_or_skills_needs_something_to_show(
+    alice: Athlete, kind: pb.ChartKind.ValueType
+) -> None:
     with refused("INVALID_FIELD"):
-        alice.metrics.GetProgressChart(
-            pb.GetProgressChartRequest(kind=pb.CHART_KIND_EXERCISE_PROGRESS)
-        )
+        alice.metrics.GetProgressChart(pb.GetProgressChartRequest(kind=kind))
+
+
+def test_the_skill_graph_shows_where_the_athlete_stands(alice: Athlete, bob: Athlete) -> None:
+    for day in ("2025-03-03", "2025-03-05"):
+        alice.log(did(day, *[{"actual_reps": 8}] * 3, exercise=CHIN_UP))
+    alice.log(did("2025-03-07", *[{"actual_reps": 6}] * 3))
+    found = {row["name"]: row for row in specification(alice, "SKILL_GRAPH")["datasets"]["skills"]}
+    assert (found["Chin-Up"]["state"], found["Chin-Up"]["is_position"]) == ("Passed", True)
+    assert found["Pull-Up, 67 %"]["state"] == "Available"
+    assert [name for name, row in found.items() if row["is_position"]] == ["Chin-Up"]
+    # Exercises of other families are left out, and so are their progressions.
+    assert len(found) == 20
+    nobody = specification(bob, "SKILL_GRAPH")["datasets"]["skills"]
+    assert {row["state"] for row in nobody} == {"Recommended", "Later"}
+    assert not any(row["is_position"] for row in nobody)

@@ -136,6 +136,8 @@ class Belongings:
                     "unit",
                     "deviation",
                     "local_date",
+                    "categories",
+                    "equipment_at_hand",
                 ]
             ),
             **({"workout_id": None, "exercise_id": None} if method.name == "ListSessions" else {}),

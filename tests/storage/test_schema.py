@@ -199,3 +199,14 @@ def test_an_athletes_rows_only_refer_to_their_own(
     """
     with pytest.raises(errors.ForeignKeyViolation):
         as_service.execute(insert, [alice.id, workout.id])
+
+
+@pytest.mark.parametrize(
+    "criterion", [(3, 8, None), (11, 8, 2), (3, 0, 2), (3, 8, 0), (None, None, 2)], ids=repr
+)
+def test_a_criterion_is_whole_and_within_its_range(
+    owner: psycopg.Connection, criterion: tuple[int | None, ...]
+) -> None:
+    columns = "criterion_set_count = %s, criterion_amount = %s, criterion_session_count = %s"
+    with pytest.raises(errors.CheckViolation):
+        owner.execute(f"UPDATE training.exercises SET {columns}", criterion)

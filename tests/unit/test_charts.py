@@ -32,6 +32,7 @@ from training_service.charts.data import (
     DayTotal,
     ExerciseProgress,
     ExerciseSeries,
+    FamilyGraph,
     LoadOverTime,
     MuscleDistribution,
     MuscleVolume,
@@ -39,6 +40,8 @@ from training_service.charts.data import (
     ProgressMeasure,
     SessionBest,
     Size,
+    SkillNode,
+    SkillState,
     Theme,
     TrainingCalendar,
     WeekLoad,
@@ -124,12 +127,29 @@ def calendar(count: int, measure: CalendarMeasure = CalendarMeasure.SETS) -> Tra
     )
 
 
+def skills(count: int, position: int | None = None) -> FamilyGraph:
+    """Returns up to 50 exercises, each leading to the next and the second next."""
+    count = min(count, 50)
+    nodes = [
+        SkillNode(
+            name=f"Straddle push-up {n} <on> rings & more",
+            difficulty=1 + n * 20 // 50,
+            state=list(SkillState)[n * 4 // count],
+            share=0.999,
+        )
+        for n in range(count)
+    ]
+    edges = [(a, a + step) for step in (1, 2) for a in range(count - step)]
+    return FamilyGraph(family="push-up", nodes=tuple(nodes), edges=tuple(edges), position=position)
+
+
 CHARTS: dict[str, Callable[[int], Chart]] = {
     "volume": volume,
     "load": load,
     "progress": progress,
     "muscles": muscles,
     "calendar": calendar,
+    "skills": skills,
 }
 UNITS = {
     "volume": "Effective repetitions per week",
@@ -137,6 +157,7 @@ UNITS = {
     "progress": "Repetitions",
     "muscles": "Effective repetitions (share of all, %)",
     "calendar": "ISO week",
+    "skills": "Difficulty",
 }
 
 
@@ -367,7 +388,64 @@ def test_the_calendar_uses_days_while_there_is_room(count: int, size: Size, row:
     assert sum(cell["amount"] for cell in cells) == sum(one.amount or 0 for one in chart.days)
 
 
+def test_skills_stand_on_stairs_and_no_name_meets_another() -> None:
+    """As many as the largest families of the catalogue have, on the smallest chart."""
+    chart = skills(21)
+    stairs = rows(chart, "skills", SMALL)
+    assert [row["row"] for row in stairs] == list(range(21))
+    assert all(one["x"] < other["x"] for one, other in pairwise(stairs))
+    svg = draw(chart, ChartFormat.SVG, Theme.LIGHT, SMALL)
+    names = [
+        node
+        for node in ElementTree.fromstring(svg).iter(f"{SVG}text")
+        if "push-up" in "".join(node.itertext()) and "Progressions" not in "".join(node.itertext())
+    ]
+    assert len(names) == 21
+    heights = sorted(float((node.get("transform") or "").split(",")[1][:-1]) for node in names)
+    size = float((names[0].get("font-size") or "").removesuffix("px"))
+    assert size >= 8
+    assert min(b - a for a, b in pairwise(heights)) >= size - 0.5
+
+
+def test_skills_differ_in_more_than_colour() -> None:
+    layers = vega_lite(skills(4), Theme.LIGHT, LARGE)["layer"]
+    marks = [layer for layer in layers if "state" in str(layer.get("transform"))]
+    shapes = {layer["mark"]["shape"] for layer in marks}
+    assert len(shapes) == len(SkillState)
+    colours = {tuple(layer["encoding"]["color"]["scale"]["range"]) for layer in marks}
+    assert len(colours) == len(SkillState)
+
+
+def test_the_hardest_skill_that_is_passed_is_marked_and_shares_are_not_rounded_up() -> None:
+    chart = skills(4, position=0)
+    shown = rows(chart, "skills")
+    assert [row["is_position"] for row in shown] == [True, False, False, False]
+    assert [row["name"].rpartition(",")[2] for row in shown[1:]] == [" 99 %"] * 3
+    assert "%" not in shown[0]["name"]
+    assert "Passed: Straddle push-up 0" in vega_lite(chart, Theme.LIGHT, LARGE)["description"]
+
+
+def test_lines_lead_on_from_what_is_passed_and_dots_say_where_they_meet() -> None:
+    chart = skills(4, position=0)
+    ends = rows(chart, "progressions")
+    assert len(ends) == 2 * len(chart.edges)
+    assert {end["edge"] for end in ends if end["is_open"]} == {"0-1", "0-2"}
+    x = [row["x"] for row in rows(chart, "skills")]
+    turns = {(row["x"], row["row"]) for row in rows(chart, "turns")}
+    assert turns == {(x[easier], harder) for easier, harder in chart.edges}
+
+
+def test_of_too_many_skills_those_around_the_position_are_shown() -> None:
+    chart = skills(50, position=30)
+    shown = rows(chart, "skills", SMALL)
+    assert 20 <= len(shown) < 50
+    assert any(row["is_position"] for row in shown)
+    assert f"{50 - len(shown)} find no room" in vega_lite(chart, Theme.LIGHT, SMALL)["description"]
+
+
 def test_data_that_can_not_be_shown_is_refused() -> None:
+    with pytest.raises(ValueError, match="later"):
+        FamilyGraph(family="x", nodes=skills(2).nodes, edges=((1, 0),), position=None)
     with pytest.raises(ValueError, match="pixels"):
         Size(399, 300)
     with pytest.raises(ValueError, match="before"):

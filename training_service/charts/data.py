@@ -216,7 +216,55 @@ class TrainingCalendar:
     """Day of the athlete's first session ever; None without any."""
 
 
-Chart = WeeklyVolume | LoadOverTime | ExerciseProgress | MuscleDistribution | TrainingCalendar
+class SkillState(StrEnum):
+    """Where the athlete stands in an exercise."""
+
+    PASSED = "PASSED"
+    RECOMMENDED = "RECOMMENDED"
+    AVAILABLE = "AVAILABLE"
+    LATER = "LATER"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SkillNode:
+    """An exercise of a progression family."""
+
+    name: str
+    difficulty: int
+    """1 to 20."""
+    state: SkillState
+    share: float
+    """Share of its criterion that is met, 0 to 1."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FamilyGraph:
+    """Chart: the progressions of a family, with where the athlete stands.
+
+    Raises ValueError for an edge that leads to an easier exercise.
+    """
+
+    family: str
+    nodes: tuple[SkillNode, ...]
+    """The easier ones first; of equal difficulty, what leads to others before those."""
+    edges: tuple[tuple[int, int], ...]
+    """Indexes of two nodes, the easier one first."""
+    position: int | None
+    """Index of the hardest exercise that is passed."""
+
+    def __post_init__(self) -> None:
+        if any(easier >= harder for easier, harder in self.edges):
+            raise ValueError("an edge must lead from an earlier to a later exercise")
+
+
+Chart = (
+    WeeklyVolume
+    | LoadOverTime
+    | ExerciseProgress
+    | MuscleDistribution
+    | TrainingCalendar
+    | FamilyGraph
+)
 
 
 def monday_of(day: date) -> date:

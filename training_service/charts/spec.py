@@ -13,12 +13,14 @@ from training_service.charts import (
     spec_load,
     spec_muscles,
     spec_progress,
+    spec_skills,
     spec_volume,
 )
 from training_service.charts.canvas import Canvas, Drawing, table
 from training_service.charts.data import (
     Chart,
     ExerciseProgress,
+    FamilyGraph,
     LoadOverTime,
     MuscleDistribution,
     Size,
@@ -92,3 +94,5 @@ def _draw(chart: Chart, canvas: Canvas) -> Drawing:
             return spec_muscles.draw(chart, canvas)
         case TrainingCalendar():
             return spec_calendar.draw(chart, canvas)
+        case FamilyGraph():
+            return spec_skills.draw(chart, canvas)

@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
+from typing import NamedTuple
 from uuid import NAMESPACE_DNS, UUID, uuid5
 
 from training_service.errors import Reason, TrainingError
@@ -44,6 +45,19 @@ class ExerciseState(StrEnum):
     DEPRECATED = "DEPRECATED"
 
 
+class Criterion(NamedTuple):
+    """What must be done of an exercise before harder ones come.
+
+    Sets without assistance count; of one-sided work the weaker side.
+    """
+
+    set_count: int
+    amount: float
+    """The least of each set: repetitions of a dynamic exercise, seconds of an isometric one."""
+    session_count: int
+    """In so many sessions in a row, of those in which the exercise is done."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exercise:
     """One exercise of the catalogue.
@@ -73,6 +87,8 @@ class Exercise:
     harder_ids: tuple[UUID, ...] = ()
     state: ExerciseState = ExerciseState.ACTIVE
     replaced_by_id: UUID | None = None
+    criterion: Criterion | None = None
+    """None is the usual one; see `domain/skill.py`."""
     version: int = 1
     created_at: datetime | None = field(default=None, compare=False)
     updated_at: datetime | None = field(default=None, compare=False)

@@ -13,6 +13,7 @@ from training_service.domain.exercise import MovementKind
 from training_service.domain.metrics import combined
 from training_service.domain.periods import Period
 from training_service.servicers.exercise_volume import exercise_volumes
+from training_service.servicers.skill_source import SkillSource
 from training_service.storage.exercise import Catalogue, ExerciseFacts
 from training_service.storage.metrics import ExerciseDay, MetricsRepository, PeriodTotal
 from training_service.storage.personal_record import COLUMNS, RecordKind
@@ -36,7 +37,7 @@ class ChartQuestion:
     period: charts.Period
     today: date
     exercises: Sequence[ExerciseFacts] = ()
-    """What a chart of progress is about."""
+    """What a chart of progress or of skills is about."""
     measure: RecordKind | None = None
     """What a chart of progress compares; None leaves it to the exercises."""
 
@@ -44,15 +45,19 @@ class ChartQuestion:
 class ChartSource:
     """Gathers what a chart shows."""
 
-    def __init__(self, metrics: MetricsRepository, catalogue: Catalogue) -> None:
+    def __init__(
+        self, metrics: MetricsRepository, catalogue: Catalogue, skills: SkillSource
+    ) -> None:
         self._metrics = metrics
         self._catalogue = catalogue
+        self._skills = skills
         self.kinds: Mapping[str, Callable[[ChartQuestion], Awaitable[charts.Chart]]] = {
             "WEEKLY_VOLUME": self.weekly_volume,
             "LOAD": self.load,
             "EXERCISE_PROGRESS": self.exercise_progress,
             "MUSCLE_DISTRIBUTION": self.muscle_distribution,
             "TRAINING_CALENDAR": self.training_calendar,
+            "SKILL_GRAPH": self.skill_graph,
         }
 
     async def weekly_volume(self, asked: ChartQuestion) -> charts.WeeklyVolume:
@@ -139,6 +144,33 @@ class ChartSource:
             measure=charts.CalendarMeasure.SETS,
             days=tuple(charts.DayTotal(day=d.start_date, amount=d.set_count) for d in days),
             first_log=first[0].start_date if first else None,
+        )
+
+    async def skill_graph(self, asked: ChartQuestion) -> charts.FamilyGraph:
+        """Returns the progressions within a family, with where the athlete stands today."""
+        family = asked.exercises[0].family
+        graph, facts = await self._skills.family(asked.scope, family)
+        members = graph.ordered(id for id in graph.skills if facts[id].family == family)
+        place = {skill.id: index for index, skill in enumerate(members)}
+        passed = [skill for skill in members if graph.is_passed(skill)]
+        return charts.FamilyGraph(
+            family=family,
+            nodes=tuple(
+                charts.SkillNode(
+                    name=facts[skill.id].display_name,
+                    difficulty=skill.difficulty,
+                    state=charts.SkillState(graph.state(skill)),
+                    share=graph.share(skill),
+                )
+                for skill in members
+            ),
+            edges=tuple(
+                (place[easier.id], place[skill.id])
+                for skill in members
+                for easier in graph.easier[skill.id]
+                if easier.id in place
+            ),
+            position=place[passed[-1].id] if passed else None,
         )
 
 

@@ -13,6 +13,7 @@ from training_service import contract
 from training_service.domain import paging
 from training_service.domain.exercise import (
     ContractionEmphasis,
+    Criterion,
     Exercise,
     ExerciseState,
     MovementKind,
@@ -22,6 +23,7 @@ from training_service.domain.exercise import (
     exercise_id,
     with_ordered_neighbours,
 )
+from training_service.domain.session import check_counted_in_reps, check_counted_in_seconds
 from training_service.errors import FieldViolation, Reason, TrainingError, bad_reference
 from training_service.servicers.cache import AnswerCache
 from training_service.servicers.convert import (
@@ -69,6 +71,7 @@ CHANGEABLE = [
     "description",
     "cues",
     "image_id",
+    "progression_criterion",
 ]
 
 
@@ -282,7 +285,8 @@ def _etag(exercise: Exercise) -> str:
 
 
 def from_message(message: pb.Exercise) -> Exercise:
-    """Returns a new exercise; fields that only the service sets are ignored."""
+    """Returns a new exercise; fields that only the service sets are ignored. Refuses a criterion
+    in seconds of a movement and in repetitions of a hold."""
     kind = MovementKind(MOVEMENT_KIND.name(message.movement_kind))
     if message.contraction_emphasis:
         contraction = ContractionEmphasis(CONTRACTION.name(message.contraction_emphasis))
@@ -310,7 +314,31 @@ def from_message(message: pb.Exercise) -> Exercise:
         description=message.description,
         cues=tuple(message.cues),
         image_id=message.image_id,
+        criterion=_criterion(message, kind, "exercise.progression_criterion"),
     )
+
+
+def _criterion(message: pb.Exercise, kind: MovementKind, path: str) -> Criterion | None:
+    if not message.HasField("progression_criterion"):
+        return None
+    given = message.progression_criterion
+    if given.WhichOneof("volume") == "reps":
+        check_counted_in_reps(kind, f"{path}.reps")
+    else:
+        check_counted_in_seconds(kind, f"{path}.hold_seconds")
+    return Criterion(given.set_count, given.reps or given.hold_seconds, given.session_count)
+
+
+def criterion_message(criterion: Criterion, kind: MovementKind) -> pb.ProgressionCriterion:
+    """Returns a criterion as it is answered."""
+    message = pb.ProgressionCriterion(
+        set_count=criterion.set_count, session_count=criterion.session_count
+    )
+    if kind is MovementKind.ISOMETRIC:
+        message.hold_seconds = criterion.amount
+    else:
+        message.reps = int(criterion.amount)
+    return message
 
 
 def to_message(exercise: Exercise) -> pb.Exercise:
@@ -340,4 +368,9 @@ def to_message(exercise: Exercise) -> pb.Exercise:
         etag=_etag(exercise),
         create_time=to_timestamp(exercise.created_at) if exercise.created_at else None,
         update_time=to_timestamp(exercise.updated_at) if exercise.updated_at else None,
+        progression_criterion=(
+            criterion_message(exercise.criterion, exercise.movement_kind)
+            if exercise.criterion
+            else None
+        ),
     )

@@ -36,6 +36,7 @@ from training_service.servicers.session_metrics import (
     to_message,
     to_total,
 )
+from training_service.servicers.skill_source import SkillSource
 from training_service.storage.exercise import Catalogue, ExerciseFacts
 from training_service.storage.load import LoadRepository
 from training_service.storage.metrics import (
@@ -90,13 +91,14 @@ class MetricsServicer(MetricsServiceServicer):
         loads: LoadRepository,
         records: PersonalRecordRepository,
         catalogue: Catalogue,
+        skills: SkillSource,
         renderer: ChartRenderer,
     ) -> None:
         self._sessions = sessions
         self._metrics = metrics
         self._loads = loads
         self._records = records
-        self._charts = ChartSource(metrics, catalogue)
+        self._charts = ChartSource(metrics, catalogue, skills)
         self._renderer = renderer
         self._catalogue = catalogue
 

@@ -34,12 +34,14 @@ from sqlalchemy.dialects.postgresql import ARRAY, insert
 from training_service.domain.exercise import (
     NEGATIVE_SUFFIX,
     ContractionEmphasis,
+    Criterion,
     Edge,
     Exercise,
     ExerciseState,
     MovementKind,
 )
 from training_service.domain.metrics import ExerciseTraits
+from training_service.domain.skill import Skill, usual_criterion
 from training_service.errors import Reason, TrainingError
 from training_service.storage.database import Database, Transaction
 from training_service.storage.idempotency import WriteRequest, catalogue_log
@@ -55,7 +57,9 @@ NAME_SEPARATOR = " | "
 REFRESH_SECONDS = 5.0
 """How long what a process remembers of the catalogue is used without asking for its version."""
 
-_COLUMNS = [c for c in exercises.c if c.name not in ("search_text", "in_use_since")]
+_CRITERION = [exercises.c[f"criterion_{name}"] for name in Criterion._fields]
+_APART = {"search_text", "in_use_since", *(c.name for c in _CRITERION)}
+_COLUMNS = [c for c in exercises.c if c.name not in _APART]
 
 
 class _ExerciseRow(NamedTuple):
@@ -64,7 +68,7 @@ class _ExerciseRow(NamedTuple):
 
 
 def _row(*values: Any) -> _ExerciseRow:
-    *columns, in_use, easier, harder, score = values
+    *columns, set_count, amount, session_count, in_use, easier, harder, score = values
     fields = dict(zip((c.name for c in _COLUMNS), columns, strict=True))
     for name in ("aliases", "equipment", "primary_muscles", "secondary_muscles", "cues"):
         fields[name] = tuple(fields[name])
@@ -75,11 +79,20 @@ def _row(*values: Any) -> _ExerciseRow:
             "contraction_emphasis": ContractionEmphasis(fields["contraction_emphasis"]),
             "state": ExerciseState(fields["state"]),
         },
+        criterion=_criterion(set_count, amount, session_count),
         in_use=in_use,
         easier_ids=tuple(easier),
         harder_ids=tuple(harder),
     )
     return _ExerciseRow(exercise, score)
+
+
+def _criterion(
+    set_count: int | None, amount: float | None, session_count: int | None
+) -> Criterion | None:
+    if set_count is None or amount is None or session_count is None:
+        return None
+    return Criterion(set_count, amount, session_count)
 
 
 def _neighbours(wanted: Any, given: Any) -> Any:
@@ -107,6 +120,7 @@ _NO_SCORE = cast(literal_column("0"), Integer)
 def _select(score: Any) -> Any:
     return select(
         *_COLUMNS,
+        *_CRITERION,
         exercises.c.in_use_since.is_not(None),
         _neighbours(exercise_edges.c.easier_id, exercise_edges.c.harder_id),
         _neighbours(exercise_edges.c.harder_id, exercise_edges.c.easier_id),
@@ -245,10 +259,12 @@ class ExerciseFacts(NamedTuple):
     active: bool
     in_use: bool
     traits: ExerciseTraits
+    skill: Skill
     display_name: str
     family: str
     primary_muscles: Sequence[str]
     secondary_muscles: Sequence[str]
+    equipment: Sequence[str]
 
     @property
     def movement_kind(self) -> MovementKind:
@@ -270,6 +286,11 @@ def _facts(
     bodyweight_fraction: float,
     state: str,
     in_use: bool,
+    unilateral: bool,
+    easier_ids: Sequence[UUID],
+    set_count: int | None,
+    amount: float | None,
+    session_count: int | None,
     *described: Any,
 ) -> ExerciseFacts:
     traits = ExerciseTraits(
@@ -279,7 +300,17 @@ def _facts(
         bodyweight_fraction=bodyweight_fraction,
         is_negative=slug.endswith(NEGATIVE_SUFFIX),
     )
-    return ExerciseFacts(id, state == ExerciseState.ACTIVE, in_use, traits, *described)
+    is_active = state == ExerciseState.ACTIVE
+    usual = usual_criterion(traits.movement_kind, difficulty, unilateral=unilateral)
+    skill = Skill(
+        id=id,
+        slug=slug,
+        difficulty=difficulty,
+        criterion=_criterion(set_count, amount, session_count) or usual,
+        easier_ids=tuple(easier_ids),
+        is_active=is_active,
+    )
+    return ExerciseFacts(id, is_active, in_use, traits, skill, *described)
 
 
 _FACTS = prepare(
@@ -292,10 +323,14 @@ _FACTS = prepare(
         exercises.c.bodyweight_fraction,
         exercises.c.state,
         exercises.c.in_use_since.is_not(None),
+        exercises.c.unilateral,
+        _neighbours(exercise_edges.c.easier_id, exercise_edges.c.harder_id),
+        *_CRITERION,
         exercises.c.display_name,
         exercises.c.family,
         exercises.c.primary_muscles,
         exercises.c.secondary_muscles,
+        exercises.c.equipment,
     ),
     _facts,
 )
@@ -480,13 +515,11 @@ def edges_of(exercise: Exercise) -> list[Edge]:
 
 
 def _values(exercise: Exercise) -> dict[str, Any]:
-    values: dict[str, Any] = {}
-    for column in _WRITTEN:
-        value = (
-            search_text(exercise)
-            if column.name == "search_text"
-            else getattr(exercise, column.name)
-        )
+    values: dict[str, Any] = {"search_text": search_text(exercise)}
+    criterion = exercise.criterion or (None,) * len(_CRITERION)
+    values.update(zip((c.name for c in _CRITERION), criterion, strict=True))
+    for column in _COLUMNS:
+        value = getattr(exercise, column.name)
         values[column.name] = list(value) if isinstance(value, tuple) else value
     return values
 
@@ -526,6 +559,11 @@ class Catalogue:
         await self._refresh(REFRESH_SECONDS)
         found = [facts for facts in self._facts.values() if facts.family in families]
         return sorted(found, key=lambda facts: (facts.traits.difficulty, facts.display_name))
+
+    async def everything(self) -> Mapping[UUID, ExerciseFacts]:
+        """Returns the facts of all exercises."""
+        await self._refresh(REFRESH_SECONDS)
+        return self._facts
 
     def _is_settled(self, id: UUID) -> bool:
         """Whether what is remembered of an exercise can't have changed: it is in use."""

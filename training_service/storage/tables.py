@@ -114,6 +114,9 @@ exercises = Table(
     Column("in_use_since", TIMESTAMP, comment="When a workout or session first referred to it."),
     Column("created_at", TIMESTAMP, nullable=False),
     Column("updated_at", TIMESTAMP, nullable=False),
+    Column("criterion_set_count", SmallInteger),
+    Column("criterion_amount", Double, comment="Of each set: repetitions, or seconds held."),
+    Column("criterion_session_count", SmallInteger),
     PrimaryKeyConstraint("id", name="exercises_pkey"),
     UniqueConstraint("slug", name="exercises_slug_key"),
     ForeignKeyConstraint(
@@ -123,6 +126,15 @@ exercises = Table(
     CheckConstraint("movement_kind IN ('DYNAMIC', 'ISOMETRIC')", name="exercises_movement_kind"),
     CheckConstraint("bodyweight_fraction BETWEEN 0 AND 1", name="exercises_fraction_range"),
     CheckConstraint("state IN ('ACTIVE', 'DEPRECATED')", name="exercises_state"),
+    CheckConstraint(
+        "num_nulls(criterion_set_count, criterion_amount, criterion_session_count) IN (0, 3)",
+        name="exercises_criterion_whole",
+    ),
+    CheckConstraint("criterion_set_count BETWEEN 1 AND 10", name="exercises_criterion_sets"),
+    CheckConstraint("criterion_amount > 0", name="exercises_criterion_amount"),
+    CheckConstraint(
+        "criterion_session_count BETWEEN 1 AND 10", name="exercises_criterion_sessions"
+    ),
     comment="The exercise catalogue.",
 )
 

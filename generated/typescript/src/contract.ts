@@ -24,6 +24,7 @@ export {
   ListExercisesResponse,
   MovementKind,
   Muscle,
+  ProgressionCriterion,
   UpdateExerciseRequest,
 } from "./calisthenics/training/v1/exercise";
 export {
@@ -139,6 +140,22 @@ export {
   SessionView,
   VoidSessionRequest,
 } from "./calisthenics/training/v1/session";
+export {
+  GetProgressionGraphRequest,
+  GetSkillPathRequest,
+  ListUnlocksRequest,
+  ListUnlocksResponse,
+  ProgressionGraph,
+  Skill,
+  SkillEdge,
+  SkillPath,
+  SkillServiceClient,
+  SkillServiceServer,
+  SkillServiceService,
+  SkillState,
+  SkillStep,
+  Unlock,
+} from "./calisthenics/training/v1/skill";
 export {
   CreateWorkoutRequest,
   DeleteWorkoutRequest,

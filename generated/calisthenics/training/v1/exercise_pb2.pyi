@@ -326,6 +326,45 @@ EXERCISE_STATE_DEPRECATED: ExerciseState.ValueType  # 2
 Global___ExerciseState: _TypeAlias = ExerciseState  # noqa: Y015
 
 @_typing.final
+class ProgressionCriterion(_message.Message):
+    """What must be done of an exercise before harder ones come: N sets of M repetitions or seconds, in
+    each of K sessions in a row. Only sets without assistance count, and of one-sided work the weaker
+    side.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SET_COUNT_FIELD_NUMBER: _builtins.int
+    REPS_FIELD_NUMBER: _builtins.int
+    HOLD_SECONDS_FIELD_NUMBER: _builtins.int
+    SESSION_COUNT_FIELD_NUMBER: _builtins.int
+    set_count: _builtins.int
+    """Sets of a session."""
+    reps: _builtins.int
+    """Repetitions, on each side if one works at a time."""
+    hold_seconds: _builtins.float
+    """Seconds held."""
+    session_count: _builtins.int
+    """Sessions in a row, of those in which the exercise is done."""
+    def __init__(
+        self,
+        *,
+        set_count: _builtins.int = ...,
+        reps: _builtins.int = ...,
+        hold_seconds: _builtins.float = ...,
+        session_count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["hold_seconds", b"hold_seconds", "reps", b"reps", "volume", b"volume"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["hold_seconds", b"hold_seconds", "reps", b"reps", "session_count", b"session_count", "set_count", b"set_count", "volume", b"volume"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_volume: _TypeAlias = _typing.Literal["reps", "hold_seconds"]  # noqa: Y015
+    _WhichOneofArgType_volume: _TypeAlias = _typing.Literal["volume", b"volume"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_volume) -> _WhichOneofReturnType_volume | None: ...
+
+Global___ProgressionCriterion: _TypeAlias = ProgressionCriterion  # noqa: Y015
+
+@_typing.final
 class Exercise(_message.Message):
     """One exercise of the catalogue."""
 
@@ -355,6 +394,7 @@ class Exercise(_message.Message):
     ETAG_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
+    PROGRESSION_CRITERION_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """UUID version 5 of the slug: the same in every installation."""
     slug: _builtins.str
@@ -423,6 +463,12 @@ class Exercise(_message.Message):
     def update_time(self) -> _timestamp_pb2.Timestamp:
         """When it was last changed."""
 
+    @_builtins.property
+    def progression_criterion(self) -> Global___ProgressionCriterion:
+        """What must be done of it before harder ones come. Absent: the usual one for its kind and
+        difficulty, which SkillService tells.
+        """
+
     def __init__(
         self,
         *,
@@ -450,10 +496,11 @@ class Exercise(_message.Message):
         etag: _builtins.str = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
+        progression_criterion: Global___ProgressionCriterion | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "progression_criterion", b"progression_criterion", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["aliases", b"aliases", "bodyweight_fraction", b"bodyweight_fraction", "category", b"category", "contraction_emphasis", b"contraction_emphasis", "create_time", b"create_time", "cues", b"cues", "description", b"description", "difficulty", b"difficulty", "display_name", b"display_name", "easier_exercise_ids", b"easier_exercise_ids", "equipment", b"equipment", "etag", b"etag", "family", b"family", "harder_exercise_ids", b"harder_exercise_ids", "id", b"id", "image_id", b"image_id", "movement_kind", b"movement_kind", "primary_muscles", b"primary_muscles", "replaced_by_exercise_id", b"replaced_by_exercise_id", "secondary_muscles", b"secondary_muscles", "slug", b"slug", "state", b"state", "unilateral", b"unilateral", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["aliases", b"aliases", "bodyweight_fraction", b"bodyweight_fraction", "category", b"category", "contraction_emphasis", b"contraction_emphasis", "create_time", b"create_time", "cues", b"cues", "description", b"description", "difficulty", b"difficulty", "display_name", b"display_name", "easier_exercise_ids", b"easier_exercise_ids", "equipment", b"equipment", "etag", b"etag", "family", b"family", "harder_exercise_ids", b"harder_exercise_ids", "id", b"id", "image_id", b"image_id", "movement_kind", b"movement_kind", "primary_muscles", b"primary_muscles", "progression_criterion", b"progression_criterion", "replaced_by_exercise_id", b"replaced_by_exercise_id", "secondary_muscles", b"secondary_muscles", "slug", b"slug", "state", b"state", "unilateral", b"unilateral", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -123,6 +123,10 @@ class _ChartKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ChartKind.V
     """Effective repetitions of each muscle."""
     CHART_KIND_TRAINING_CALENDAR: _ChartKind.ValueType  # 5
     """Each day by the number of its sets."""
+    CHART_KIND_SKILL_GRAPH: _ChartKind.ValueType  # 6
+    """The progression graph of a family, with where the athlete stands today, whatever dates are asked
+    for.
+    """
 
 class ChartKind(_ChartKind, metaclass=_ChartKindEnumTypeWrapper):
     """What a chart shows."""
@@ -139,6 +143,10 @@ CHART_KIND_MUSCLE_DISTRIBUTION: ChartKind.ValueType  # 4
 """Effective repetitions of each muscle."""
 CHART_KIND_TRAINING_CALENDAR: ChartKind.ValueType  # 5
 """Each day by the number of its sets."""
+CHART_KIND_SKILL_GRAPH: ChartKind.ValueType  # 6
+"""The progression graph of a family, with where the athlete stands today, whatever dates are asked
+for.
+"""
 Global___ChartKind: _TypeAlias = ChartKind  # noqa: Y015
 
 class _ChartFormat:
@@ -1475,10 +1483,10 @@ class GetProgressChartRequest(_message.Message):
     time_zone: _builtins.str
     """IANA name of the time zone that says what day it is today, such as "Europe/Berlin"; empty is UTC."""
     exercise_id: _builtins.str
-    """One exercise."""
+    """One exercise; not of SKILL_GRAPH."""
     family: _builtins.str
-    """All exercises of a progression family, such as "pull-up": of those that were done, the ten done
-    most often.
+    """All exercises of a progression family, such as "pull-up"; of EXERCISE_PROGRESS those that were
+    done, the ten done most often.
     """
     measure: Global___PersonalRecordKind.ValueType
     """What EXERCISE_PROGRESS compares. Unspecified: holds of isometric exercises, else repetitions."""

@@ -168,6 +168,27 @@ export enum ExerciseState {
   UNRECOGNIZED = -1,
 }
 
+/**
+ * What must be done of an exercise before harder ones come: N sets of M repetitions or seconds, in
+ * each of K sessions in a row. Only sets without assistance count, and of one-sided work the weaker
+ * side.
+ */
+export interface ProgressionCriterion {
+  /** Sets of a session. */
+  setCount: number;
+  /** The least of each set: repetitions of a dynamic exercise, seconds of an isometric one. */
+  volume?:
+    | //
+    /** Repetitions, on each side if one works at a time. */
+    { $case: "reps"; value: number }
+    | //
+    /** Seconds held. */
+    { $case: "holdSeconds"; value: number }
+    | undefined;
+  /** Sessions in a row, of those in which the exercise is done. */
+  sessionCount: number;
+}
+
 /** One exercise of the catalogue. */
 export interface Exercise {
   /** UUID version 5 of the slug: the same in every installation. */
@@ -222,7 +243,14 @@ export interface Exercise {
     | Timestamp
     | undefined;
   /** When it was last changed. */
-  updateTime?: Timestamp | undefined;
+  updateTime?:
+    | Timestamp
+    | undefined;
+  /**
+   * What must be done of it before harder ones come. Absent: the usual one for its kind and
+   * difficulty, which SkillService tells.
+   */
+  progressionCriterion?: ProgressionCriterion | undefined;
 }
 
 /** Request of GetExercise. */
@@ -325,6 +353,111 @@ export interface DeprecateExerciseRequest {
   requestId: string;
 }
 
+function createBaseProgressionCriterion(): ProgressionCriterion {
+  return { setCount: 0, volume: undefined, sessionCount: 0 };
+}
+
+export const ProgressionCriterion: MessageFns<ProgressionCriterion> = {
+  encode(message: ProgressionCriterion, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.setCount !== 0) {
+      writer.uint32(8).int32(message.setCount);
+    }
+    switch (message.volume?.$case) {
+      case "reps":
+        writer.uint32(16).int32(message.volume.value);
+        break;
+      case "holdSeconds":
+        writer.uint32(25).double(message.volume.value);
+        break;
+    }
+    if (message.sessionCount !== 0) {
+      writer.uint32(32).int32(message.sessionCount);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ProgressionCriterion {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseProgressionCriterion();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.setCount = reader.int32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.volume = { $case: "reps", value: reader.int32() };
+            continue;
+          }
+          case 3: {
+            if (tag !== 25) {
+              break;
+            }
+
+            message.volume = { $case: "holdSeconds", value: reader.double() };
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.sessionCount = reader.int32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ProgressionCriterion>): ProgressionCriterion {
+    return ProgressionCriterion.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ProgressionCriterion>): ProgressionCriterion {
+    const message = createBaseProgressionCriterion();
+    message.setCount = object.setCount ?? 0;
+    switch (object.volume?.$case) {
+      case "reps": {
+        if (object.volume?.value !== undefined && object.volume?.value !== null) {
+          message.volume = { $case: "reps", value: object.volume.value };
+        }
+        break;
+      }
+      case "holdSeconds": {
+        if (object.volume?.value !== undefined && object.volume?.value !== null) {
+          message.volume = { $case: "holdSeconds", value: object.volume.value };
+        }
+        break;
+      }
+    }
+    message.sessionCount = object.sessionCount ?? 0;
+    return message;
+  },
+};
+
 function createBaseExercise(): Exercise {
   return {
     id: "",
@@ -351,6 +484,7 @@ function createBaseExercise(): Exercise {
     etag: "",
     createTime: undefined,
     updateTime: undefined,
+    progressionCriterion: undefined,
   };
 }
 
@@ -427,6 +561,9 @@ export const Exercise: MessageFns<Exercise> = {
     }
     if (message.updateTime !== undefined) {
       Timestamp.encode(message.updateTime, writer.uint32(194).fork()).join();
+    }
+    if (message.progressionCriterion !== undefined) {
+      ProgressionCriterion.encode(message.progressionCriterion, writer.uint32(202).fork()).join();
     }
     return writer;
   },
@@ -666,6 +803,14 @@ export const Exercise: MessageFns<Exercise> = {
             message.updateTime = Timestamp.decode(reader, reader.uint32());
             continue;
           }
+          case 25: {
+            if (tag !== 202) {
+              break;
+            }
+
+            message.progressionCriterion = ProgressionCriterion.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -710,6 +855,9 @@ export const Exercise: MessageFns<Exercise> = {
       : undefined;
     message.updateTime = (object.updateTime !== undefined && object.updateTime !== null)
       ? Timestamp.fromPartial(object.updateTime)
+      : undefined;
+    message.progressionCriterion = (object.progressionCriterion !== undefined && object.progressionCriterion !== null)
+      ? ProgressionCriterion.fromPartial(object.progressionCriterion)
       : undefined;
     return message;
   },

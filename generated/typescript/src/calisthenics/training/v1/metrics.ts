@@ -76,6 +76,11 @@ export enum ChartKind {
   CHART_KIND_MUSCLE_DISTRIBUTION = 4,
   /** CHART_KIND_TRAINING_CALENDAR - Each day by the number of its sets. */
   CHART_KIND_TRAINING_CALENDAR = 5,
+  /**
+   * CHART_KIND_SKILL_GRAPH - The progression graph of a family, with where the athlete stands today, whatever dates are asked
+   * for.
+   */
+  CHART_KIND_SKILL_GRAPH = 6,
   UNRECOGNIZED = -1,
 }
 
@@ -686,15 +691,15 @@ export interface GetProgressChartRequest {
     | undefined;
   /** IANA name of the time zone that says what day it is today, such as "Europe/Berlin"; empty is UTC. */
   timeZone: string;
-  /** What EXERCISE_PROGRESS looks at; no other kind has it. */
+  /** What EXERCISE_PROGRESS and SKILL_GRAPH look at; no other kind has it. */
   subject?:
     | //
-    /** One exercise. */
+    /** One exercise; not of SKILL_GRAPH. */
     { $case: "exerciseId"; value: string }
     | //
     /**
-     * All exercises of a progression family, such as "pull-up": of those that were done, the ten done
-     * most often.
+     * All exercises of a progression family, such as "pull-up"; of EXERCISE_PROGRESS those that were
+     * done, the ten done most often.
      */
     { $case: "family"; value: string }
     | undefined;
