@@ -125,7 +125,6 @@ class Belongings:
                     "to_date",
                     "oldest_first",
                     "time_zone",
-                    "local_date",
                     "kind",
                     "family",
                     "format",
