@@ -21,9 +21,16 @@ from typing import Any
 import grpc
 import psycopg
 import uvloop
-from calisthenics.training.v1 import exercise_pb2_grpc, session_pb2, workout_pb2, workout_pb2_grpc
+from calisthenics.training.v1 import (
+    exercise_pb2_grpc,
+    readiness_pb2,
+    session_pb2,
+    workout_pb2,
+    workout_pb2_grpc,
+)
 from calisthenics.training.v1.load_pb2_grpc import LoadServiceStub
 from calisthenics.training.v1.metrics_pb2_grpc import MetricsServiceStub
+from calisthenics.training.v1.readiness_pb2_grpc import ReadinessServiceStub
 from calisthenics.training.v1.session_pb2_grpc import SessionServiceStub
 from calisthenics.training.v1.skill_pb2_grpc import SkillServiceStub
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -158,6 +165,7 @@ class Athlete:
         self.sessions = SessionServiceStub(self.channel)
         self.metrics = MetricsServiceStub(self.channel)
         self.loads = LoadServiceStub(self.channel)
+        self.readiness = ReadinessServiceStub(self.channel)
         self.skills = SkillServiceStub(self.channel)
 
     def close(self) -> None:
@@ -221,6 +229,12 @@ def a_workout(**fields: Any) -> workout_pb2.Workout:
         ],
     }
     return workout_pb2.Workout(**{**usual, **fields})
+
+
+def a_wellness(**fields: Any) -> readiness_pb2.WellnessEntry:
+    """Returns a wellness entry of today, 12 by Hooper; fields replace the usual ones."""
+    usual = {"time_zone": "UTC", "sleep": 3, "stress": 2, "fatigue": 4, "soreness": 3}
+    return readiness_pb2.WellnessEntry(**{**usual, **fields})
 
 
 def forged_token(token: str, *key: object) -> str:

@@ -42,6 +42,7 @@ WITH_EXAMPLES = {
     "WorkoutService_CreateWorkout",
     "WorkoutService_UpdateWorkout",
     "ExerciseService_CreateExercise",
+    "ReadinessService_LogWellness",
 }
 # As Envoy translates: https://cloud.google.com/apis/design/errors has the same table.
 HTTP = {

@@ -13,6 +13,7 @@ from pathlib import Path
 import grpc
 import psycopg
 import pytest
+from calisthenics.training.v1 import readiness_pb2
 from calisthenics.training.v1 import session_pb2 as pb
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
@@ -21,6 +22,7 @@ from tests.support import (
     Athlete,
     ServiceProcess,
     a_session,
+    a_wellness,
     eventually,
     free_port,
     refused,
@@ -217,3 +219,24 @@ def test_the_printed_commands_work_as_printed(database_url: str) -> None:
         assert "calisthenics.training.v1.SessionService" in listing
         logged = json.loads(logging)
         assert logged in json.loads(listing_sessions)["sessions"]
+
+
+def test_what_athletes_say_of_themselves_is_in_no_log(database_url: str) -> None:
+    entry = a_wellness(hrv_ms=61.25, notes="slept beside the cat")
+    bad = a_wellness(hrv_ms=-61.25, notes="slept beside the cat")
+    with service_process(database_url, TRAINING_LOG_LEVEL="DEBUG") as running:
+        athlete = Athlete(running.address)
+        request = readiness_pb2.LogWellnessRequest(entry=entry, request_id=str(uuid.uuid4()))
+        athlete.readiness.LogWellness(request)
+        request.entry.sleep = 7
+        with refused("REQUEST_ID_REUSED"):
+            athlete.readiness.LogWellness(request)
+        with refused("INVALID_FIELD"):
+            athlete.readiness.LogWellness(readiness_pb2.LogWellnessRequest(entry=bad))
+        athlete.readiness.ListWellness(readiness_pb2.ListWellnessRequest())
+        athlete.close()
+        running.process.send_signal(signal.SIGTERM)
+        _, logged = running.process.communicate(timeout=30)
+    assert logged.count("LogWellness") == 3
+    for private in ("61.25", "beside the cat"):
+        assert private not in logged

@@ -13,7 +13,7 @@ from typing import Any
 import grpc
 import psycopg
 import pytest
-from calisthenics.training.v1 import access_pb2, session_pb2
+from calisthenics.training.v1 import access_pb2, readiness_pb2, session_pb2
 from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
@@ -23,6 +23,7 @@ from tests.support import (
     Athlete,
     Refusal,
     a_session,
+    a_wellness,
     a_workout,
     call_bytes,
     patched_queries,
@@ -66,6 +67,9 @@ class Belongings:
                 workout_revision=1,
             )
         )
+        self.wellness = alice.readiness.LogWellness(
+            readiness_pb2.LogWellnessRequest(entry=a_wellness(notes=SECRET))
+        )
 
     def request(self, method: MethodDescriptor) -> Message:
         """Returns a request that alice herself could make."""
@@ -97,12 +101,14 @@ class Belongings:
             "revision": 1,
             "workout": a_workout(),
             "session": followed,
+            "entry": a_wellness(),
             "requests": [session_pb2.LogSessionRequest(session=followed)],
             "update_mask": _mask("display_name"),
             "request_id": str(uuid.uuid4()),
             "view": session_pb2.SESSION_VIEW_FULL,
             "show_deleted": True,
             "show_retracted": True,
+            "show_superseded": True,
             "reason": "why not",
             # Left at their defaults: they only narrow or order.
             **dict.fromkeys(

@@ -3,6 +3,7 @@
 import uuid
 
 import pytest
+from calisthenics.training.v1 import readiness_pb2
 from calisthenics.training.v1 import session_pb2 as pb
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -60,6 +61,22 @@ def test_logging_takes_as_many_statements_for_a_hundred_exercises_as_for_one(
     queries.clear()
     alice.log(a_session(start_time=at("2025-03-03T12:00:00")))
     assert len(queries.data) == 8  # and checkpoints of load, of a day so long past
+
+
+def test_readiness_takes_one_round_trip_for_no_session_and_for_a_hundred(
+    alice: Athlete, bob: Athlete, queries: Queries
+) -> None:
+    backlog(bob, 100)
+    request = readiness_pb2.GetReadinessRequest(local_date={"year": 2026, "month": 3, "day": 3})
+    sent = []
+    for athlete in (alice, bob):
+        athlete.readiness.GetReadiness(request)  # the first reader keeps what loads add up to
+        queries.clear()
+        athlete.readiness.GetReadiness(request)
+        assert sum(sql.startswith("BEGIN") for sql in queries.sql) == 1
+        sent.append(queries.data)
+    assert len(sent[0]) == 6  # sessions, last day, wellness; loads, their first day and checkpoint
+    assert sent[0] == sent[1]
 
 
 def test_a_transaction_names_the_athlete_before_anything_else(

@@ -6,10 +6,11 @@ import psycopg
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from calisthenics.training.v1 import readiness_pb2
 from psycopg import errors
 from sqlalchemy import Table, create_engine, make_url
 
-from tests.support import Athlete
+from tests.support import Athlete, a_wellness
 from training_service.storage.migrations import head_revision, migrate
 from training_service.storage.tables import SCHEMA, metadata
 
@@ -135,7 +136,14 @@ def test_the_service_owns_nothing_and_bypasses_nothing(owner: psycopg.Connection
 
 
 @pytest.mark.parametrize(
-    "table", ["sessions", "session_exercises", "session_retractions", "workout_revisions"]
+    "table",
+    [
+        "sessions",
+        "session_exercises",
+        "session_retractions",
+        "workout_revisions",
+        "wellness_entries",
+    ],
 )
 @pytest.mark.parametrize(
     "command", ["UPDATE training.{} SET created_at = now()", "DELETE FROM training.{}"]
@@ -156,6 +164,7 @@ def test_without_an_athlete_there_is_no_row(
 ) -> None:
     alice.create_workout()
     alice.log(request_id=alice.id)
+    alice.readiness.LogWellness(readiness_pb2.LogWellnessRequest(entry=a_wellness()))
     with psycopg.connect(database_url) as connection:
         connection.execute("SET ROLE training_app")
         for athlete in (None, "", bytes(16).hex()):

@@ -229,10 +229,13 @@ class Volume:
     def completion(self) -> float | None:
         """What was done of what was planned, 1 is all; None when either is unknown or nothing was
         planned."""
-        planned, done = self.planned_effective_reps, self.achieved_effective_reps
-        if not planned.value or planned.coverage != 1 or done.coverage != 1:
-            return None
-        return done.amount / planned.amount
+        return _share_done(self.planned_effective_reps, self.achieved_effective_reps)
+
+
+def _share_done(planned: Total, done: Total) -> float | None:
+    if not planned.value or planned.coverage != 1 or done.coverage != 1:
+        return None
+    return done.amount / planned.amount
 
 
 class Best(NamedTuple):
@@ -318,6 +321,12 @@ def session_metrics(session: LoggedSession) -> SessionMetrics:
         effective_reps_per_minute=_per_minute(volume.effective_reps, session.duration_seconds),
         volume_load_kg_per_minute=_per_minute(volume.volume_load_kg, session.duration_seconds),
     )
+
+
+def completion(session: LoggedSession) -> float | None:
+    """Returns the completion of a session's volume, without reckoning all the rest."""
+    planned = [_planned(performance) for performance in session.performances]
+    return _share_done(combined([p for p, _ in planned]), combined([done for _, done in planned]))
 
 
 def _measured(performance: Performance, body_mass_kg: float | None) -> list[_Measured]:

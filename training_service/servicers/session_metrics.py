@@ -28,11 +28,7 @@ def to_logged(
         performances=[
             domain.Performance(
                 exercise=facts[exercise_uuid(exercise.exercise_id)].traits,
-                sets=[
-                    _working_set(one)
-                    for one in exercise.sets
-                    if one.kind != set_pb2.SET_KIND_WARM_UP
-                ],
+                sets=working_sets(exercise),
             )
             for exercise in session.exercises
         ],
@@ -40,6 +36,11 @@ def to_logged(
         session_rpe=optional_field(session, "session_rpe"),
         body_mass_kg=optional_field(session, "body_mass_kg"),
     )
+
+
+def working_sets(exercise: session_pb2.SessionExercise) -> list[domain.WorkingSet]:
+    """Returns the sets of an exercise that were to count."""
+    return [_working_set(one) for one in exercise.sets if one.kind != set_pb2.SET_KIND_WARM_UP]
 
 
 def _working_set(given: session_pb2.PerformedSet) -> domain.WorkingSet:

@@ -101,3 +101,18 @@ class RequestLog:
 
 catalogue_log = RequestLog(catalogue_requests)
 write_log = RequestLog(write_requests)
+
+
+class AthleteChange:
+    """One transaction that changes an athlete's data and keeps the answers it gave."""
+
+    def __init__(self, transaction: Transaction) -> None:
+        self._transaction = transaction
+
+    async def replay(self, request: WriteRequest) -> bytes | None:
+        """See RequestLog.replay."""
+        return await write_log.replay(self._transaction, request)
+
+    async def record(self, request: WriteRequest, response: bytes) -> None:
+        """See RequestLog.record."""
+        await write_log.record(self._transaction, request, response)

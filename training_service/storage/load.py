@@ -311,7 +311,7 @@ class LoadRepository:
 
     async def history(self, scope: Scope, unit: LoadUnit, first: date, last: date) -> LoadHistory:
         """Returns the days up to one date, from another at the latest on."""
-        history, _ = await self._read(scope, unit, first, last, (), {})
+        history, _ = await self.history_with(scope, unit, first, last, (), {})
         return history
 
     async def history_and_holds(
@@ -326,10 +326,12 @@ class LoadRepository:
         """Returns the same, and for how long sessions from a date on held some exercises, oldest
         first; in one round trip."""
         parameters = {"exercise_ids": exercise_ids, "holds_from": holds_from}
-        history, [holds] = await self._read(scope, unit, first, last, (_LIST_HOLDS,), parameters)
+        history, [holds] = await self.history_with(
+            scope, unit, first, last, (_LIST_HOLDS,), parameters
+        )
         return history, holds
 
-    async def _read(
+    async def history_with(
         self,
         scope: Scope,
         unit: LoadUnit,
@@ -338,6 +340,10 @@ class LoadRepository:
         more: Sequence[Statement[Any]],
         parameters: Mapping[str, Any],
     ) -> tuple[LoadHistory, list[list[Any]]]:
+        """Returns the same as `history`, and the rows of more statements; in one round trip.
+
+        The statements' parameters must not be called `unit`, `before` or `last`.
+        """
         statements: list[Statement[Any]] = [_CHECKPOINT, _FIRST_DATE, _LIST_DAYS[unit], *more]
         given = {**parameters, "unit": unit.value, "before": first, "last": last}
         checkpoints, first_dates, days, *found = await self._database.read_all(

@@ -490,3 +490,25 @@ load_checkpoints = Table(
     comment="How moving averages stood at the end of some days long past; derived, made by who "
     "reads, removed by who changes a session before.",
 )
+
+WELLNESS_RATINGS = ("sleep", "stress", "fatigue", "soreness")
+
+wellness_entries = Table(
+    "wellness_entries",
+    metadata,
+    Column("external_user_id", Uuid),
+    Column("local_date", Date),
+    Column("version", Integer, comment="From 1; the highest is current."),
+    Column("time_zone", Text, nullable=False),
+    *(Column(name, SmallInteger, nullable=False) for name in WELLNESS_RATINGS),
+    Column("hrv_ms", Double, comment="RMSSD."),
+    Column("resting_heart_rate_bpm", Double),
+    Column("notes", Text, nullable=False),
+    Column("created_at", TIMESTAMP, nullable=False),
+    PrimaryKeyConstraint("external_user_id", "local_date", "version", name="wellness_entries_pkey"),
+    *(
+        CheckConstraint(f"{name} BETWEEN 1 AND 7", name=f"wellness_entries_{name}_range")
+        for name in WELLNESS_RATINGS
+    ),
+    comment="How athletes felt on their days, 1 the best to 7 the worst; append-only.",
+)

@@ -12,7 +12,7 @@ from sqlalchemy import Integer, and_, bindparam, delete, exists, func, insert, s
 from training_service.caller import Scope
 from training_service.domain.workout import NewRevision, WorkoutFilter
 from training_service.storage.database import Database, Transaction
-from training_service.storage.idempotency import WriteRequest, write_log
+from training_service.storage.idempotency import AthleteChange
 from training_service.storage.statements import (
     Statement,
     exercise_rows,
@@ -209,20 +209,12 @@ class WorkoutRepository:
             yield WorkoutChange(transaction, scope)
 
 
-class WorkoutChange:
+class WorkoutChange(AthleteChange):
     """One transaction that changes an athlete's workouts."""
 
     def __init__(self, transaction: Transaction, scope: Scope) -> None:
-        self._transaction = transaction
+        super().__init__(transaction)
         self._scope = scope
-
-    async def replay(self, request: WriteRequest) -> bytes | None:
-        """See RequestLog.replay."""
-        return await write_log.replay(self._transaction, request)
-
-    async def record(self, request: WriteRequest, response: bytes) -> None:
-        """See RequestLog.record."""
-        await write_log.record(self._transaction, request, response)
 
     async def lock(self, workout_id: UUID) -> StoredWorkout | None:
         """Returns a workout, and keeps others from changing it until the end."""

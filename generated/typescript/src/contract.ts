@@ -88,6 +88,22 @@ export {
   VolumeMetrics,
 } from "./calisthenics/training/v1/metrics";
 export {
+  GetReadinessRequest,
+  ListWellnessRequest,
+  ListWellnessResponse,
+  LogWellnessRequest,
+  Readiness,
+  ReadinessAbsenceReason,
+  ReadinessBand,
+  ReadinessComponent,
+  ReadinessComponentKind,
+  ReadinessServiceClient,
+  ReadinessServiceServer,
+  ReadinessServiceService,
+  ReadinessWithheldReason,
+  WellnessEntry,
+} from "./calisthenics/training/v1/readiness";
+export {
   HoldRange,
   RepRange,
   SetKind,

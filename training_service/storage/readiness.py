@@ -1,0 +1,79 @@
+"""What readiness is reckoned from, as it stood on a day."""
+
+from datetime import date, timedelta
+from typing import NamedTuple
+
+from sqlalchemy import Date, Integer, bindparam, func, select
+
+from training_service.caller import Scope
+from training_service.domain.load import CHRONIC_DAYS, LoadHistory, LoadUnit
+from training_service.domain.readiness import HISTORY_DAYS
+from training_service.storage.load import LoadRepository
+from training_service.storage.statements import own, prepare
+from training_service.storage.tables import session_metrics, sessions
+from training_service.storage.wellness import CURRENT_WELLNESS, StoredWellness
+
+MAX_SESSIONS = 100
+"""Most sessions that are looked at, the latest: about three on each day."""
+
+_DAY = bindparam("local_date", type_=Date)
+# By way of session_metrics: it has the sessions that count, by date.
+_RECORDS = prepare(
+    select(sessions.c.record)
+    .join(
+        session_metrics,
+        (session_metrics.c.external_user_id == sessions.c.external_user_id)
+        & (session_metrics.c.session_id == sessions.c.id),
+    )
+    .where(
+        own(sessions),
+        own(session_metrics),
+        session_metrics.c.local_date >= bindparam("records_from", type_=Date),
+        session_metrics.c.local_date <= _DAY,
+    )
+    .order_by(session_metrics.c.started_at.desc(), session_metrics.c.session_id.desc())
+    .limit(bindparam("limit", type_=Integer)),
+    lambda record: record,
+)
+_LAST_DATE = prepare(
+    select(func.max(session_metrics.c.local_date)).where(
+        own(session_metrics), session_metrics.c.local_date <= _DAY
+    ),
+    lambda local_date: local_date,
+)
+
+
+class ReadinessInputs(NamedTuple):
+    """What is known of an athlete on a day."""
+
+    records: list[bytes]
+    """Of the sessions that count of the 35 days that end with it, the latest first."""
+    last_date: date | None
+    """Of the last session on or before it."""
+    wellness: StoredWellness | None
+    """Its current entry."""
+    loads: LoadHistory
+    """Of the days up to it."""
+
+
+class ReadinessRepository:
+    """Reads what the readiness of one athlete at a time is made of."""
+
+    def __init__(self, loads: LoadRepository) -> None:
+        self._loads = loads
+
+    async def inputs(self, scope: Scope, day: date) -> ReadinessInputs:
+        """Returns what is known on a day, in a single round trip."""
+        loads, (records, [last_date], entries) = await self._loads.history_with(
+            scope,
+            LoadUnit.SESSION_RPE,
+            day - timedelta(days=CHRONIC_DAYS - 1),
+            day,
+            (_RECORDS, _LAST_DATE, CURRENT_WELLNESS),
+            {
+                "local_date": day,
+                "records_from": day - timedelta(days=HISTORY_DAYS - 1),
+                "limit": MAX_SESSIONS,
+            },
+        )
+        return ReadinessInputs(records, last_date, entries[0] if entries else None, loads)
