@@ -134,7 +134,8 @@ def report(console: Console, case: str, samples: dict[str, Sample]) -> None:
         console.print(
             f"{case:14} {name:9} {sample.latency_ms[50]:8.2f} ms"
             f" {sample.total_cpu_us:8.0f} us of CPU,"
-            f" {sample.cpu_us['postgresql']:.0f} of them PostgreSQL's"
+            f" {sample.cpu_us['postgresql']:.0f} of them PostgreSQL's",
+            soft_wrap=True,
         )
     short, long = samples.values()
     by_time = ratio(long.latency_ms[50], short.latency_ms[50])

@@ -8,6 +8,7 @@ on a day so long past removes those from its day on. Other writes, nearly all, h
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -408,10 +409,15 @@ def _history(
 
 def _every_day(start: date, last: date, days: Sequence[DayLoad]) -> Iterator[DayLoad]:
     """Yields all days from one to another, rest days between those with sessions."""
-    by_date = {day.local_date: day for day in days}
+    by_ordinal = {day.local_date.toordinal(): day for day in days}
     for ordinal in range(start.toordinal(), last.toordinal() + 1):
-        local_date = date.fromordinal(ordinal)
-        yield by_date.get(local_date) or DayLoad(local_date, 0.0)
+        yield by_ordinal.get(ordinal) or _rest_day(ordinal)
+
+
+@lru_cache(maxsize=4096)
+def _rest_day(ordinal: int) -> DayLoad:
+    """Returns a day without a session: the same for all athletes."""
+    return DayLoad(date.fromordinal(ordinal), 0.0)
 
 
 def _settled() -> date:
