@@ -55,3 +55,9 @@ def test_an_export_of_all_is_measured() -> None:
     shown = run("benchmarks.export_all", "--sessions=900", "--rounds=1")
     assert "ratio" in shown
     assert "the same set" in shown
+
+
+@needs_h2load
+def test_a_long_history_is_measured() -> None:
+    shown = run("benchmarks.load_status", "--years=1", "--count=10", "--rounds=1")
+    assert "GetLoadStatus  ratio" in shown
