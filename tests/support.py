@@ -307,7 +307,8 @@ class Queries:
         return [
             q
             for q in self.sql
-            if re.match(r"\s*(SELECT|INSERT|UPDATE|DELETE|WITH)", q) and not re.search(HOUSEKEEPING, q)
+            if re.match(r"\s*(SELECT|INSERT|UPDATE|DELETE|WITH)", q)
+            and not re.search(HOUSEKEEPING, q)
         ]
 
 
