@@ -100,6 +100,7 @@ class Belongings:
             "exercise_id": PULL_UP,
             "revision": 1,
             "workout": a_workout(),
+            "workout_ids": [self.workout.id],
             "session": followed,
             "entry": a_wellness(),
             "requests": [session_pb2.LogSessionRequest(session=followed)],
@@ -135,6 +136,8 @@ class Belongings:
                     "unit",
                     "deviation",
                     "local_date",
+                    "body_mass_kg",
+                    "sessions_per_week",
                     "categories",
                     "equipment_at_hand",
                 ]
