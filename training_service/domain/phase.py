@@ -4,6 +4,7 @@ The rules here look at the phases near a change, which storage reads while it ke
 waiting.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
@@ -24,6 +25,8 @@ MAX_DAYS = 731
 """Longest phase: two years, one of them a leap year."""
 FIRST_DATE = date(1970, 1, 1)
 LAST_END_DATE = date(2200, 1, 1)
+MAX_MOVED = 1_000
+"""Most phases that one call moves: some fifteen years of them."""
 MAX_NAMED = 10
 """Most phases in the way that a refusal names: its details travel as metadata."""
 
@@ -133,6 +136,9 @@ class Neighbours:
 
     def __init__(self, phases: Iterable[Phase]) -> None:
         self._by_id = {phase.id: phase for phase in phases}
+        self._children: dict[UUID | None, list[Phase]] = defaultdict(list)
+        for phase in self._by_id.values():
+            self._children[phase.parent_id].append(phase)
 
     def get(self, phase_id: UUID) -> Phase | None:
         """Returns a phase."""
@@ -140,7 +146,7 @@ class Neighbours:
 
     def children(self, parent_id: UUID | None) -> list[Phase]:
         """Returns the phases right within one; those at the top without one."""
-        return [phase for phase in self._by_id.values() if phase.parent_id == parent_id]
+        return self._children.get(parent_id, [])
 
     def with_descendants(self, phase: Phase) -> list[Phase]:
         """Returns a phase and all within it, each before those within it."""
@@ -153,8 +159,8 @@ class Neighbours:
         """Refuses a phase, new or changed, that does not fit among these."""
         self._check_parent(phase)
         for child in self.children(phase.id):
-            check_within(child, phase, "phase.end_date")
             _check_order(child, phase)
+            _check_within(child, phase, _culprit(child, phase))
         self.check_free([phase], "phase.start_date")
 
     def _check_parent(self, phase: Phase) -> None:
@@ -167,7 +173,7 @@ class Neighbours:
         if parent is None:
             raise bad_reference(Reason.UNKNOWN_PHASE, path, "there is no such phase")
         _check_order(phase, parent)
-        check_within(phase, parent, "phase.start_date")
+        _check_within(phase, parent, _culprit(phase, parent))
 
     def check_free(self, changed: Sequence[Phase], path: str) -> None:
         """Refuses phases that would overlap others under the same parent."""
@@ -179,7 +185,7 @@ class Neighbours:
             if other.id not in ids and other.dates.overlaps(phase.dates)
         ]
         if in_the_way:
-            raise overlap(path, in_the_way)
+            raise overlap(in_the_way, path)
 
     def moved(self, phase: Phase, start_date: date, *, shift_later: bool) -> list[Phase]:
         """Returns a phase, and with `shift_later` the later ones under its parent, with all within
@@ -189,13 +195,15 @@ class Neighbours:
         if shift_later:
             siblings = self.children(phase.parent_id)
             moving += [one for one in siblings if one.start_date > phase.start_date]
+        family = [one for top in moving for one in self.with_descendants(top)]
+        if len(family) > MAX_MOVED:
+            raise invalid_field("start_date", f"would move more than {MAX_MOVED} phases")
         tops = [_shifted(one, by) for one in moving]
         parent = self.get(phase.parent_id) if phase.parent_id else None
         for top in tops:
             if parent:
-                check_within(top, parent, "start_date")
+                _check_within(top, parent, "start_date")
         self.check_free(tops, "start_date")
-        family = [one for top in moving for one in self.with_descendants(top)]
         return [_shifted(one, by) for one in family]
 
 
@@ -218,7 +226,12 @@ def _check_order(phase: Phase, parent: Phase) -> None:
         )
 
 
-def check_within(phase: Phase, parent: Phase, path: str) -> None:
+def _culprit(phase: Phase, parent: Phase) -> str:
+    """Returns the field that makes a phase go beyond its parent, whichever of them was changed."""
+    return "phase.start_date" if phase.start_date < parent.start_date else "phase.end_date"
+
+
+def _check_within(phase: Phase, parent: Phase, path: str) -> None:
     """Refuses a phase with a day that its parent has not."""
     if not parent.dates.holds(phase.dates):
         raise TrainingError(
@@ -229,8 +242,10 @@ def check_within(phase: Phase, parent: Phase, path: str) -> None:
         )
 
 
-def overlap(path: str, in_the_way: Sequence[Phase]) -> TrainingError:
-    """Returns the refusal of a phase that would overlap others, as far as they are known."""
+def overlap(in_the_way: Sequence[Phase] = (), path: str = "") -> TrainingError:
+    """Returns the refusal of a phase that would overlap others, as far as they are known; `path` is
+    the field that says so."""
+    description = "another phase has some of these days"
     named = in_the_way[:MAX_NAMED]
     metadata = {
         "phase_ids": ",".join(str(phase.id) for phase in named),
@@ -238,9 +253,9 @@ def overlap(path: str, in_the_way: Sequence[Phase]) -> TrainingError:
     }
     return TrainingError(
         Reason.PHASE_OVERLAP,
-        f"{path}: another phase has some of these days",
-        violations=[FieldViolation(path, "another phase has some of these days")],
-        metadata=metadata if named else {},
+        f"{path}: {description}" if path else description,
+        violations=[FieldViolation(path, description)] if path else (),
+        metadata=metadata if named else None,
     )
 
 

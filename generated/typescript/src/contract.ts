@@ -104,6 +104,7 @@ export {
   ListPhasesResponse,
   MovePhaseRequest,
   MovePhaseResponse,
+  MovedPhase,
   PeriodizationModel,
   Phase,
   PhaseFocus,

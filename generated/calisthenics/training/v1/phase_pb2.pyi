@@ -341,7 +341,7 @@ class ListPhasesRequest(_message.Message):
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     FROM_DATE_FIELD_NUMBER: _builtins.int
     TO_DATE_FIELD_NUMBER: _builtins.int
-    PHASE_KIND_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
     PARENT_ID_FIELD_NUMBER: _builtins.int
     external_user_id: _builtins.str
     """Whose data: the athlete's id; empty is the caller's own."""
@@ -349,13 +349,13 @@ class ListPhasesRequest(_message.Message):
     """Most phases on a page; 0 is 50, above 1,000 is taken as 1,000."""
     page_token: _builtins.str
     """From the previous page; all other fields must be as they were."""
-    phase_kind: Global___PhaseKind.ValueType
+    kind: Global___PhaseKind.ValueType
     """Only phases of this kind."""
     parent_id: _builtins.str
     """Only phases directly within this one."""
     @_builtins.property
     def from_date(self) -> _date_pb2.Date:
-        """Only phases that end after this local date: those with a day from it on. Absent: from the first."""
+        """Only phases with a day from this local date on. Absent: from the first."""
 
     @_builtins.property
     def to_date(self) -> _date_pb2.Date:
@@ -369,12 +369,12 @@ class ListPhasesRequest(_message.Message):
         page_token: _builtins.str = ...,
         from_date: _date_pb2.Date | None = ...,
         to_date: _date_pb2.Date | None = ...,
-        phase_kind: Global___PhaseKind.ValueType = ...,
+        kind: Global___PhaseKind.ValueType = ...,
         parent_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["from_date", b"from_date", "to_date", b"to_date"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["external_user_id", b"external_user_id", "from_date", b"from_date", "page_size", b"page_size", "page_token", b"page_token", "parent_id", b"parent_id", "phase_kind", b"phase_kind", "to_date", b"to_date"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["external_user_id", b"external_user_id", "from_date", b"from_date", "kind", b"kind", "page_size", b"page_size", "page_token", b"page_token", "parent_id", b"parent_id", "to_date", b"to_date"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -559,6 +559,44 @@ class MovePhaseRequest(_message.Message):
 Global___MovePhaseRequest: _TypeAlias = MovePhaseRequest  # noqa: Y015
 
 @_typing.final
+class MovedPhase(_message.Message):
+    """Where a phase is now."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PHASE_ID_FIELD_NUMBER: _builtins.int
+    START_DATE_FIELD_NUMBER: _builtins.int
+    END_DATE_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    phase_id: _builtins.str
+    """The phase."""
+    etag: _builtins.str
+    """Its new version."""
+    @_builtins.property
+    def start_date(self) -> _date_pb2.Date:
+        """First day."""
+
+    @_builtins.property
+    def end_date(self) -> _date_pb2.Date:
+        """The day after the last."""
+
+    def __init__(
+        self,
+        *,
+        phase_id: _builtins.str = ...,
+        start_date: _date_pb2.Date | None = ...,
+        end_date: _date_pb2.Date | None = ...,
+        etag: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end_date", b"end_date", "start_date", b"start_date"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end_date", b"end_date", "etag", b"etag", "phase_id", b"phase_id", "start_date", b"start_date"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MovedPhase: _TypeAlias = MovedPhase  # noqa: Y015
+
+@_typing.final
 class MovePhaseResponse(_message.Message):
     """Response of MovePhase."""
 
@@ -566,13 +604,13 @@ class MovePhaseResponse(_message.Message):
 
     PHASES_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def phases(self) -> _containers.RepeatedCompositeFieldContainer[Global___Phase]:
+    def phases(self) -> _containers.RepeatedCompositeFieldContainer[Global___MovedPhase]:
         """All phases that moved, by their first day, each before those within it."""
 
     def __init__(
         self,
         *,
-        phases: _abc.Iterable[Global___Phase] | None = ...,
+        phases: _abc.Iterable[Global___MovedPhase] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
@@ -610,8 +648,8 @@ class GeneratePhasesRequest(_message.Message):
     takes, the longer ones first.
     """
     deload_every_weeks: _builtins.int
-    """Every how many weeks of the macrocycle one is a deload; 0 is never. Absent: the last week of each
-    mesocycle of two weeks or more.
+    """Every how many weeks of the macrocycle one is a deload; 0 is never. Absent: the last week of
+    each mesocycle of two weeks or more.
     """
     with_microcycles: _builtins.bool
     """Whether each week becomes a microcycle."""

@@ -26,9 +26,9 @@ if _version_not_supported:
 
 
 class PhaseServiceStub:
-    """Training phases: what an athlete means to do over weeks and months. Macrocycles hold mesocycles and
-    these hold microcycles; phases under the same parent, or under none, never overlap, so that a day
-    is in one phase of each kind at most. Days are local dates of the athlete's calendar.
+    """Training phases: what an athlete means to do over weeks and months. Macrocycles hold mesocycles,
+    and these hold microcycles. Phases under the same parent, or under none, never overlap, so that a
+    day is in three phases at most, each within the one before. Days are local dates.
     """
 
     def __init__(self, channel):
@@ -85,9 +85,9 @@ class PhaseServiceStub:
 
 
 class PhaseServiceServicer:
-    """Training phases: what an athlete means to do over weeks and months. Macrocycles hold mesocycles and
-    these hold microcycles; phases under the same parent, or under none, never overlap, so that a day
-    is in one phase of each kind at most. Days are local dates of the athlete's calendar.
+    """Training phases: what an athlete means to do over weeks and months. Macrocycles hold mesocycles,
+    and these hold microcycles. Phases under the same parent, or under none, never overlap, so that a
+    day is in three phases at most, each within the one before. Days are local dates.
     """
 
     def CreatePhase(self, request, context):
@@ -131,8 +131,8 @@ class PhaseServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DeletePhase(self, request, context):
-        """Removes a phase, with `force` all that is in it too. Sessions stay: they belong to days and not to
-        phases.
+        """Removes a phase, with `force` all that is in it too. Sessions stay: they belong to days and not
+        to phases.
 
         Errors: PHASE_NOT_FOUND, PHASE_HAS_CHILDREN, ETAG_MISMATCH, REQUEST_ID_REUSED.
         """
@@ -142,10 +142,9 @@ class PhaseServiceServicer:
 
     def MovePhase(self, request, context):
         """Moves a phase to another first day, with all that is in it, and those that follow it under the
-        same parent only when asked. All of it or nothing is moved. What is passed over is not moved: it
-        is in the way. Sessions that were done never move: a phase that has a session on a day which it,
-        or a phase that moves with it, would lose stays where it is. Sessions logged at the same moment
-        are not waited for.
+        same parent only when asked: 1,000 phases at most, and all of them or none. Sessions that were
+        done never move: when there is one on a day that any of these phases would lose, none moves.
+        Sessions that are logged at the same moment are not waited for.
 
         Errors: PHASE_NOT_FOUND, PHASE_OVERLAP, PHASE_OUTSIDE_PARENT, PHASE_HAS_SESSIONS,
         ETAG_MISMATCH, REQUEST_ID_REUSED.
@@ -156,8 +155,8 @@ class PhaseServiceServicer:
 
     def GeneratePhases(self, request, context):
         """Makes a macrocycle of mesocycles by a model, and stores it unless `validate_only` is set. The
-        numbers are a template of this service, to be changed at will: studies favour periodized training
-        a little for strength (Williams 2017, Moesgaard 2022) and tell no model from another.
+        numbers are a template of this service, to be changed at will. Periodized training is a little
+        better for strength than training without a plan (Williams 2017, Moesgaard 2022).
 
         Errors: PHASE_OVERLAP, REQUEST_ID_REUSED.
         """
@@ -236,9 +235,9 @@ def add_PhaseServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class PhaseService:
-    """Training phases: what an athlete means to do over weeks and months. Macrocycles hold mesocycles and
-    these hold microcycles; phases under the same parent, or under none, never overlap, so that a day
-    is in one phase of each kind at most. Days are local dates of the athlete's calendar.
+    """Training phases: what an athlete means to do over weeks and months. Macrocycles hold mesocycles,
+    and these hold microcycles. Phases under the same parent, or under none, never overlap, so that a
+    day is in three phases at most, each within the one before. Days are local dates.
     """
 
     @staticmethod

@@ -27,9 +27,9 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class PhaseServiceStub:
-    """Training phases: what an athlete means to do over weeks and months. Macrocycles hold mesocycles and
-    these hold microcycles; phases under the same parent, or under none, never overlap, so that a day
-    is in one phase of each kind at most. Days are local dates of the athlete's calendar.
+    """Training phases: what an athlete means to do over weeks and months. Macrocycles hold mesocycles,
+    and these hold microcycles. Phases under the same parent, or under none, never overlap, so that a
+    day is in three phases at most, each within the one before. Days are local dates.
     """
 
     @_typing.overload
@@ -61,25 +61,24 @@ class PhaseServiceStub:
     PHASE_KIND_ORDER, PHASE_HAS_SESSIONS, INVALID_UPDATE_MASK, ETAG_MISMATCH, REQUEST_ID_REUSED.
     """
     DeletePhase: _grpc.UnaryUnaryMultiCallable[_phase_pb2.DeletePhaseRequest, _phase_pb2.DeletePhaseResponse]
-    """Removes a phase, with `force` all that is in it too. Sessions stay: they belong to days and not to
-    phases.
+    """Removes a phase, with `force` all that is in it too. Sessions stay: they belong to days and not
+    to phases.
 
     Errors: PHASE_NOT_FOUND, PHASE_HAS_CHILDREN, ETAG_MISMATCH, REQUEST_ID_REUSED.
     """
     MovePhase: _grpc.UnaryUnaryMultiCallable[_phase_pb2.MovePhaseRequest, _phase_pb2.MovePhaseResponse]
     """Moves a phase to another first day, with all that is in it, and those that follow it under the
-    same parent only when asked. All of it or nothing is moved. What is passed over is not moved: it
-    is in the way. Sessions that were done never move: a phase that has a session on a day which it,
-    or a phase that moves with it, would lose stays where it is. Sessions logged at the same moment
-    are not waited for.
+    same parent only when asked: 1,000 phases at most, and all of them or none. Sessions that were
+    done never move: when there is one on a day that any of these phases would lose, none moves.
+    Sessions that are logged at the same moment are not waited for.
 
     Errors: PHASE_NOT_FOUND, PHASE_OVERLAP, PHASE_OUTSIDE_PARENT, PHASE_HAS_SESSIONS,
     ETAG_MISMATCH, REQUEST_ID_REUSED.
     """
     GeneratePhases: _grpc.UnaryUnaryMultiCallable[_phase_pb2.GeneratePhasesRequest, _phase_pb2.GeneratePhasesResponse]
     """Makes a macrocycle of mesocycles by a model, and stores it unless `validate_only` is set. The
-    numbers are a template of this service, to be changed at will: studies favour periodized training
-    a little for strength (Williams 2017, Moesgaard 2022) and tell no model from another.
+    numbers are a template of this service, to be changed at will. Periodized training is a little
+    better for strength than training without a plan (Williams 2017, Moesgaard 2022).
 
     Errors: PHASE_OVERLAP, REQUEST_ID_REUSED.
     """
@@ -90,9 +89,9 @@ class PhaseServiceStub:
 
 @_typing.type_check_only
 class PhaseServiceAsyncStub(PhaseServiceStub):
-    """Training phases: what an athlete means to do over weeks and months. Macrocycles hold mesocycles and
-    these hold microcycles; phases under the same parent, or under none, never overlap, so that a day
-    is in one phase of each kind at most. Days are local dates of the athlete's calendar.
+    """Training phases: what an athlete means to do over weeks and months. Macrocycles hold mesocycles,
+    and these hold microcycles. Phases under the same parent, or under none, never overlap, so that a
+    day is in three phases at most, each within the one before. Days are local dates.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -121,25 +120,24 @@ class PhaseServiceAsyncStub(PhaseServiceStub):
     PHASE_KIND_ORDER, PHASE_HAS_SESSIONS, INVALID_UPDATE_MASK, ETAG_MISMATCH, REQUEST_ID_REUSED.
     """
     DeletePhase: _aio.UnaryUnaryMultiCallable[_phase_pb2.DeletePhaseRequest, _phase_pb2.DeletePhaseResponse]  # type: ignore[assignment]
-    """Removes a phase, with `force` all that is in it too. Sessions stay: they belong to days and not to
-    phases.
+    """Removes a phase, with `force` all that is in it too. Sessions stay: they belong to days and not
+    to phases.
 
     Errors: PHASE_NOT_FOUND, PHASE_HAS_CHILDREN, ETAG_MISMATCH, REQUEST_ID_REUSED.
     """
     MovePhase: _aio.UnaryUnaryMultiCallable[_phase_pb2.MovePhaseRequest, _phase_pb2.MovePhaseResponse]  # type: ignore[assignment]
     """Moves a phase to another first day, with all that is in it, and those that follow it under the
-    same parent only when asked. All of it or nothing is moved. What is passed over is not moved: it
-    is in the way. Sessions that were done never move: a phase that has a session on a day which it,
-    or a phase that moves with it, would lose stays where it is. Sessions logged at the same moment
-    are not waited for.
+    same parent only when asked: 1,000 phases at most, and all of them or none. Sessions that were
+    done never move: when there is one on a day that any of these phases would lose, none moves.
+    Sessions that are logged at the same moment are not waited for.
 
     Errors: PHASE_NOT_FOUND, PHASE_OVERLAP, PHASE_OUTSIDE_PARENT, PHASE_HAS_SESSIONS,
     ETAG_MISMATCH, REQUEST_ID_REUSED.
     """
     GeneratePhases: _aio.UnaryUnaryMultiCallable[_phase_pb2.GeneratePhasesRequest, _phase_pb2.GeneratePhasesResponse]  # type: ignore[assignment]
     """Makes a macrocycle of mesocycles by a model, and stores it unless `validate_only` is set. The
-    numbers are a template of this service, to be changed at will: studies favour periodized training
-    a little for strength (Williams 2017, Moesgaard 2022) and tell no model from another.
+    numbers are a template of this service, to be changed at will. Periodized training is a little
+    better for strength than training without a plan (Williams 2017, Moesgaard 2022).
 
     Errors: PHASE_OVERLAP, REQUEST_ID_REUSED.
     """
@@ -149,9 +147,9 @@ class PhaseServiceAsyncStub(PhaseServiceStub):
     """Returns each day of a range with the phases that it is in and the sessions that were done."""
 
 class PhaseServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Training phases: what an athlete means to do over weeks and months. Macrocycles hold mesocycles and
-    these hold microcycles; phases under the same parent, or under none, never overlap, so that a day
-    is in one phase of each kind at most. Days are local dates of the athlete's calendar.
+    """Training phases: what an athlete means to do over weeks and months. Macrocycles hold mesocycles,
+    and these hold microcycles. Phases under the same parent, or under none, never overlap, so that a
+    day is in three phases at most, each within the one before. Days are local dates.
     """
 
     @_abc_1.abstractmethod
@@ -208,8 +206,8 @@ class PhaseServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _phase_pb2.DeletePhaseRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_phase_pb2.DeletePhaseResponse, _abc.Awaitable[_phase_pb2.DeletePhaseResponse]]:
-        """Removes a phase, with `force` all that is in it too. Sessions stay: they belong to days and not to
-        phases.
+        """Removes a phase, with `force` all that is in it too. Sessions stay: they belong to days and not
+        to phases.
 
         Errors: PHASE_NOT_FOUND, PHASE_HAS_CHILDREN, ETAG_MISMATCH, REQUEST_ID_REUSED.
         """
@@ -221,10 +219,9 @@ class PhaseServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_phase_pb2.MovePhaseResponse, _abc.Awaitable[_phase_pb2.MovePhaseResponse]]:
         """Moves a phase to another first day, with all that is in it, and those that follow it under the
-        same parent only when asked. All of it or nothing is moved. What is passed over is not moved: it
-        is in the way. Sessions that were done never move: a phase that has a session on a day which it,
-        or a phase that moves with it, would lose stays where it is. Sessions logged at the same moment
-        are not waited for.
+        same parent only when asked: 1,000 phases at most, and all of them or none. Sessions that were
+        done never move: when there is one on a day that any of these phases would lose, none moves.
+        Sessions that are logged at the same moment are not waited for.
 
         Errors: PHASE_NOT_FOUND, PHASE_OVERLAP, PHASE_OUTSIDE_PARENT, PHASE_HAS_SESSIONS,
         ETAG_MISMATCH, REQUEST_ID_REUSED.
@@ -237,8 +234,8 @@ class PhaseServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_phase_pb2.GeneratePhasesResponse, _abc.Awaitable[_phase_pb2.GeneratePhasesResponse]]:
         """Makes a macrocycle of mesocycles by a model, and stores it unless `validate_only` is set. The
-        numbers are a template of this service, to be changed at will: studies favour periodized training
-        a little for strength (Williams 2017, Moesgaard 2022) and tell no model from another.
+        numbers are a template of this service, to be changed at will. Periodized training is a little
+        better for strength than training without a plan (Williams 2017, Moesgaard 2022).
 
         Errors: PHASE_OVERLAP, REQUEST_ID_REUSED.
         """

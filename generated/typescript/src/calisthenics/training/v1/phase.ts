@@ -170,7 +170,7 @@ export interface ListPhasesRequest {
   pageSize: number;
   /** From the previous page; all other fields must be as they were. */
   pageToken: string;
-  /** Only phases that end after this local date: those with a day from it on. Absent: from the first. */
+  /** Only phases with a day from this local date on. Absent: from the first. */
   fromDate?:
     | DateMessage
     | undefined;
@@ -179,7 +179,7 @@ export interface ListPhasesRequest {
     | DateMessage
     | undefined;
   /** Only phases of this kind. */
-  phaseKind: PhaseKind;
+  kind: PhaseKind;
   /** Only phases directly within this one. */
   parentId: string;
 }
@@ -251,10 +251,26 @@ export interface MovePhaseRequest {
   requestId: string;
 }
 
+/** Where a phase is now. */
+export interface MovedPhase {
+  /** The phase. */
+  phaseId: string;
+  /** First day. */
+  startDate?:
+    | DateMessage
+    | undefined;
+  /** The day after the last. */
+  endDate?:
+    | DateMessage
+    | undefined;
+  /** Its new version. */
+  etag: string;
+}
+
 /** Response of MovePhase. */
 export interface MovePhaseResponse {
   /** All phases that moved, by their first day, each before those within it. */
-  phases: Phase[];
+  phases: MovedPhase[];
 }
 
 /** Request of GeneratePhases. */
@@ -275,8 +291,8 @@ export interface GeneratePhasesRequest {
    */
   mesocycleWeekCount: number;
   /**
-   * Every how many weeks of the macrocycle one is a deload; 0 is never. Absent: the last week of each
-   * mesocycle of two weeks or more.
+   * Every how many weeks of the macrocycle one is a deload; 0 is never. Absent: the last week of
+   * each mesocycle of two weeks or more.
    */
   deloadEveryWeeks?:
     | number
@@ -836,7 +852,7 @@ function createBaseListPhasesRequest(): ListPhasesRequest {
     pageToken: "",
     fromDate: undefined,
     toDate: undefined,
-    phaseKind: 0,
+    kind: 0,
     parentId: "",
   };
 }
@@ -858,8 +874,8 @@ export const ListPhasesRequest: MessageFns<ListPhasesRequest> = {
     if (message.toDate !== undefined) {
       DateMessage.encode(message.toDate, writer.uint32(42).fork()).join();
     }
-    if (message.phaseKind !== 0) {
-      writer.uint32(48).int32(message.phaseKind);
+    if (message.kind !== 0) {
+      writer.uint32(48).int32(message.kind);
     }
     if (message.parentId !== "") {
       writer.uint32(58).string(message.parentId);
@@ -925,7 +941,7 @@ export const ListPhasesRequest: MessageFns<ListPhasesRequest> = {
               break;
             }
 
-            message.phaseKind = reader.int32() as any;
+            message.kind = reader.int32() as any;
             continue;
           }
           case 7: {
@@ -962,7 +978,7 @@ export const ListPhasesRequest: MessageFns<ListPhasesRequest> = {
     message.toDate = (object.toDate !== undefined && object.toDate !== null)
       ? DateMessage.fromPartial(object.toDate)
       : undefined;
-    message.phaseKind = object.phaseKind ?? 0;
+    message.kind = object.kind ?? 0;
     message.parentId = object.parentId ?? "";
     return message;
   },
@@ -1413,6 +1429,101 @@ export const MovePhaseRequest: MessageFns<MovePhaseRequest> = {
   },
 };
 
+function createBaseMovedPhase(): MovedPhase {
+  return { phaseId: "", startDate: undefined, endDate: undefined, etag: "" };
+}
+
+export const MovedPhase: MessageFns<MovedPhase> = {
+  encode(message: MovedPhase, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.phaseId !== "") {
+      writer.uint32(10).string(message.phaseId);
+    }
+    if (message.startDate !== undefined) {
+      DateMessage.encode(message.startDate, writer.uint32(18).fork()).join();
+    }
+    if (message.endDate !== undefined) {
+      DateMessage.encode(message.endDate, writer.uint32(26).fork()).join();
+    }
+    if (message.etag !== "") {
+      writer.uint32(34).string(message.etag);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): MovedPhase {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseMovedPhase();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.phaseId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.startDate = DateMessage.decode(reader, reader.uint32());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.endDate = DateMessage.decode(reader, reader.uint32());
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.etag = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<MovedPhase>): MovedPhase {
+    return MovedPhase.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<MovedPhase>): MovedPhase {
+    const message = createBaseMovedPhase();
+    message.phaseId = object.phaseId ?? "";
+    message.startDate = (object.startDate !== undefined && object.startDate !== null)
+      ? DateMessage.fromPartial(object.startDate)
+      : undefined;
+    message.endDate = (object.endDate !== undefined && object.endDate !== null)
+      ? DateMessage.fromPartial(object.endDate)
+      : undefined;
+    message.etag = object.etag ?? "";
+    return message;
+  },
+};
+
 function createBaseMovePhaseResponse(): MovePhaseResponse {
   return { phases: [] };
 }
@@ -1420,7 +1531,7 @@ function createBaseMovePhaseResponse(): MovePhaseResponse {
 export const MovePhaseResponse: MessageFns<MovePhaseResponse> = {
   encode(message: MovePhaseResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     for (const v of message.phases) {
-      Phase.encode(v!, writer.uint32(10).fork()).join();
+      MovedPhase.encode(v!, writer.uint32(10).fork()).join();
     }
     return writer;
   },
@@ -1443,7 +1554,7 @@ export const MovePhaseResponse: MessageFns<MovePhaseResponse> = {
               break;
             }
 
-            message.phases.push(Phase.decode(reader, reader.uint32()));
+            message.phases.push(MovedPhase.decode(reader, reader.uint32()));
             continue;
           }
         }
@@ -1463,7 +1574,7 @@ export const MovePhaseResponse: MessageFns<MovePhaseResponse> = {
   },
   fromPartial(object: DeepPartial<MovePhaseResponse>): MovePhaseResponse {
     const message = createBaseMovePhaseResponse();
-    message.phases = object.phases?.map((e) => Phase.fromPartial(e)) || [];
+    message.phases = object.phases?.map((e) => MovedPhase.fromPartial(e)) || [];
     return message;
   },
 };
@@ -2238,9 +2349,9 @@ export const Calendar: MessageFns<Calendar> = {
 };
 
 /**
- * Training phases: what an athlete means to do over weeks and months. Macrocycles hold mesocycles and
- * these hold microcycles; phases under the same parent, or under none, never overlap, so that a day
- * is in one phase of each kind at most. Days are local dates of the athlete's calendar.
+ * Training phases: what an athlete means to do over weeks and months. Macrocycles hold mesocycles,
+ * and these hold microcycles. Phases under the same parent, or under none, never overlap, so that a
+ * day is in three phases at most, each within the one before. Days are local dates.
  */
 export type PhaseServiceService = typeof PhaseServiceService;
 export const PhaseServiceService = {
@@ -2305,8 +2416,8 @@ export const PhaseServiceService = {
     responseDeserialize: (value: Buffer): Phase => Phase.decode(value),
   },
   /**
-   * Removes a phase, with `force` all that is in it too. Sessions stay: they belong to days and not to
-   * phases.
+   * Removes a phase, with `force` all that is in it too. Sessions stay: they belong to days and not
+   * to phases.
    *
    * Errors: PHASE_NOT_FOUND, PHASE_HAS_CHILDREN, ETAG_MISMATCH, REQUEST_ID_REUSED.
    */
@@ -2321,10 +2432,9 @@ export const PhaseServiceService = {
   },
   /**
    * Moves a phase to another first day, with all that is in it, and those that follow it under the
-   * same parent only when asked. All of it or nothing is moved. What is passed over is not moved: it
-   * is in the way. Sessions that were done never move: a phase that has a session on a day which it,
-   * or a phase that moves with it, would lose stays where it is. Sessions logged at the same moment
-   * are not waited for.
+   * same parent only when asked: 1,000 phases at most, and all of them or none. Sessions that were
+   * done never move: when there is one on a day that any of these phases would lose, none moves.
+   * Sessions that are logged at the same moment are not waited for.
    *
    * Errors: PHASE_NOT_FOUND, PHASE_OVERLAP, PHASE_OUTSIDE_PARENT, PHASE_HAS_SESSIONS,
    * ETAG_MISMATCH, REQUEST_ID_REUSED.
@@ -2340,8 +2450,8 @@ export const PhaseServiceService = {
   },
   /**
    * Makes a macrocycle of mesocycles by a model, and stores it unless `validate_only` is set. The
-   * numbers are a template of this service, to be changed at will: studies favour periodized training
-   * a little for strength (Williams 2017, Moesgaard 2022) and tell no model from another.
+   * numbers are a template of this service, to be changed at will. Periodized training is a little
+   * better for strength than training without a plan (Williams 2017, Moesgaard 2022).
    *
    * Errors: PHASE_OVERLAP, REQUEST_ID_REUSED.
    */
@@ -2409,18 +2519,17 @@ export interface PhaseServiceServer extends UntypedServiceImplementation {
    */
   updatePhase: handleUnaryCall<UpdatePhaseRequest, Phase>;
   /**
-   * Removes a phase, with `force` all that is in it too. Sessions stay: they belong to days and not to
-   * phases.
+   * Removes a phase, with `force` all that is in it too. Sessions stay: they belong to days and not
+   * to phases.
    *
    * Errors: PHASE_NOT_FOUND, PHASE_HAS_CHILDREN, ETAG_MISMATCH, REQUEST_ID_REUSED.
    */
   deletePhase: handleUnaryCall<DeletePhaseRequest, DeletePhaseResponse>;
   /**
    * Moves a phase to another first day, with all that is in it, and those that follow it under the
-   * same parent only when asked. All of it or nothing is moved. What is passed over is not moved: it
-   * is in the way. Sessions that were done never move: a phase that has a session on a day which it,
-   * or a phase that moves with it, would lose stays where it is. Sessions logged at the same moment
-   * are not waited for.
+   * same parent only when asked: 1,000 phases at most, and all of them or none. Sessions that were
+   * done never move: when there is one on a day that any of these phases would lose, none moves.
+   * Sessions that are logged at the same moment are not waited for.
    *
    * Errors: PHASE_NOT_FOUND, PHASE_OVERLAP, PHASE_OUTSIDE_PARENT, PHASE_HAS_SESSIONS,
    * ETAG_MISMATCH, REQUEST_ID_REUSED.
@@ -2428,8 +2537,8 @@ export interface PhaseServiceServer extends UntypedServiceImplementation {
   movePhase: handleUnaryCall<MovePhaseRequest, MovePhaseResponse>;
   /**
    * Makes a macrocycle of mesocycles by a model, and stores it unless `validate_only` is set. The
-   * numbers are a template of this service, to be changed at will: studies favour periodized training
-   * a little for strength (Williams 2017, Moesgaard 2022) and tell no model from another.
+   * numbers are a template of this service, to be changed at will. Periodized training is a little
+   * better for strength than training without a plan (Williams 2017, Moesgaard 2022).
    *
    * Errors: PHASE_OVERLAP, REQUEST_ID_REUSED.
    */
@@ -2523,8 +2632,8 @@ export interface PhaseServiceClient extends Client {
     callback: (error: ServiceError | null, response: Phase) => void,
   ): ClientUnaryCall;
   /**
-   * Removes a phase, with `force` all that is in it too. Sessions stay: they belong to days and not to
-   * phases.
+   * Removes a phase, with `force` all that is in it too. Sessions stay: they belong to days and not
+   * to phases.
    *
    * Errors: PHASE_NOT_FOUND, PHASE_HAS_CHILDREN, ETAG_MISMATCH, REQUEST_ID_REUSED.
    */
@@ -2545,10 +2654,9 @@ export interface PhaseServiceClient extends Client {
   ): ClientUnaryCall;
   /**
    * Moves a phase to another first day, with all that is in it, and those that follow it under the
-   * same parent only when asked. All of it or nothing is moved. What is passed over is not moved: it
-   * is in the way. Sessions that were done never move: a phase that has a session on a day which it,
-   * or a phase that moves with it, would lose stays where it is. Sessions logged at the same moment
-   * are not waited for.
+   * same parent only when asked: 1,000 phases at most, and all of them or none. Sessions that were
+   * done never move: when there is one on a day that any of these phases would lose, none moves.
+   * Sessions that are logged at the same moment are not waited for.
    *
    * Errors: PHASE_NOT_FOUND, PHASE_OVERLAP, PHASE_OUTSIDE_PARENT, PHASE_HAS_SESSIONS,
    * ETAG_MISMATCH, REQUEST_ID_REUSED.
@@ -2570,8 +2678,8 @@ export interface PhaseServiceClient extends Client {
   ): ClientUnaryCall;
   /**
    * Makes a macrocycle of mesocycles by a model, and stores it unless `validate_only` is set. The
-   * numbers are a template of this service, to be changed at will: studies favour periodized training
-   * a little for strength (Williams 2017, Moesgaard 2022) and tell no model from another.
+   * numbers are a template of this service, to be changed at will. Periodized training is a little
+   * better for strength than training without a plan (Williams 2017, Moesgaard 2022).
    *
    * Errors: PHASE_OVERLAP, REQUEST_ID_REUSED.
    */
