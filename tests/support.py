@@ -241,7 +241,7 @@ def a_wellness(**fields: Any) -> readiness_pb2.WellnessEntry:
 
 
 def a_phase(**fields: Any) -> phase_pb2.Phase:
-    """Returns a mesocycle of the four weeks from Monday, 2026-03-02 on; fields replace the usual."""
+    """Returns a mesocycle of the four weeks from 2026-03-02 on; fields replace the usual ones."""
     usual: dict[str, Any] = {
         "kind": phase_pb2.PHASE_KIND_MESOCYCLE,
         "start_date": {"year": 2026, "month": 3, "day": 2},

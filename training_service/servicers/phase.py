@@ -200,7 +200,6 @@ class PhaseServicer(PhaseServiceServicer):
         template = _template(request)
         phases = phase_template.generate(template, uuid6.uuid7, write.received_at)
         macrocycle = phases[0]
-        check_alone(macrocycle, "")
         response = pb.GeneratePhasesResponse(phases=[_message(scope, one) for one in phases])
 
         if request.validate_only:
@@ -300,7 +299,7 @@ def _place_of_token(key: tuple[paging.KeyPart, ...]) -> PhasePlace:
 
 
 def _template(request: pb.GeneratePhasesRequest) -> Template:
-    return Template(
+    template = Template(
         model=Model(MODEL.name(request.model)),
         start_date=_date_in_range(request, "start_date"),
         week_count=request.week_count,
@@ -310,6 +309,9 @@ def _template(request: pb.GeneratePhasesRequest) -> Template:
         display_name=request.display_name,
         focus=FOCUS.name(request.focus),
     )
+    if template.end_date > LAST_END_DATE:
+        raise invalid_field("start_date", f"must leave its weeks before {LAST_END_DATE}")
+    return template
 
 
 def _phase(message: pb.Phase, id: UUID, now: datetime) -> Phase:
