@@ -23,6 +23,7 @@ import psycopg
 import uvloop
 from calisthenics.training.v1 import (
     exercise_pb2_grpc,
+    phase_pb2,
     readiness_pb2,
     session_pb2,
     workout_pb2,
@@ -30,6 +31,7 @@ from calisthenics.training.v1 import (
 )
 from calisthenics.training.v1.load_pb2_grpc import LoadServiceStub
 from calisthenics.training.v1.metrics_pb2_grpc import MetricsServiceStub
+from calisthenics.training.v1.phase_pb2_grpc import PhaseServiceStub
 from calisthenics.training.v1.program_pb2_grpc import ProgramServiceStub
 from calisthenics.training.v1.readiness_pb2_grpc import ReadinessServiceStub
 from calisthenics.training.v1.session_pb2_grpc import SessionServiceStub
@@ -169,6 +171,7 @@ class Athlete:
         self.programs = ProgramServiceStub(self.channel)
         self.readiness = ReadinessServiceStub(self.channel)
         self.skills = SkillServiceStub(self.channel)
+        self.phases = PhaseServiceStub(self.channel)
 
     def close(self) -> None:
         """Closes the channel."""
@@ -237,6 +240,20 @@ def a_wellness(**fields: Any) -> readiness_pb2.WellnessEntry:
     """Returns a wellness entry of today, 12 by Hooper; fields replace the usual ones."""
     usual = {"time_zone": "UTC", "sleep": 3, "stress": 2, "fatigue": 4, "soreness": 3}
     return readiness_pb2.WellnessEntry(**{**usual, **fields})
+
+
+def a_phase(**fields: Any) -> phase_pb2.Phase:
+    """Returns a mesocycle of the four weeks from 2026-03-02 on; fields replace the usual ones."""
+    usual: dict[str, Any] = {
+        "kind": phase_pb2.PHASE_KIND_MESOCYCLE,
+        "start_date": {"year": 2026, "month": 3, "day": 2},
+        "end_date": {"year": 2026, "month": 3, "day": 30},
+        "display_name": "Strength",
+        "focus": phase_pb2.PHASE_FOCUS_STRENGTH,
+        "volume_factors": [1, 1.05, 1.1, 0.6],
+        "deload_weeks": [4],
+    }
+    return phase_pb2.Phase(**{**usual, **fields})
 
 
 def forged_token(token: str, *key: object) -> str:

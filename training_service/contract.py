@@ -10,6 +10,7 @@ from calisthenics.training.v1 import (
     exercise_pb2,
     load_pb2,
     metrics_pb2,
+    phase_pb2,
     program_pb2,
     readiness_pb2,
     session_pb2,
@@ -39,6 +40,7 @@ _FILES = (
     load_pb2,
     skill_pb2,
     readiness_pb2,
+    phase_pb2,
     program_pb2,
 )
 

@@ -12,6 +12,7 @@ import structlog
 from calisthenics.training.v1.exercise_pb2_grpc import add_ExerciseServiceServicer_to_server
 from calisthenics.training.v1.load_pb2_grpc import add_LoadServiceServicer_to_server
 from calisthenics.training.v1.metrics_pb2_grpc import add_MetricsServiceServicer_to_server
+from calisthenics.training.v1.phase_pb2_grpc import add_PhaseServiceServicer_to_server
 from calisthenics.training.v1.program_pb2_grpc import add_ProgramServiceServicer_to_server
 from calisthenics.training.v1.readiness_pb2_grpc import add_ReadinessServiceServicer_to_server
 from calisthenics.training.v1.session_pb2_grpc import add_SessionServiceServicer_to_server
@@ -31,6 +32,7 @@ from training_service.interceptors.identity import make_authenticator
 from training_service.servicers.exercise import ExerciseServicer
 from training_service.servicers.load import LoadServicer
 from training_service.servicers.metrics import MetricsServicer
+from training_service.servicers.phase import PhaseServicer
 from training_service.servicers.program import ProgramServicer
 from training_service.servicers.readiness import ReadinessServicer
 from training_service.servicers.session import SessionServicer
@@ -45,6 +47,7 @@ from training_service.storage.load import LoadRepository
 from training_service.storage.metrics import MetricsRepository
 from training_service.storage.migrations import earlier_revisions, head_revision
 from training_service.storage.personal_record import PersonalRecordRepository
+from training_service.storage.phase import PhaseRepository
 from training_service.storage.readiness import ReadinessRepository
 from training_service.storage.session import SessionRepository
 from training_service.storage.session_change import SessionChangeRepository
@@ -129,6 +132,8 @@ class TrainingServer:
         add_LoadServiceServicer_to_server(loads, self._server)
         add_ReadinessServiceServicer_to_server(readiness, self._server)
         add_SkillServiceServicer_to_server(SkillServicer(skill_source), self._server)
+        phases = PhaseServicer(PhaseRepository(self._database))
+        add_PhaseServiceServicer_to_server(phases, self._server)
         programs = ProgramServicer(templates, catalogue)
         add_ProgramServiceServicer_to_server(programs, self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)

@@ -329,7 +329,7 @@ def test_what_a_request_must_have_is_required(method: MethodDescriptor) -> None:
 
 def test_update_masks_are_required() -> None:
     masks = [p for m in contract.methods() for n, p in parameters(m).items() if n == "updateMask"]
-    assert len(masks) == 2
+    assert len(masks) == len([m for m in contract.methods() if http_rule(m)[0] == "patch"]) > 1
     assert all(p["required"] and p["schema"]["type"] == "string" for p in masks)
 
 
@@ -591,7 +591,7 @@ def test_what_may_not_be_left_out_is_required() -> None:
 
 def test_changes_and_batches_are_not_held_to_limits() -> None:
     patches = [m for m in contract.methods() if http_rule(m)[0] == "patch"]
-    assert len(patches) == 2
+    assert len(patches) > 1
     for method in patches:
         assert is_valid({}, body_schema(method))
     entry = {"session": {"timeZone": "", "exercises": [{}]}}

@@ -8,20 +8,23 @@ import re
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
+from datetime import date, timedelta
 from typing import Any
 
 import grpc
 import psycopg
 import pytest
-from calisthenics.training.v1 import access_pb2, readiness_pb2, session_pb2
+from calisthenics.training.v1 import access_pb2, phase_pb2, readiness_pb2, session_pb2
 from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
+from google.type.date_pb2 import Date
 
 from tests.support import (
     PULL_UP,
     Athlete,
     Refusal,
+    a_phase,
     a_session,
     a_wellness,
     a_workout,
@@ -33,7 +36,13 @@ from training_service import contract
 from training_service.storage.tables import metadata
 
 SECRET = "a-secret-of-alice"
-NOT_FOUND = {"WORKOUT_NOT_FOUND", "SESSION_NOT_FOUND", "UNKNOWN_WORKOUT"}
+NOT_FOUND = {
+    "WORKOUT_NOT_FOUND",
+    "SESSION_NOT_FOUND",
+    "UNKNOWN_WORKOUT",
+    "PHASE_NOT_FOUND",
+    "UNKNOWN_PHASE",
+}
 ALL = {m.full_name: m for m in contract.methods()}
 
 
@@ -70,6 +79,15 @@ class Belongings:
         self.wellness = alice.readiness.LogWellness(
             readiness_pb2.LogWellnessRequest(entry=a_wellness(notes=SECRET))
         )
+        self.dates = {"start_date": free_date(alice, days=7), "end_date": free_date(alice, days=28)}
+        macrocycle = a_phase(
+            kind="PHASE_KIND_MACROCYCLE",
+            description=SECRET,
+            volume_factors=[],
+            deload_weeks=[],
+            **self.dates,
+        )
+        self.phase = alice.phases.CreatePhase(phase_pb2.CreatePhaseRequest(phase=macrocycle))
 
     def request(self, method: MethodDescriptor) -> Message:
         """Returns a request that alice herself could make."""
@@ -111,6 +129,18 @@ class Belongings:
             "show_retracted": True,
             "show_superseded": True,
             "reason": "why not",
+            "phase_id": self.phase.id,
+            "phase": phase_pb2.Phase(
+                parent_id=self.phase.id,
+                kind="PHASE_KIND_MICROCYCLE",
+                display_name="Week 1",
+                **self.dates,
+            ),
+            "start_date": free_date(self.alice),
+            "model": phase_pb2.PERIODIZATION_MODEL_STEP,
+            "week_count": 8,
+            "shift_later": True,
+            "force": True,
             # Left at their defaults: they only narrow or order.
             **dict.fromkeys(
                 [
@@ -140,6 +170,13 @@ class Belongings:
                     "sessions_per_week",
                     "categories",
                     "equipment_at_hand",
+                    "parent_id",
+                    "mesocycle_week_count",
+                    "deload_every_weeks",
+                    "with_microcycles",
+                    "display_name",
+                    "focus",
+                    "validate_only",
                 ]
             ),
             **({"workout_id": None, "exercise_id": None} if method.name == "ListSessions" else {}),
@@ -149,6 +186,17 @@ class Belongings:
                 else {}
             ),
         }
+
+
+def free_date(athlete: Athlete, days: int = 0) -> Date:
+    """Returns the day after all phases and sessions of an athlete, or some days later."""
+    phases = athlete.phases.ListPhases(phase_pb2.ListPhasesRequest(page_size=1000)).phases
+    end = max(
+        (date(p.end_date.year, p.end_date.month, p.end_date.day) for p in phases),
+        default=date(2026, 3, 9),
+    )
+    day = end + timedelta(days=days)
+    return Date(year=day.year, month=day.month, day=day.day)
 
 
 def _mask(path: str) -> Message:

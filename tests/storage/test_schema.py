@@ -6,11 +6,13 @@ import psycopg
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from calisthenics.training.v1 import readiness_pb2
+from calisthenics.training.v1 import phase_pb2, readiness_pb2
 from psycopg import errors
 from sqlalchemy import Table, create_engine, make_url
+from sqlalchemy.dialects.postgresql import ExcludeConstraint
+from sqlalchemy.schema import AddConstraint
 
-from tests.support import Athlete, a_wellness
+from tests.support import Athlete, a_phase, a_wellness
 from training_service.storage.migrations import head_revision, migrate
 from training_service.storage.tables import SCHEMA, metadata
 
@@ -73,6 +75,10 @@ def test_a_table_of_athletes_data_leads_with_the_athlete(table: Table) -> None:
         is_of_changes = str(index.name).endswith("_changes_idx")
         leader = "transaction_id" if is_of_changes else "external_user_id"
         assert next(iter(index.columns)).name == leader, index.name
+    for constraint in table.constraints:
+        if isinstance(constraint, ExcludeConstraint):
+            assert constraint.operators["external_user_id"] == "="
+            assert next(iter(constraint.columns)).name == "external_user_id"
     for constraint in table.foreign_key_constraints:
         target = constraint.referred_table
         if target in USER_OWNED:
@@ -165,6 +171,7 @@ def test_without_an_athlete_there_is_no_row(
     alice.create_workout()
     alice.log(request_id=alice.id)
     alice.readiness.LogWellness(readiness_pb2.LogWellnessRequest(entry=a_wellness()))
+    alice.phases.CreatePhase(phase_pb2.CreatePhaseRequest(phase=a_phase()))
     with psycopg.connect(database_url) as connection:
         connection.execute("SET ROLE training_app")
         for athlete in (None, "", bytes(16).hex()):
@@ -210,3 +217,71 @@ def test_a_criterion_is_whole_and_within_its_range(
     columns = "criterion_set_count = %s, criterion_amount = %s, criterion_session_count = %s"
     with pytest.raises(errors.CheckViolation):
         owner.execute(f"UPDATE training.exercises SET {columns}", criterion)
+
+
+PHASES = """
+    INSERT INTO training.training_phases
+        (external_user_id, id, parent_id, kind, start_date, end_date, display_name, focus,
+         volume_factors, intensity_factors, deload_weeks, day_emphases, description, version,
+         created_at, updated_at)
+    SELECT {}, id::uuid, parent_id::uuid, 'MESOCYCLE', start_date::date, end_date::date, '', '',
+           '{{}}', '{{}}', '{{}}', '{{}}', '', 1, now(), now()
+    FROM (VALUES {}) AS phases (id, parent_id, start_date, end_date)
+"""
+ONE, TWO, THREE = (f"'{n:032x}'" for n in (1, 2, 3))
+FIRST_DAYS = "'2026-03-02', '2026-03-30'"
+
+
+def insert_phases(connection: psycopg.Connection, athlete: Athlete, *rows: str) -> None:
+    values = ", ".join(f"({row})" for row in rows)
+    connection.execute(PHASES.format(f"'{athlete.id}'", values))
+
+
+@pytest.mark.parametrize("parent", ["NULL", ONE])
+def test_phases_under_the_same_parent_or_none_never_overlap(
+    owner: psycopg.Connection, alice: Athlete, bob: Athlete, parent: str
+) -> None:
+    for athlete in (alice, bob):
+        insert_phases(owner, athlete, f"{ONE}, NULL, '2020-01-01', '2020-02-01'")
+        insert_phases(owner, athlete, f"{TWO}, {parent}, {FIRST_DAYS}")
+    with pytest.raises(errors.ExclusionViolation):
+        insert_phases(owner, alice, f"{THREE}, {parent}, '2026-03-29', '2026-03-31'")
+    insert_phases(owner, alice, f"{THREE}, {parent}, '2026-03-30', '2026-03-31'")
+
+
+@pytest.mark.parametrize(
+    ("row", "error"),
+    [
+        (f"{ONE}, NULL, '2026-03-02', '2026-03-02'", errors.CheckViolation),
+        (f"{ONE}, {ONE}, {FIRST_DAYS}", errors.CheckViolation),
+        (f"{ONE}, {TWO}, {FIRST_DAYS}", errors.ForeignKeyViolation),
+    ],
+)
+def test_a_phase_that_can_not_be_is_refused(
+    owner: psycopg.Connection, alice: Athlete, bob: Athlete, row: str, error: type[Exception]
+) -> None:
+    insert_phases(owner, bob, f"{TWO}, NULL, {FIRST_DAYS}")
+    with pytest.raises(error):
+        insert_phases(owner, alice, row)
+
+
+def test_the_constraint_of_phases_is_the_one_that_the_models_say(owner: psycopg.Connection) -> None:
+    """Alembic does not compare such constraints."""
+    query = """
+        SELECT pg_get_constraintdef(oid), condeferrable FROM pg_constraint
+        WHERE conrelid = 'training.training_phases'::regclass AND contype = 'x'
+    """
+    definition = (
+        "EXCLUDE USING gist (external_user_id WITH =, "
+        "COALESCE(parent_id, '00000000-0000-0000-0000-000000000000'::uuid) WITH =, "
+        "daterange(start_date, end_date) WITH &&)"
+    )
+    assert owner.execute(query).fetchall() == [(definition, False)]
+    [constraint] = [
+        c
+        for c in metadata.tables["training.training_phases"].constraints
+        if isinstance(c, ExcludeConstraint)
+    ]
+    engine = create_engine("postgresql+psycopg://")
+    said = str(AddConstraint(constraint).compile(dialect=engine.dialect))
+    assert said.lower().endswith(definition.lower())

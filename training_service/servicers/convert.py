@@ -24,6 +24,14 @@ def optional_uuid(text: str) -> UUID | None:
     return UUID(text) if text else None
 
 
+def uuid_or_none(text: str) -> UUID | None:
+    """Returns the UUID in a field that has not been checked yet."""
+    try:
+        return UUID(text)
+    except ValueError:
+        return None
+
+
 def optional_field(message: Any, name: str) -> Any:
     """Returns the value of an optional field; None when it is absent."""
     return getattr(message, name) if message.HasField(name) else None

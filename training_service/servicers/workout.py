@@ -21,6 +21,7 @@ from training_service.servicers.convert import (
     optional_uuid,
     to_timestamp,
     utc_now,
+    uuid_or_none,
     write_request,
 )
 from training_service.servicers.masks import check_etag, masked_fields, merged
@@ -227,7 +228,7 @@ class WorkoutServicer(WorkoutServiceServicer):
         Comes before the transaction: one call must not hold two connections. Raises nothing for
         exercises that don't exist, since a request that came before is answered as it was then.
         """
-        ids = [id for e in exercises if (id := _uuid_or_none(e.exercise_id))]
+        ids = [id for e in exercises if (id := uuid_or_none(e.exercise_id))]
         if not ids:
             return {}
         facts = await self._catalogue.facts(ids, max_age_seconds=0)
@@ -252,14 +253,6 @@ def _will_be_accepted(
     except (TrainingError, ValueError):
         return False
     return True
-
-
-def _uuid_or_none(text: str) -> UUID | None:
-    """Returns the UUID in a field that has not been checked yet."""
-    try:
-        return UUID(text)
-    except ValueError:
-        return None
 
 
 def _check_exercises(

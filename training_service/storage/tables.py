@@ -7,6 +7,7 @@ that is what row-level security compares, and what the data can be spread over m
 
 from collections.abc import Iterable
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import (
     BigInteger,
@@ -27,9 +28,12 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     Uuid,
+    column,
+    func,
+    literal_column,
     text,
 )
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.dialects.postgresql import ARRAY, ExcludeConstraint
 from sqlalchemy.dialects.postgresql.base import ischema_names
 from sqlalchemy.types import UserDefinedType
 
@@ -511,4 +515,53 @@ wellness_entries = Table(
         for name in WELLNESS_RATINGS
     ),
     comment="How athletes felt on their days, 1 the best to 7 the worst; append-only.",
+)
+
+training_phases = Table(
+    "training_phases",
+    metadata,
+    Column("external_user_id", Uuid),
+    Column("id", Uuid),
+    Column("parent_id", Uuid),
+    Column("kind", Text, nullable=False),
+    Column("start_date", Date, nullable=False),
+    Column("end_date", Date, nullable=False, comment="The day after the last."),
+    Column("display_name", Text, nullable=False),
+    Column("focus", Text, nullable=False),
+    Column("volume_factors", ARRAY(Double), nullable=False, comment="Of its weeks."),
+    Column("intensity_factors", ARRAY(Double), nullable=False, comment="Of its weeks."),
+    Column("deload_weeks", ARRAY(SmallInteger), nullable=False, comment="From 1."),
+    Column("day_emphases", TEXTS, nullable=False),
+    Column("description", Text, nullable=False),
+    Column("version", Integer, nullable=False, comment="Rises with each change; the etag."),
+    Column("created_at", TIMESTAMP, nullable=False),
+    Column("updated_at", TIMESTAMP, nullable=False),
+    PrimaryKeyConstraint("external_user_id", "id", name="training_phases_pkey"),
+    ForeignKeyConstraint(
+        ["external_user_id", "parent_id"],
+        ["training.training_phases.external_user_id", "training.training_phases.id"],
+        name="training_phases_parent_fkey",
+    ),
+    CheckConstraint(
+        "kind IN ('MACROCYCLE', 'MESOCYCLE', 'MICROCYCLE')", name="training_phases_kind"
+    ),
+    CheckConstraint("start_date < end_date", name="training_phases_dates"),
+    CheckConstraint("parent_id <> id", name="training_phases_not_itself"),
+    ExcludeConstraint(
+        ("external_user_id", "="),
+        # Those at the top are siblings too; NULL would equal nothing.
+        (func.coalesce(column("parent_id"), literal_column(f"'{UUID(int=0)}'::uuid")), "="),
+        (func.daterange(column("start_date"), column("end_date")), "&&"),
+        using="gist",
+        name="training_phases_overlap",
+    ),
+    comment="Macro-, meso- and microcycles; siblings never overlap.",
+)
+
+phase_calendars = Table(
+    "phase_calendars",
+    metadata,
+    Column("external_user_id", Uuid),
+    PrimaryKeyConstraint("external_user_id", name="phase_calendars_pkey"),
+    comment="Athletes with phases. Who changes phases locks the row first.",
 )

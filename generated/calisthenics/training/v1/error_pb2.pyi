@@ -81,6 +81,26 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """The session was already superseded or voided; only the current version can be."""
     BATCH_REFUSED: _ErrorReason.ValueType  # 62
     """Another entry of an all-or-nothing batch was refused, so this one was not stored either."""
+    PHASE_NOT_FOUND: _ErrorReason.ValueType  # 100
+    """No such phase for this athlete."""
+    UNKNOWN_PHASE: _ErrorReason.ValueType  # 101
+    """The request's body names as parent a phase that does not exist for this athlete."""
+    PHASE_OVERLAP: _ErrorReason.ValueType  # 102
+    """Phases under the same parent, or under none, would have days in common. The metadata has
+    `phase_ids` of those in the way and their `date_ranges`, each "first day/day after the last".
+    """
+    PHASE_CYCLE: _ErrorReason.ValueType  # 103
+    """The phase would be within itself, at once or by way of others."""
+    PHASE_OUTSIDE_PARENT: _ErrorReason.ValueType  # 104
+    """A phase would have a day that the phase it is in has not."""
+    PHASE_KIND_ORDER: _ErrorReason.ValueType  # 105
+    """A phase would be within one that is not of a larger kind."""
+    PHASE_HAS_SESSIONS: _ErrorReason.ValueType  # 106
+    """A day with a session would be in the phase no more. The metadata has the `local_date` and the
+    `phase_id`.
+    """
+    PHASE_HAS_CHILDREN: _ErrorReason.ValueType  # 107
+    """Other phases are within it."""
     DEADLINE_EXCEEDED: _ErrorReason.ValueType  # 80
     """The call's deadline passed; its database work was cancelled."""
     DATABASE_UNAVAILABLE: _ErrorReason.ValueType  # 81
@@ -160,6 +180,26 @@ SESSION_NOT_CURRENT: ErrorReason.ValueType  # 61
 """The session was already superseded or voided; only the current version can be."""
 BATCH_REFUSED: ErrorReason.ValueType  # 62
 """Another entry of an all-or-nothing batch was refused, so this one was not stored either."""
+PHASE_NOT_FOUND: ErrorReason.ValueType  # 100
+"""No such phase for this athlete."""
+UNKNOWN_PHASE: ErrorReason.ValueType  # 101
+"""The request's body names as parent a phase that does not exist for this athlete."""
+PHASE_OVERLAP: ErrorReason.ValueType  # 102
+"""Phases under the same parent, or under none, would have days in common. The metadata has
+`phase_ids` of those in the way and their `date_ranges`, each "first day/day after the last".
+"""
+PHASE_CYCLE: ErrorReason.ValueType  # 103
+"""The phase would be within itself, at once or by way of others."""
+PHASE_OUTSIDE_PARENT: ErrorReason.ValueType  # 104
+"""A phase would have a day that the phase it is in has not."""
+PHASE_KIND_ORDER: ErrorReason.ValueType  # 105
+"""A phase would be within one that is not of a larger kind."""
+PHASE_HAS_SESSIONS: ErrorReason.ValueType  # 106
+"""A day with a session would be in the phase no more. The metadata has the `local_date` and the
+`phase_id`.
+"""
+PHASE_HAS_CHILDREN: ErrorReason.ValueType  # 107
+"""Other phases are within it."""
 DEADLINE_EXCEEDED: ErrorReason.ValueType  # 80
 """The call's deadline passed; its database work was cancelled."""
 DATABASE_UNAVAILABLE: ErrorReason.ValueType  # 81

@@ -72,6 +72,28 @@ export enum ErrorReason {
   SESSION_NOT_CURRENT = 61,
   /** BATCH_REFUSED - Another entry of an all-or-nothing batch was refused, so this one was not stored either. */
   BATCH_REFUSED = 62,
+  /** PHASE_NOT_FOUND - No such phase for this athlete. */
+  PHASE_NOT_FOUND = 100,
+  /** UNKNOWN_PHASE - The request's body names as parent a phase that does not exist for this athlete. */
+  UNKNOWN_PHASE = 101,
+  /**
+   * PHASE_OVERLAP - Phases under the same parent, or under none, would have days in common. The metadata has
+   * `phase_ids` of those in the way and their `date_ranges`, each "first day/day after the last".
+   */
+  PHASE_OVERLAP = 102,
+  /** PHASE_CYCLE - The phase would be within itself, at once or by way of others. */
+  PHASE_CYCLE = 103,
+  /** PHASE_OUTSIDE_PARENT - A phase would have a day that the phase it is in has not. */
+  PHASE_OUTSIDE_PARENT = 104,
+  /** PHASE_KIND_ORDER - A phase would be within one that is not of a larger kind. */
+  PHASE_KIND_ORDER = 105,
+  /**
+   * PHASE_HAS_SESSIONS - A day with a session would be in the phase no more. The metadata has the `local_date` and the
+   * `phase_id`.
+   */
+  PHASE_HAS_SESSIONS = 106,
+  /** PHASE_HAS_CHILDREN - Other phases are within it. */
+  PHASE_HAS_CHILDREN = 107,
   /** DEADLINE_EXCEEDED - The call's deadline passed; its database work was cancelled. */
   DEADLINE_EXCEEDED = 80,
   /** DATABASE_UNAVAILABLE - The database does not answer. Retry after the delay in the RetryInfo detail. */
