@@ -116,6 +116,15 @@ export {
   UpdatePhaseRequest,
 } from "./calisthenics/training/v1/phase";
 export {
+  GetProgramStatisticsRequest,
+  MuscleStatistics,
+  ProgramServiceClient,
+  ProgramServiceServer,
+  ProgramServiceService,
+  ProgramStatistics,
+  WorkoutStatistics,
+} from "./calisthenics/training/v1/program";
+export {
   GetReadinessRequest,
   ListWellnessRequest,
   ListWellnessResponse,
