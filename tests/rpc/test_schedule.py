@@ -174,9 +174,7 @@ def test_a_schedule_of_a_phase_has_its_days_and_its_factors(alice: Athlete) -> N
         [(deload, 0.5)],
     ]
     assert "1.5 times the usual volume" in found[2].reasons[0].description
-    move = phase_pb2.MovePhaseRequest(
-        phase_id=phase.id, start_date={"year": 2026, "month": 3, "day": 9}
-    )
+    move = phase_pb2.MovePhaseRequest(phase_id=phase.id, start_date=to_date(MONDAY + timedelta(7)))
     alice.phases.MovePhase(move)
     assert told(listed(alice)) == "8! 15! 22!"
     alice.phases.DeletePhase(phase_pb2.DeletePhaseRequest(phase_id=phase.id))
