@@ -171,9 +171,9 @@ def test_a_schedule_of_a_phase_has_its_days_and_its_factors(alice: Athlete) -> N
         [],
         [(volume, 1.05), (intensity, 0.96)],
         [(volume, 1.5)],
-        [(deload, 0.5)],
+        [(deload, 0.5), (intensity, 0.9)],
     ]
-    assert "1.5 times the usual volume" in found[2].reasons[0].description
+    assert "volume is 1.5 times the usual" in found[2].reasons[0].description
     move = phase_pb2.MovePhaseRequest(phase_id=phase.id, start_date=to_date(MONDAY + timedelta(7)))
     alice.phases.MovePhase(move)
     assert told(listed(alice)) == "8! 15! 22!"

@@ -12,7 +12,8 @@ from training_service.domain.prescription import (
     prescribed_sets,
 )
 
-USUAL, DELOAD = DayFactors(), DayFactors(volume=1.2, intensity=1.1, is_deload=True)
+USUAL, DELOAD = DayFactors(), DayFactors(is_deload=True)
+STEP_DELOAD = DayFactors(volume=0.6, intensity=1, is_deload=True)
 
 
 @pytest.mark.parametrize(
@@ -27,6 +28,8 @@ USUAL, DELOAD = DayFactors(), DayFactors(volume=1.2, intensity=1.1, is_deload=Tr
         (4, DELOAD, 2),
         (3, DELOAD, 2),
         (1, DELOAD, 1),
+        (4, STEP_DELOAD, 3),
+        (5, STEP_DELOAD, 3),
     ],
 )
 def test_sets(sets: int, factors: DayFactors, expected: int) -> None:
@@ -41,6 +44,7 @@ def test_sets(sets: int, factors: DayFactors, expected: int) -> None:
         (10, DayFactors(intensity=1.1), 11),
         (10, DayFactors(intensity=0.96), 9.5),
         (20, DELOAD, 18),
+        (20, STEP_DELOAD, 20),
         (-20, DELOAD, -20),
         (0, DayFactors(intensity=1.1), 0),
     ],
@@ -52,7 +56,9 @@ def test_loads(load_kg: float, factors: DayFactors, expected: float) -> None:
 def test_reasons() -> None:
     assert USUAL.reasons == []
     assert DayFactors(volume=1, intensity=1).reasons == []
-    assert DELOAD.reasons == [Reason(ReasonKind.DELOAD, 0.5)]
+    load = Reason(ReasonKind.PHASE_INTENSITY, 0.9)
+    assert DELOAD.reasons == [Reason(ReasonKind.DELOAD, 0.5), load]
+    assert STEP_DELOAD.reasons == [Reason(ReasonKind.DELOAD, 0.6)]
     assert DayFactors(volume=1.2, intensity=0.9).reasons == [
         Reason(ReasonKind.PHASE_VOLUME, 1.2),
         Reason(ReasonKind.PHASE_INTENSITY, 0.9),

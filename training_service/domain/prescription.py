@@ -18,6 +18,7 @@ class ReasonKind(StrEnum):
     PHASE_VOLUME = "PHASE_VOLUME"
     PHASE_INTENSITY = "PHASE_INTENSITY"
     DELOAD = "DELOAD"
+    """The volume of a deload week."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,38 +31,47 @@ class Reason:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DayFactors:
-    """What phases do to the workouts of a day; 1 is as usual."""
+    """What phases do to the workouts of a day; 1 is as usual.
+
+    A deload week whose phase says nothing of it has half of the sets and nine tenths of the load.
+    """
 
     volume: float | None = None
     intensity: float | None = None
     is_deload: bool = False
 
     @property
+    def of_sets(self) -> float:
+        """What sets are multiplied by."""
+        if self.volume is None:
+            return DELOAD_SETS if self.is_deload else 1.0
+        return self.volume
+
+    @property
+    def of_load(self) -> float:
+        """What added loads are multiplied by."""
+        if self.intensity is None:
+            return DELOAD_LOAD if self.is_deload else 1.0
+        return self.intensity
+
+    @property
     def reasons(self) -> Sequence[Reason]:
-        """What is different from usual. A deload week is one, whatever its factors are."""
-        if self.is_deload:
-            return [Reason(ReasonKind.DELOAD, DELOAD_SETS)]
-        given = {
-            ReasonKind.PHASE_VOLUME: self.volume,
-            ReasonKind.PHASE_INTENSITY: self.intensity,
-        }
-        return [Reason(kind, one) for kind, one in given.items() if one is not None and one != 1]
+        """What is different from usual."""
+        of_sets = ReasonKind.DELOAD if self.is_deload else ReasonKind.PHASE_VOLUME
+        both = (of_sets, self.of_sets), (ReasonKind.PHASE_INTENSITY, self.of_load)
+        return [Reason(kind, factor) for kind, factor in both if factor != 1]
 
 
 def prescribed_sets(set_count: int, factors: DayFactors) -> int:
-    """Returns the sets of an exercise: as many as the volume asks for, to the nearest, and one at
-    least; of a deload week half, rounded up."""
-    if factors.is_deload:
-        return ceil(set_count * DELOAD_SETS)
-    if factors.volume is None:
-        return set_count
-    return max(floor(set_count * factors.volume + 0.5), 1)
+    """Returns the sets of an exercise: as many as the volume asks for, to the nearest, in a deload
+    week rounded up, and one at least."""
+    wanted = set_count * factors.of_sets
+    return max(ceil(wanted) if factors.is_deload else floor(wanted + 0.5), 1)
 
 
 def prescribed_load_kg(load_kg: float, factors: DayFactors) -> float:
-    """Returns the added load: times the intensity, rounded down to half a kilogram; of a deload
-    week nine tenths. Assistance stays what it is."""
-    factor = DELOAD_LOAD if factors.is_deload else factors.intensity
-    if load_kg <= 0 or factor is None or factor == 1:
+    """Returns the added load: times the intensity, rounded down to half a kilogram. Assistance
+    stays what it is."""
+    if load_kg <= 0 or factors.of_load == 1:
         return load_kg
-    return floor(load_kg * factor / LOAD_STEP_KG) * LOAD_STEP_KG
+    return floor(load_kg * factors.of_load / LOAD_STEP_KG) * LOAD_STEP_KG

@@ -58,9 +58,9 @@ MAX_DAYS = 731
 MAX_LISTED_DAYS = 92
 USUAL_DAYS = 7
 WORDS = {
-    ReasonKind.PHASE_VOLUME: "The phase's week has {factor:g} times the usual volume: sets.",
-    ReasonKind.PHASE_INTENSITY: "The phase's week has {factor:g} times the usual intensity: load.",
-    ReasonKind.DELOAD: "A deload week: half of the sets, rounded up, and nine tenths of the load.",
+    ReasonKind.PHASE_VOLUME: "This week's volume is {factor:g} times the usual: sets.",
+    ReasonKind.PHASE_INTENSITY: "This week's intensity is {factor:g} times the usual: load.",
+    ReasonKind.DELOAD: "A deload week has {factor:g} times the usual volume: sets, rounded up.",
 }
 
 

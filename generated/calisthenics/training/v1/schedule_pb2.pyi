@@ -96,7 +96,9 @@ class _PrescriptionReasonKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper
     PRESCRIPTION_REASON_KIND_PHASE_INTENSITY: _PrescriptionReasonKind.ValueType  # 2
     """The intensity of the phase's week."""
     PRESCRIPTION_REASON_KIND_DELOAD: _PrescriptionReasonKind.ValueType  # 3
-    """A deload week: half of the sets, rounded up, and nine tenths of the load."""
+    """The volume of a deload week. Of one whose phase says nothing of it, half of the sets; the load is
+    then nine tenths.
+    """
 
 class PrescriptionReasonKind(_PrescriptionReasonKind, metaclass=_PrescriptionReasonKindEnumTypeWrapper):
     """Why a prescription is not what the workout says."""
@@ -108,7 +110,9 @@ PRESCRIPTION_REASON_KIND_PHASE_VOLUME: PrescriptionReasonKind.ValueType  # 1
 PRESCRIPTION_REASON_KIND_PHASE_INTENSITY: PrescriptionReasonKind.ValueType  # 2
 """The intensity of the phase's week."""
 PRESCRIPTION_REASON_KIND_DELOAD: PrescriptionReasonKind.ValueType  # 3
-"""A deload week: half of the sets, rounded up, and nine tenths of the load."""
+"""The volume of a deload week. Of one whose phase says nothing of it, half of the sets; the load is
+then nine tenths.
+"""
 Global___PrescriptionReasonKind: _TypeAlias = PrescriptionReasonKind  # noqa: Y015
 
 @_typing.final

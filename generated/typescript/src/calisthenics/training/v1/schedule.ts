@@ -61,7 +61,10 @@ export enum PrescriptionReasonKind {
   PRESCRIPTION_REASON_KIND_PHASE_VOLUME = 1,
   /** PRESCRIPTION_REASON_KIND_PHASE_INTENSITY - The intensity of the phase's week. */
   PRESCRIPTION_REASON_KIND_PHASE_INTENSITY = 2,
-  /** PRESCRIPTION_REASON_KIND_DELOAD - A deload week: half of the sets, rounded up, and nine tenths of the load. */
+  /**
+   * PRESCRIPTION_REASON_KIND_DELOAD - The volume of a deload week. Of one whose phase says nothing of it, half of the sets; the load is
+   * then nine tenths.
+   */
   PRESCRIPTION_REASON_KIND_DELOAD = 3,
   UNRECOGNIZED = -1,
 }
