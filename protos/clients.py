@@ -36,6 +36,7 @@ IMPORTED = (
     "google/rpc/error_details.proto",
     "google/rpc/status.proto",
     "google/type/date.proto",
+    "google/type/dayofweek.proto",
 )
 
 

@@ -25,6 +25,7 @@ from calisthenics.training.v1 import (
     exercise_pb2_grpc,
     phase_pb2,
     readiness_pb2,
+    schedule_pb2,
     session_pb2,
     workout_pb2,
     workout_pb2_grpc,
@@ -34,6 +35,7 @@ from calisthenics.training.v1.metrics_pb2_grpc import MetricsServiceStub
 from calisthenics.training.v1.phase_pb2_grpc import PhaseServiceStub
 from calisthenics.training.v1.program_pb2_grpc import ProgramServiceStub
 from calisthenics.training.v1.readiness_pb2_grpc import ReadinessServiceStub
+from calisthenics.training.v1.schedule_pb2_grpc import ScheduleServiceStub
 from calisthenics.training.v1.session_pb2_grpc import SessionServiceStub
 from calisthenics.training.v1.skill_pb2_grpc import SkillServiceStub
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -168,6 +170,7 @@ class Athlete:
         self.sessions = SessionServiceStub(self.channel)
         self.metrics = MetricsServiceStub(self.channel)
         self.loads = LoadServiceStub(self.channel)
+        self.schedules = ScheduleServiceStub(self.channel)
         self.programs = ProgramServiceStub(self.channel)
         self.readiness = ReadinessServiceStub(self.channel)
         self.skills = SkillServiceStub(self.channel)
@@ -254,6 +257,18 @@ def a_phase(**fields: Any) -> phase_pb2.Phase:
         "deload_weeks": [4],
     }
     return phase_pb2.Phase(**{**usual, **fields})
+
+
+def a_schedule(*workout_ids: str, **fields: Any) -> schedule_pb2.Schedule:
+    """Returns a rotation of the two weeks from 2026-03-02 on; fields replace the usual ones."""
+    usual: dict[str, Any] = {
+        "display_name": "Every other day",
+        "start_date": {"year": 2026, "month": 3, "day": 2},
+        "end_date": {"year": 2026, "month": 3, "day": 16},
+    }
+    if not fields.keys() & {"weekly", "rotation"}:
+        usual["rotation"] = {"workout_ids": workout_ids}
+    return schedule_pb2.Schedule(**{**usual, **fields})
 
 
 def forged_token(token: str, *key: object) -> str:

@@ -13,6 +13,7 @@ from calisthenics.training.v1 import (
     phase_pb2,
     program_pb2,
     readiness_pb2,
+    schedule_pb2,
     session_pb2,
     skill_pb2,
     workout_pb2,
@@ -42,6 +43,7 @@ _FILES = (
     readiness_pb2,
     phase_pb2,
     program_pb2,
+    schedule_pb2,
 )
 
 SERVICES: tuple[ServiceDescriptor, ...] = tuple(

@@ -50,6 +50,7 @@ class Reason(StrEnum):
     PHASE_KIND_ORDER = auto()
     PHASE_HAS_SESSIONS = auto()
     PHASE_HAS_CHILDREN = auto()
+    SCHEDULE_NOT_FOUND = auto()
     DEADLINE_EXCEEDED = auto()
     DATABASE_UNAVAILABLE = auto()
     KEYS_UNAVAILABLE = auto()

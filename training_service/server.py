@@ -15,6 +15,7 @@ from calisthenics.training.v1.metrics_pb2_grpc import add_MetricsServiceServicer
 from calisthenics.training.v1.phase_pb2_grpc import add_PhaseServiceServicer_to_server
 from calisthenics.training.v1.program_pb2_grpc import add_ProgramServiceServicer_to_server
 from calisthenics.training.v1.readiness_pb2_grpc import add_ReadinessServiceServicer_to_server
+from calisthenics.training.v1.schedule_pb2_grpc import add_ScheduleServiceServicer_to_server
 from calisthenics.training.v1.session_pb2_grpc import add_SessionServiceServicer_to_server
 from calisthenics.training.v1.skill_pb2_grpc import add_SkillServiceServicer_to_server
 from calisthenics.training.v1.workout_pb2_grpc import add_WorkoutServiceServicer_to_server
@@ -35,6 +36,7 @@ from training_service.servicers.metrics import MetricsServicer
 from training_service.servicers.phase import PhaseServicer
 from training_service.servicers.program import ProgramServicer
 from training_service.servicers.readiness import ReadinessServicer
+from training_service.servicers.schedule import ScheduleServicer
 from training_service.servicers.session import SessionServicer
 from training_service.servicers.skill import SkillServicer
 from training_service.servicers.skill_source import SkillSource
@@ -49,6 +51,7 @@ from training_service.storage.migrations import earlier_revisions, head_revision
 from training_service.storage.personal_record import PersonalRecordRepository
 from training_service.storage.phase import PhaseRepository
 from training_service.storage.readiness import ReadinessRepository
+from training_service.storage.schedule import ScheduleRepository
 from training_service.storage.session import SessionRepository
 from training_service.storage.session_change import SessionChangeRepository
 from training_service.storage.session_export import SessionExportRepository
@@ -132,7 +135,10 @@ class TrainingServer:
         add_LoadServiceServicer_to_server(loads, self._server)
         add_ReadinessServiceServicer_to_server(readiness, self._server)
         add_SkillServiceServicer_to_server(SkillServicer(skill_source), self._server)
-        phases = PhaseServicer(PhaseRepository(self._database))
+        cycles = PhaseRepository(self._database)
+        phases = PhaseServicer(cycles)
+        schedules = ScheduleServicer(ScheduleRepository(self._database), cycles, templates)
+        add_ScheduleServiceServicer_to_server(schedules, self._server)
         add_PhaseServiceServicer_to_server(phases, self._server)
         programs = ProgramServicer(templates, catalogue)
         add_ProgramServiceServicer_to_server(programs, self._server)

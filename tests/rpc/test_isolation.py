@@ -14,7 +14,7 @@ from typing import Any
 import grpc
 import psycopg
 import pytest
-from calisthenics.training.v1 import access_pb2, phase_pb2, readiness_pb2, session_pb2
+from calisthenics.training.v1 import access_pb2, phase_pb2, readiness_pb2, schedule_pb2, session_pb2
 from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
@@ -25,6 +25,7 @@ from tests.support import (
     Athlete,
     Refusal,
     a_phase,
+    a_schedule,
     a_session,
     a_wellness,
     a_workout,
@@ -42,6 +43,7 @@ NOT_FOUND = {
     "UNKNOWN_WORKOUT",
     "PHASE_NOT_FOUND",
     "UNKNOWN_PHASE",
+    "SCHEDULE_NOT_FOUND",
 }
 ALL = {m.full_name: m for m in contract.methods()}
 
@@ -88,6 +90,11 @@ class Belongings:
             **self.dates,
         )
         self.phase = alice.phases.CreatePhase(phase_pb2.CreatePhaseRequest(phase=macrocycle))
+        self.schedule = alice.schedules.CreateSchedule(
+            schedule_pb2.CreateScheduleRequest(
+                schedule=a_schedule(self.workout.id, display_name=SECRET)
+            )
+        )
 
     def request(self, method: MethodDescriptor) -> Message:
         """Returns a request that alice herself could make."""
@@ -130,6 +137,10 @@ class Belongings:
             "show_superseded": True,
             "reason": "why not",
             "phase_id": self.phase.id,
+            "schedule_id": self.schedule.id,
+            "schedule": a_schedule(self.workout.id),
+            "number": 1,
+            "skip": True,
             "phase": phase_pb2.Phase(
                 parent_id=self.phase.id,
                 kind="PHASE_KIND_MICROCYCLE",
@@ -166,6 +177,8 @@ class Belongings:
                     "unit",
                     "deviation",
                     "local_date",
+                    "new_date",
+                    "restore",
                     "body_mass_kg",
                     "sessions_per_week",
                     "categories",

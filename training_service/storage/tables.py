@@ -565,3 +565,52 @@ phase_calendars = Table(
     PrimaryKeyConstraint("external_user_id", name="phase_calendars_pkey"),
     comment="Athletes with phases. Who changes phases locks the row first.",
 )
+
+schedules = Table(
+    "schedules",
+    metadata,
+    Column("external_user_id", Uuid),
+    Column("id", Uuid),
+    Column("phase_id", Uuid, comment="Whose days it has; else it has its own."),
+    Column("start_date", Date),
+    Column("end_date", Date, comment="The day after the last."),
+    Column("display_name", Text, nullable=False),
+    Column("workout_ids", ARRAY(Uuid), nullable=False, comment="Of its slots; null is rest."),
+    Column("weekdays", ARRAY(SmallInteger), nullable=False, comment="1 is Monday; none: rotation."),
+    Column("missed_policy", Text, nullable=False),
+    Column("created_at", TIMESTAMP, nullable=False),
+    PrimaryKeyConstraint("external_user_id", "id", name="schedules_pkey"),
+    ForeignKeyConstraint(
+        ["external_user_id", "phase_id"],
+        ["training.training_phases.external_user_id", "training.training_phases.id"],
+        name="schedules_phase_fkey",
+        ondelete="CASCADE",
+    ),
+    CheckConstraint(
+        "(phase_id IS NULL) = (start_date IS NOT NULL)"
+        " AND (start_date IS NULL) = (end_date IS NULL)",
+        name="schedules_dates_whole",
+    ),
+    CheckConstraint("start_date < end_date", name="schedules_dates"),
+    CheckConstraint("missed_policy IN ('LET_GO', 'CARRY_OVER')", name="schedules_missed_policy"),
+    Index("schedules_phase_idx", "external_user_id", "phase_id"),
+    comment="Which workout is meant to be done on which day.",
+)
+
+schedule_changes = Table(
+    "schedule_changes",
+    metadata,
+    Column("external_user_id", Uuid),
+    Column("schedule_id", Uuid),
+    Column("number", Integer, comment="Of the planned session."),
+    Column("new_date", Date, comment="Null: called off."),
+    Column("created_at", TIMESTAMP, nullable=False),
+    PrimaryKeyConstraint("external_user_id", "schedule_id", "number", name="schedule_changes_pkey"),
+    ForeignKeyConstraint(
+        ["external_user_id", "schedule_id"],
+        ["training.schedules.external_user_id", "training.schedules.id"],
+        name="schedule_changes_schedule_fkey",
+        ondelete="CASCADE",
+    ),
+    comment="Planned sessions that an athlete moved or called off.",
+)

@@ -1,0 +1,338 @@
+"""ScheduleService."""
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from datetime import date, timedelta
+from typing import Any
+from uuid import UUID
+
+import uuid6
+from calisthenics.training.v1 import schedule_pb2 as pb
+from calisthenics.training.v1 import set_pb2, workout_pb2
+from calisthenics.training.v1.schedule_pb2_grpc import ScheduleServiceServicer
+
+from training_service.caller import Scope, athlete_scope
+from training_service.domain import paging
+from training_service.domain.phase import DateRange, DayPlan, day_plans
+from training_service.domain.prescription import (
+    DayFactors,
+    ReasonKind,
+    prescribed_load_kg,
+    prescribed_sets,
+)
+from training_service.domain.prescription import Reason as PrescriptionReason
+from training_service.domain.schedule import Change, PlannedSession, planned_sessions
+from training_service.errors import (
+    FieldViolation,
+    Reason,
+    TrainingError,
+    bad_reference,
+    invalid_field,
+)
+from training_service.servicers.convert import (
+    from_date,
+    optional_uuid,
+    to_date,
+    to_timestamp,
+    utc_now,
+    write_request,
+)
+from training_service.servicers.dates import EPOCH, today_of
+from training_service.servicers.enums import EnumNames
+from training_service.servicers.once import once
+from training_service.servicers.paging import listing_digest, uuid_of_token
+from training_service.storage.phase import PhaseRepository
+from training_service.storage.schedule import (
+    NewSchedule,
+    Planned,
+    ScheduleChange,
+    ScheduleRepository,
+    StoredSchedule,
+)
+from training_service.storage.workout import WorkoutRepository
+
+MISSED_POLICY = EnumNames(pb.MissedSessionPolicy)
+STATE = EnumNames(pb.PlannedSessionState)
+REASON = EnumNames(pb.PrescriptionReasonKind)
+MAX_DAYS = 731
+MAX_LISTED_DAYS = 92
+USUAL_DAYS = 7
+WORDS = {
+    ReasonKind.PHASE_VOLUME: "This week's volume is {factor:g} times the usual: sets.",
+    ReasonKind.PHASE_INTENSITY: "This week's intensity is {factor:g} times the usual: load.",
+    ReasonKind.DELOAD: "A deload week has {factor:g} times the usual volume: sets, rounded up.",
+}
+
+
+class ScheduleServicer(ScheduleServiceServicer):
+    """Which workout is due on which day."""
+
+    def __init__(
+        self,
+        schedules: ScheduleRepository,
+        phases: PhaseRepository,
+        workouts: WorkoutRepository,
+    ) -> None:
+        self._schedules = schedules
+        self._phases = phases
+        self._workouts = workouts
+
+    async def CreateSchedule(self, request: pb.CreateScheduleRequest, context: Any) -> pb.Schedule:
+        scope = athlete_scope(request.external_user_id)
+        write = write_request(request, utc_now())
+        message = request.schedule
+        new = NewSchedule(
+            id=uuid6.uuid7(),
+            phase_id=optional_uuid(message.phase_id),
+            **_dates(message),
+            display_name=message.display_name,
+            workout_ids=[optional_uuid(id) for _, id in _slots(message)],
+            weekdays=[int(slot.weekday) for slot in message.weekly.slots],
+            missed_policy=MISSED_POLICY.name(
+                message.missed_policy or pb.MISSED_SESSION_POLICY_LET_GO
+            ),
+            created_at=write.received_at,
+        )
+        await self._check_workouts(scope, message)
+
+        async def work(change: ScheduleChange) -> pb.Schedule:
+            return _message(scope, await change.insert(new))
+
+        return await once(self._schedules.change(scope), write, pb.Schedule, work)
+
+    async def _check_workouts(self, scope: Scope, schedule: pb.Schedule) -> None:
+        """Refuses workouts that don't exist or are deleted."""
+        named = {path: UUID(id) for path, id in _slots(schedule) if id}
+        known = await self._workouts.list_named(scope, set(named.values()))
+        violations = [
+            FieldViolation(path, "there is no such workout")
+            for path, id in named.items()
+            if id not in known
+        ]
+        if violations:
+            raise TrainingError(
+                Reason.UNKNOWN_WORKOUT, "there is no such workout", violations=violations
+            )
+
+    async def GetSchedule(self, request: pb.GetScheduleRequest, context: Any) -> pb.Schedule:
+        scope = athlete_scope(request.external_user_id)
+        stored = await self._schedules.get(scope, UUID(request.schedule_id))
+        return _message(scope, _found(stored))
+
+    async def ListSchedules(
+        self, request: pb.ListSchedulesRequest, context: Any
+    ) -> pb.ListSchedulesResponse:
+        scope = athlete_scope(request.external_user_id)
+        listing = listing_digest(request, scope)
+        key = paging.decode_page_token(listing, request.page_token, (str,))
+        limit = paging.page_limit(request.page_size)
+        before_id = uuid_of_token(key[0]) if key else None
+        found = await self._schedules.list_page(scope, before_id, limit + 1)
+        response = pb.ListSchedulesResponse(
+            schedules=[_message(scope, one) for one in found[:limit]]
+        )
+        if len(found) > limit:
+            place = (str(found[limit - 1].id),)
+            response.next_page_token = paging.encode_page_token(listing, place)
+        return response
+
+    async def DeleteSchedule(
+        self, request: pb.DeleteScheduleRequest, context: Any
+    ) -> pb.DeleteScheduleResponse:
+        scope = athlete_scope(request.external_user_id)
+        write = write_request(request, utc_now())
+
+        async def work(change: ScheduleChange) -> pb.DeleteScheduleResponse:
+            if not await change.delete(UUID(request.schedule_id)):
+                raise _not_found()
+            return pb.DeleteScheduleResponse()
+
+        return await once(self._schedules.change(scope), write, pb.DeleteScheduleResponse, work)
+
+    async def ReschedulePlannedSession(
+        self, request: pb.ReschedulePlannedSessionRequest, context: Any
+    ) -> pb.ReschedulePlannedSessionResponse:
+        scope = athlete_scope(request.external_user_id)
+        write = write_request(request, utc_now())
+        id = UUID(request.schedule_id)
+        new_date = from_date(request.new_date, "new_date") if request.HasField("new_date") else None
+
+        async def work(change: ScheduleChange) -> pb.ReschedulePlannedSessionResponse:
+            stored = _found(await change.get(id))
+            if new_date and not stored.start_date <= new_date < stored.end_date:
+                raise invalid_field("new_date", "must be one of the schedule's days")
+            if request.restore:
+                await change.restore(id, request.number)
+            else:
+                await change.reschedule(id, request.number, Change(new_date), write.received_at)
+            return pb.ReschedulePlannedSessionResponse()
+
+        return await once(
+            self._schedules.change(scope), write, pb.ReschedulePlannedSessionResponse, work
+        )
+
+    async def ListPlannedSessions(
+        self, request: pb.ListPlannedSessionsRequest, context: Any
+    ) -> pb.ListPlannedSessionsResponse:
+        scope = athlete_scope(request.external_user_id)
+        today = today_of(request)
+        dates = _listed_dates(request, today)
+        planned = await self._schedules.planned(scope, dates)
+        found = [
+            (schedule, one)
+            for schedule, one in _sessions(planned, today, dates)
+            if dates.start_date <= one.local_date
+        ]
+        workouts, phases = await asyncio.gather(
+            self._current(scope, {one.workout_id for _, one in found}),
+            self._days(scope, dates),
+        )
+        found.sort(key=lambda pair: (pair[1].local_date, str(pair[0].id), pair[1].number))
+        return pb.ListPlannedSessionsResponse(
+            planned_sessions=[
+                _planned(schedule, one, workouts.get(one.workout_id), phases[one.local_date])
+                for schedule, one in found
+            ]
+        )
+
+    async def _current(self, scope: Scope, ids: set[UUID]) -> dict[UUID, workout_pb2.Workout]:
+        stored = await self._workouts.list_named(scope, ids)
+        return {id: workout_pb2.Workout.FromString(one.record) for id, one in stored.items()}
+
+    async def _days(self, scope: Scope, dates: DateRange) -> dict[date, DayPlan]:
+        phases, _ = await self._phases.calendar(scope, dates)
+        return {day.local_date: day for day in day_plans(phases, dates)}
+
+
+def _found(stored: StoredSchedule | None) -> StoredSchedule:
+    if stored is None:
+        raise _not_found()
+    return stored
+
+
+def _not_found() -> TrainingError:
+    return bad_reference(Reason.SCHEDULE_NOT_FOUND, "schedule_id", "there is no such schedule")
+
+
+def _slots(schedule: pb.Schedule) -> Iterator[tuple[str, str]]:
+    """Yields the field path and the workout of each slot; rest is empty."""
+    for index, slot in enumerate(schedule.weekly.slots):
+        yield f"schedule.weekly.slots[{index}].workout_id", slot.workout_id
+    for index, id in enumerate(schedule.rotation.workout_ids):
+        yield f"schedule.rotation.workout_ids[{index}]", id
+
+
+def _dates(schedule: pb.Schedule) -> dict[str, date | None]:
+    """Returns the days of its own that a schedule has; refuses none, and too many."""
+    if schedule.phase_id:
+        return {"start_date": None, "end_date": None}
+    start = from_date(schedule.start_date, "schedule.start_date")
+    end = from_date(schedule.end_date, "schedule.end_date")
+    if start < EPOCH:
+        raise invalid_field("schedule.start_date", "must not be before 1970")
+    if not 0 < (end - start).days <= MAX_DAYS:
+        raise invalid_field(
+            "schedule.end_date", f"must be 1 to {MAX_DAYS} days after the start_date"
+        )
+    return {"start_date": start, "end_date": end}
+
+
+def _listed_dates(request: pb.ListPlannedSessionsRequest, today: date) -> DateRange:
+    start = from_date(request.from_date, "from_date") if request.HasField("from_date") else today
+    if not EPOCH <= start <= date.max - timedelta(MAX_LISTED_DAYS):
+        raise invalid_field("from_date", "must not be before 1970")
+    end = start + timedelta(USUAL_DAYS)
+    if request.HasField("to_date"):
+        end = from_date(request.to_date, "to_date")
+    if not 0 < (end - start).days <= MAX_LISTED_DAYS:
+        raise invalid_field("to_date", f"must be 1 to {MAX_LISTED_DAYS} days after the from_date")
+    return DateRange(start, end)
+
+
+def _sessions(
+    planned: Planned, today: date, dates: DateRange
+) -> Iterator[tuple[StoredSchedule, PlannedSession]]:
+    """Yields the planned sessions up to the end of a range. A session that stands for one of a
+    schedule stands for none of another."""
+    done = list(planned.done)
+    last = dates.end_date - timedelta(1)
+    for schedule in planned.schedules:
+        changes = {
+            one.number: one.change for one in planned.changes if one.schedule_id == schedule.id
+        }
+        found = planned_sessions(schedule.plan, changes, done, today, last)
+        used = {one.session_id for one in found}
+        done = [one for one in done if one.session_id not in used]
+        for one in found:
+            if one.local_date <= last:
+                yield schedule, one
+
+
+def _message(scope: Scope, stored: StoredSchedule) -> pb.Schedule:
+    message = pb.Schedule(
+        id=str(stored.id),
+        external_user_id=str(scope.external_user_id),
+        display_name=stored.display_name,
+        phase_id=str(stored.phase_id or ""),
+        start_date=to_date(stored.start_date),
+        end_date=to_date(stored.end_date),
+        missed_policy=MISSED_POLICY.number(stored.missed_policy),
+        create_time=to_timestamp(stored.created_at),
+    )
+    ids = [str(id or "") for id in stored.workout_ids]
+    if stored.weekdays:
+        for weekday, id in zip(stored.weekdays, ids, strict=True):
+            message.weekly.slots.add(weekday=weekday, workout_id=id)
+    else:
+        message.rotation.workout_ids.extend(ids)
+    return message
+
+
+def _planned(
+    schedule: StoredSchedule,
+    one: PlannedSession,
+    workout: workout_pb2.Workout | None,
+    day: DayPlan,
+) -> pb.PlannedSession:
+    factors = DayFactors(
+        volume=day.volume_factor, intensity=day.intensity_factor, is_deload=day.is_deload
+    )
+    message = pb.PlannedSession(
+        schedule_id=str(schedule.id),
+        number=one.number,
+        workout_id=str(one.workout_id),
+        due_date=to_date(one.due_date),
+        local_date=to_date(one.local_date),
+        state=STATE.number(one.state),
+        session_id=str(one.session_id or ""),
+    )
+    if workout:
+        message.workout_revision = workout.revision
+        message.exercises.extend(_prescribed(e, factors) for e in workout.exercises)
+        message.reasons.extend(_reasons(factors.reasons))
+    return message
+
+
+def _prescribed(
+    exercise: workout_pb2.WorkoutExercise, factors: DayFactors
+) -> pb.PrescribedExercise:
+    message = pb.PrescribedExercise(exercise=exercise, workout_sets=exercise.sets)
+    if exercise.HasField("load_kg"):
+        message.workout_load_kg = exercise.load_kg
+    if exercise.kind == set_pb2.SET_KIND_WARM_UP:
+        return message
+    message.exercise.sets = prescribed_sets(exercise.sets, factors)
+    if exercise.HasField("load_kg"):
+        message.exercise.load_kg = prescribed_load_kg(exercise.load_kg, factors)
+    return message
+
+
+def _reasons(reasons: Sequence[PrescriptionReason]) -> list[pb.PrescriptionReason]:
+    return [
+        pb.PrescriptionReason(
+            kind=REASON.number(one.kind),
+            factor=one.factor,
+            description=WORDS[one.kind].format(factor=one.factor),
+        )
+        for one in reasons
+    ]
