@@ -142,6 +142,7 @@ def _exercise_values(metrics: ExerciseMetrics) -> tuple[Any, ...]:
         *volume.hard_sets,
         *(NULL_DOUBLE if best is None else best for best in metrics.best),
         Doubles(metrics.unaided_sets),
+        Doubles(metrics.loads_kg_by_reps),
     )
 
 
