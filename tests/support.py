@@ -23,11 +23,13 @@ import psycopg
 import uvloop
 from calisthenics.training.v1 import (
     exercise_pb2_grpc,
+    goal_pb2,
     readiness_pb2,
     session_pb2,
     workout_pb2,
     workout_pb2_grpc,
 )
+from calisthenics.training.v1.goal_pb2_grpc import GoalServiceStub
 from calisthenics.training.v1.load_pb2_grpc import LoadServiceStub
 from calisthenics.training.v1.metrics_pb2_grpc import MetricsServiceStub
 from calisthenics.training.v1.readiness_pb2_grpc import ReadinessServiceStub
@@ -167,6 +169,7 @@ class Athlete:
         self.loads = LoadServiceStub(self.channel)
         self.readiness = ReadinessServiceStub(self.channel)
         self.skills = SkillServiceStub(self.channel)
+        self.goals = GoalServiceStub(self.channel)
 
     def close(self) -> None:
         """Closes the channel."""
@@ -235,6 +238,13 @@ def a_wellness(**fields: Any) -> readiness_pb2.WellnessEntry:
     """Returns a wellness entry of today, 12 by Hooper; fields replace the usual ones."""
     usual = {"time_zone": "UTC", "sleep": 3, "stress": 2, "fatigue": 4, "soreness": 3}
     return readiness_pb2.WellnessEntry(**{**usual, **fields})
+
+
+def a_goal(**fields: Any) -> goal_pb2.Goal:
+    """Returns a goal of 12 pull-ups; fields replace the usual ones."""
+    if not fields.keys() & {one.name for one in goal_pb2.Goal.DESCRIPTOR.oneofs[0].fields}:
+        fields["reps"] = {"exercise_id": PULL_UP, "reps": 12}
+    return goal_pb2.Goal(**{"display_name": "Twelve in a row", **fields})
 
 
 def forged_token(token: str, *key: object) -> str:

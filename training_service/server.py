@@ -10,6 +10,7 @@ from typing import Any
 import grpc
 import structlog
 from calisthenics.training.v1.exercise_pb2_grpc import add_ExerciseServiceServicer_to_server
+from calisthenics.training.v1.goal_pb2_grpc import add_GoalServiceServicer_to_server
 from calisthenics.training.v1.load_pb2_grpc import add_LoadServiceServicer_to_server
 from calisthenics.training.v1.metrics_pb2_grpc import add_MetricsServiceServicer_to_server
 from calisthenics.training.v1.readiness_pb2_grpc import add_ReadinessServiceServicer_to_server
@@ -28,6 +29,7 @@ from training_service.errors import TrainingError
 from training_service.interceptors.chain import InterceptorChain
 from training_service.interceptors.identity import make_authenticator
 from training_service.servicers.exercise import ExerciseServicer
+from training_service.servicers.goal import GoalServicer
 from training_service.servicers.load import LoadServicer
 from training_service.servicers.metrics import MetricsServicer
 from training_service.servicers.readiness import ReadinessServicer
@@ -38,6 +40,7 @@ from training_service.servicers.workout import WorkoutServicer
 from training_service.settings import Settings, SettingsError
 from training_service.storage.database import Database
 from training_service.storage.exercise import Catalogue, CatalogueVersion, ExerciseRepository
+from training_service.storage.goal import GoalRepository
 from training_service.storage.health import database_revision, excess_privileges
 from training_service.storage.load import LoadRepository
 from training_service.storage.metrics import MetricsRepository
@@ -126,6 +129,8 @@ class TrainingServer:
         add_LoadServiceServicer_to_server(loads, self._server)
         add_ReadinessServiceServicer_to_server(readiness, self._server)
         add_SkillServiceServicer_to_server(SkillServicer(skill_source), self._server)
+        goals = GoalServicer(GoalRepository(self._database), catalogue, skill_source)
+        add_GoalServiceServicer_to_server(goals, self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         if self._settings.reflection:
             channelz.add_channelz_servicer(self._server)

@@ -13,7 +13,7 @@ from typing import Any
 import grpc
 import psycopg
 import pytest
-from calisthenics.training.v1 import access_pb2, readiness_pb2, session_pb2
+from calisthenics.training.v1 import access_pb2, goal_pb2, readiness_pb2, session_pb2
 from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
@@ -22,6 +22,7 @@ from tests.support import (
     PULL_UP,
     Athlete,
     Refusal,
+    a_goal,
     a_session,
     a_wellness,
     a_workout,
@@ -33,7 +34,7 @@ from training_service import contract
 from training_service.storage.tables import metadata
 
 SECRET = "a-secret-of-alice"
-NOT_FOUND = {"WORKOUT_NOT_FOUND", "SESSION_NOT_FOUND", "UNKNOWN_WORKOUT"}
+NOT_FOUND = {"WORKOUT_NOT_FOUND", "SESSION_NOT_FOUND", "UNKNOWN_WORKOUT", "GOAL_NOT_FOUND"}
 ALL = {m.full_name: m for m in contract.methods()}
 
 
@@ -70,6 +71,9 @@ class Belongings:
         self.wellness = alice.readiness.LogWellness(
             readiness_pb2.LogWellnessRequest(entry=a_wellness(notes=SECRET))
         )
+        self.goal = alice.goals.CreateGoal(
+            goal_pb2.CreateGoalRequest(goal=a_goal(display_name=SECRET))
+        )
 
     def request(self, method: MethodDescriptor) -> Message:
         """Returns a request that alice herself could make."""
@@ -99,6 +103,8 @@ class Belongings:
             "session_id": self.session.id,
             "exercise_id": PULL_UP,
             "revision": 1,
+            "goal_id": self.goal.id,
+            "goal": a_goal(),
             "workout": a_workout(),
             "session": followed,
             "entry": a_wellness(),
@@ -109,6 +115,7 @@ class Belongings:
             "show_deleted": True,
             "show_retracted": True,
             "show_superseded": True,
+            "show_abandoned": True,
             "reason": "why not",
             # Left at their defaults: they only narrow or order.
             **dict.fromkeys(

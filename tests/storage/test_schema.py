@@ -6,11 +6,11 @@ import psycopg
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from calisthenics.training.v1 import readiness_pb2
+from calisthenics.training.v1 import goal_pb2, readiness_pb2
 from psycopg import errors
 from sqlalchemy import Table, create_engine, make_url
 
-from tests.support import Athlete, a_wellness
+from tests.support import Athlete, a_goal, a_wellness
 from training_service.storage.migrations import head_revision, migrate
 from training_service.storage.tables import SCHEMA, metadata
 
@@ -165,6 +165,7 @@ def test_without_an_athlete_there_is_no_row(
     alice.create_workout()
     alice.log(request_id=alice.id)
     alice.readiness.LogWellness(readiness_pb2.LogWellnessRequest(entry=a_wellness()))
+    alice.goals.CreateGoal(goal_pb2.CreateGoalRequest(goal=a_goal()))
     with psycopg.connect(database_url) as connection:
         connection.execute("SET ROLE training_app")
         for athlete in (None, "", bytes(16).hex()):
