@@ -143,7 +143,8 @@ def _withheld(trend: Trend) -> Withheld | None:
 
 def _within_horizon(first: date, days: float, today: date) -> date | None:
     """Returns the first date not before some days after another, and not before today."""
-    days_ahead = days - (today - first).days
+    # Noise of the arithmetic is no further day.
+    days_ahead = round(days - (today - first).days, 6)
     if days_ahead > HORIZON_DAYS:
         return None
     return today + timedelta(days=max(ceil(days_ahead), 0))
