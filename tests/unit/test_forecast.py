@@ -116,7 +116,7 @@ def test_the_order_of_points_is_no_matter(
 
 @given(st.data())
 def test_up_to_29_percent_of_the_points_may_be_anything(data: st.DataObject) -> None:
-    """Breakdown point 1 - sqrt(1/2) = 29.3 % (Theil-Sen): the others keep the slope within theirs."""
+    """The breakdown point is 1 - sqrt(1/2), 29.3 %: so many can't bend the line."""
     xs = data.draw(st.lists(st.integers(0, 83), min_size=10, max_size=30, unique=True).map(sorted))
     slope = data.draw(st.sampled_from([0.25, 0.5, 1.0, 2.0]))
     ys = [5 + slope * x for x in xs]

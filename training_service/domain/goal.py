@@ -46,7 +46,7 @@ class GoalStatus(StrEnum):
     ABANDONED = "ABANDONED"
 
 
-class Step(NamedTuple):
+class PathStep(NamedTuple):
     """An exercise on the way to a skill, and its weight when the goal was created."""
 
     exercise_id: UUID
@@ -82,7 +82,7 @@ class Goal:
     target: GoalTarget
     base_value: float | None = None
     """The current value at creation; None when there was none."""
-    path: Sequence[Step] = ()
+    path: Sequence[PathStep] = ()
     """Of a skill: the exercises that were to pass at creation, the target last."""
     created_date: date
     """In the athlete's time zone."""
@@ -126,7 +126,7 @@ class Evidence:
 class StepStanding(NamedTuple):
     """How far an exercise on the way is."""
 
-    step: Step
+    step: PathStep
     is_passed: bool
     share: float
     """Of its criterion that is met."""
@@ -234,7 +234,7 @@ def _progress(
     return progress(goal.base_value, current, goal.target.value)
 
 
-def _step(step: Step, evidence: Evidence) -> StepStanding:
+def _step(step: PathStep, evidence: Evidence) -> StepStanding:
     practice = evidence.practices.get(step.exercise_id)
     is_passed = practice is not None and practice.passed_date is not None
     share = share_met(evidence.criteria[step.exercise_id], practice)

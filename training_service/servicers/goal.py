@@ -23,7 +23,7 @@ from training_service.domain.goal import (
     GoalStatus,
     GoalTarget,
     Standing,
-    Step,
+    PathStep,
     current_value,
     standing,
 )
@@ -176,7 +176,7 @@ class GoalServicer(GoalServiceServicer):
             return {}
         return await self._catalogue.facts([target.exercise_id], max_age_seconds=0)
 
-    async def _path(self, scope: Scope, target: GoalTarget) -> Sequence[Step]:
+    async def _path(self, scope: Scope, target: GoalTarget) -> Sequence[PathStep]:
         """Returns the exercises that are still to pass for a skill: itself, when it is passed."""
         if target.kind is not GoalKind.SKILL or target.exercise_id is None:
             return ()
@@ -184,8 +184,8 @@ class GoalServicer(GoalServiceServicer):
         skill = graph.skills[target.exercise_id]
         steps = graph.path(skill).steps
         if not steps:
-            return [Step(skill.id, step_weight(None, skill))]
-        return [Step(step.skill.id, step.weight) for step in steps]
+            return [PathStep(skill.id, step_weight(None, skill))]
+        return [PathStep(step.skill.id, step.weight) for step in steps]
 
     async def _evidence_of(self, scope: Scope, goal: Goal, today: date) -> Evidence:
         return (await self._evidence(scope, [goal], today))[goal.id]

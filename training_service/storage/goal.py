@@ -46,7 +46,7 @@ from training_service.domain.goal import (
     Goal,
     GoalKind,
     GoalTarget,
-    Step,
+    PathStep,
     Week,
     first_date_looked_at,
 )
@@ -93,7 +93,7 @@ def _stored(
             kind=GoalKind(kind), exercise_id=exercise_id, value=target_value, min_reps=min_reps
         ),
         base_value=base_value,
-        path=[Step(*step) for step in zip(path, path_weights, strict=True)],
+        path=[PathStep(*step) for step in zip(path, path_weights, strict=True)],
         created_date=created_date,
         deadline=deadline,
         version=version,
