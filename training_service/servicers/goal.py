@@ -22,8 +22,8 @@ from training_service.domain.goal import (
     GoalKind,
     GoalStatus,
     GoalTarget,
-    Standing,
     PathStep,
+    Standing,
     current_value,
     standing,
 )
