@@ -32,6 +32,7 @@ from calisthenics.training.v1 import (
 from calisthenics.training.v1.goal_pb2_grpc import GoalServiceStub
 from calisthenics.training.v1.load_pb2_grpc import LoadServiceStub
 from calisthenics.training.v1.metrics_pb2_grpc import MetricsServiceStub
+from calisthenics.training.v1.program_pb2_grpc import ProgramServiceStub
 from calisthenics.training.v1.readiness_pb2_grpc import ReadinessServiceStub
 from calisthenics.training.v1.session_pb2_grpc import SessionServiceStub
 from calisthenics.training.v1.skill_pb2_grpc import SkillServiceStub
@@ -167,6 +168,7 @@ class Athlete:
         self.sessions = SessionServiceStub(self.channel)
         self.metrics = MetricsServiceStub(self.channel)
         self.loads = LoadServiceStub(self.channel)
+        self.programs = ProgramServiceStub(self.channel)
         self.readiness = ReadinessServiceStub(self.channel)
         self.skills = SkillServiceStub(self.channel)
         self.goals = GoalServiceStub(self.channel)

@@ -11,6 +11,7 @@ from calisthenics.training.v1 import (
     goal_pb2,
     load_pb2,
     metrics_pb2,
+    program_pb2,
     readiness_pb2,
     session_pb2,
     skill_pb2,
@@ -40,6 +41,7 @@ _FILES = (
     skill_pb2,
     readiness_pb2,
     goal_pb2,
+    program_pb2,
 )
 
 SERVICES: tuple[ServiceDescriptor, ...] = tuple(

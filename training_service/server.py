@@ -13,6 +13,7 @@ from calisthenics.training.v1.exercise_pb2_grpc import add_ExerciseServiceServic
 from calisthenics.training.v1.goal_pb2_grpc import add_GoalServiceServicer_to_server
 from calisthenics.training.v1.load_pb2_grpc import add_LoadServiceServicer_to_server
 from calisthenics.training.v1.metrics_pb2_grpc import add_MetricsServiceServicer_to_server
+from calisthenics.training.v1.program_pb2_grpc import add_ProgramServiceServicer_to_server
 from calisthenics.training.v1.readiness_pb2_grpc import add_ReadinessServiceServicer_to_server
 from calisthenics.training.v1.session_pb2_grpc import add_SessionServiceServicer_to_server
 from calisthenics.training.v1.skill_pb2_grpc import add_SkillServiceServicer_to_server
@@ -32,6 +33,7 @@ from training_service.servicers.exercise import ExerciseServicer
 from training_service.servicers.goal import GoalServicer
 from training_service.servicers.load import LoadServicer
 from training_service.servicers.metrics import MetricsServicer
+from training_service.servicers.program import ProgramServicer
 from training_service.servicers.readiness import ReadinessServicer
 from training_service.servicers.session import SessionServicer
 from training_service.servicers.skill import SkillServicer
@@ -97,7 +99,8 @@ class TrainingServer:
         version = CatalogueVersion(self._database)
         exercises = ExerciseServicer(ExerciseRepository(self._database, version), version)
         catalogue = Catalogue(self._database, version)
-        workouts = WorkoutServicer(WorkoutRepository(self._database), catalogue)
+        templates = WorkoutRepository(self._database)
+        workouts = WorkoutServicer(templates, catalogue)
         logged = SessionRepository(self._database)
         sessions = SessionServicer(
             logged,
@@ -131,6 +134,8 @@ class TrainingServer:
         add_SkillServiceServicer_to_server(SkillServicer(skill_source), self._server)
         goals = GoalServicer(GoalRepository(self._database), catalogue, skill_source)
         add_GoalServiceServicer_to_server(goals, self._server)
+        programs = ProgramServicer(templates, catalogue)
+        add_ProgramServiceServicer_to_server(programs, self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         if self._settings.reflection:
             channelz.add_channelz_servicer(self._server)

@@ -106,6 +106,7 @@ class Belongings:
             "goal_id": self.goal.id,
             "goal": a_goal(),
             "workout": a_workout(),
+            "workout_ids": [self.workout.id],
             "session": followed,
             "entry": a_wellness(),
             "requests": [session_pb2.LogSessionRequest(session=followed)],
@@ -142,6 +143,8 @@ class Belongings:
                     "unit",
                     "deviation",
                     "local_date",
+                    "body_mass_kg",
+                    "sessions_per_week",
                     "categories",
                     "equipment_at_hand",
                 ]

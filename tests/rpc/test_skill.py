@@ -431,6 +431,7 @@ def unlocks(athlete: Athlete, **request: Any) -> Iterator[pb.Unlock]:
 
 def test_what_comes_next_is_told_in_words_and_numbers(alice: Athlete, bob: Athlete) -> None:
     log_passed(alice, CHIN_UP, 8, 8, 8)
+    log_passed(alice, PUSH_UP, 8, 8, 8)
     alice.log(reps("2025-03-03", 6, 6, 6))
     alice.log(held("2025-03-03", 20))
     found = list(unlocks(alice))
@@ -449,8 +450,11 @@ def test_what_comes_next_is_told_in_words_and_numbers(alice: Athlete, bob: Athle
     [hold] = [one for one in found if one.skill.slug == "l-sit"]
     assert hold.distance == "L-Sit 1 × 20 s of 3 × 30 s: 70 more seconds in all"
     assert hold.missing_hold_seconds == 70
-    order = [(-round(one.share, 6), one.skill.difficulty, one.skill.slug) for one in found]
+    order = [-round(one.share, 6) for one in found]
     assert order == sorted(order)
+    untried = [one.skill.slug for one in found if one.share == 0]
+    # Behind the push-up, which is passed, before where other progressions begin.
+    assert untried.index("diamond-push-up") < untried.index("dead-hang")
     assert len({one.skill.slug for one in found}) == len(found)
     assert all(one.skill.state != PASSED for one in found)
     assert {one.share for one in unlocks(bob)} == {0}

@@ -245,29 +245,33 @@ def unlocks(of: SkillGraph) -> list[tuple[str, str, float]]:
     return [(one.skill.slug, one.work_on.slug, round(one.share, 3)) for one in of.unlocks()]
 
 
-def test_what_comes_next_is_begun_or_behind_what_is_available() -> None:
-    found = unlocks(graph("ab bc bd ce", passed="a", begun={"b": 6}))
-    # b is begun; c and d come when it is passed; e is further away.
-    assert found == [("b", "b", 0.675), ("c", "b", 0.675), ("d", "b", 0.675)]
+def test_what_comes_next_is_open_or_behind_what_is_begun() -> None:
+    found = unlocks(graph("ab ac bd ce", passed="a", begun={"b": 6}))
+    # b is begun and c open; d comes when b is passed, e is further away.
+    assert found == [("b", "b", 0.675), ("d", "b", 0.675), ("c", "c", 0)]
 
 
 def test_what_is_begun_counts_whether_or_not_its_turn_has_come() -> None:
     """Few log the first steps of what they are able to do."""
     found = unlocks(graph("ab bc cd", begun={"c": 6}))
-    assert found == [("c", "c", 0.675), ("d", "c", 0.675), ("b", "a", 0)]
+    assert found == [("c", "c", 0.675), ("d", "c", 0.675), ("a", "a", 0)]
 
 
 def test_the_nearest_of_several_easier_exercises_is_the_one_to_work_on() -> None:
     found = unlocks(graph("ac bc", {"a": 2, "b": 1, "c": 3}, begun={"a": 6, "b": 4}))
     assert found == [("a", "a", 0.675), ("c", "a", 0.675), ("b", "b", 0.45)]
-    # Nothing is begun: the easiest, then the first by name.
-    assert unlocks(graph("ac bc", {"a": 2, "b": 1, "c": 3})) == [("c", "b", 0)]
-    assert unlocks(graph("ac bc")) == [("c", "a", 0)]
+    # Nothing is begun: where one can begin, the easiest first.
+    assert unlocks(graph("ac bc", {"a": 2, "b": 1, "c": 3})) == [("b", "b", 0), ("a", "a", 0)]
+
+
+def test_equally_near_is_first_what_follows_something_passed() -> None:
+    found = unlocks(graph("ab xy", {"a": 1, "b": 9, "x": 2, "y": 3}, passed="a"))
+    assert found == [("b", "b", 0), ("x", "x", 0)]
 
 
 def test_equal_shares_are_ordered_by_difficulty_and_name() -> None:
-    found = unlocks(graph("ad ac ab", {"b": 2, "c": 1, "d": 1}))
-    assert found == [("c", "a", 0), ("d", "a", 0), ("b", "a", 0)]
+    found = unlocks(graph("ad ac ab", {"b": 2, "c": 1, "d": 1}, passed="a"))
+    assert found == [("c", "c", 0), ("d", "d", 0), ("b", "b", 0)]
 
 
 def test_a_deprecated_exercise_is_not_to_be_reached() -> None:

@@ -81,7 +81,8 @@ class WorkingSet(NamedTuple):
     """One set that was to count: no warm-up. None is unknown, and 0 is none."""
 
     is_done: bool = True
-    reps: int | None = None
+    reps: float | None = None
+    """Whole, unless the middle of a prescribed range is meant."""
     hold_seconds: float | None = None
     side: Side = Side.BOTH
     external_load_kg: float = 0.0
@@ -172,7 +173,7 @@ def load_per_rep_kg(
 
 
 def effective_reps(
-    exercise: ExerciseTraits, reps: int | None, hold_seconds: float | None, tempo: str
+    exercise: ExerciseTraits, reps: float | None, hold_seconds: float | None, tempo: str
 ) -> float | None:
     """Returns repetitions and holds in one currency: 1 repetition = 2 s of a hold = 3 s of a slow
     lowering (Low, Overcoming Gravity, second-hand).
@@ -190,7 +191,9 @@ def effective_reps(
     return reps * parsed.eccentric_seconds / ECCENTRIC_SECONDS_PER_REP
 
 
-def one_rep_max_kg(load_kg: float, reps: int, reps_in_reserve: float) -> tuple[float, float] | None:
+def one_rep_max_kg(
+    load_kg: float, reps: float, reps_in_reserve: float
+) -> tuple[float, float] | None:
     """Returns the load that could be moved once, by Epley and by Brzycki.
 
     Epley: L (1 + n/30); Brzycki: 36 L / (37 − n); n counts the repetitions left in reserve too, and

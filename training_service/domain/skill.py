@@ -167,14 +167,17 @@ class Unlock(NamedTuple):
 
     skill: Skill
     work_on: Skill
-    """The exercise to pass first: the skill itself if it is begun, else an easier one."""
+    """The exercise to pass first: the skill itself if its turn has come, else an easier one."""
     share: float
     """Share of its criterion that is met."""
+    is_next: bool
+    """Whether it comes next after something that is passed."""
 
     @property
-    def place(self) -> tuple[int, int, str]:
-        """Sort key: the largest share first, then the easiest."""
-        return -round(self.share * SHARE_UNITS), self.skill.difficulty, self.skill.slug
+    def place(self) -> tuple[int, int, int, str]:
+        """Sort key: the largest share first, then what comes next, then the easiest."""
+        share = round(self.share * SHARE_UNITS)
+        return -share, int(not self.is_next), self.skill.difficulty, self.skill.slug
 
 
 class Step(NamedTuple):
@@ -240,31 +243,28 @@ class SkillGraph:
         return [self.skills[id] for id in TopologicalSorter(leading).static_order()]
 
     def unlocks(self) -> list[Unlock]:
-        """Returns what the athlete is about to reach, the nearest first: exercises that are begun,
-        and exercises behind one that is begun or whose turn has come."""
+        """Returns what the athlete is about to reach, the nearest first: exercises whose turn has
+        come or that are begun, and exercises behind one that is begun."""
         found = [
-            Unlock(skill, work_on, self.share(work_on))
+            Unlock(skill, work_on, self.share(work_on), self._is_next(work_on))
             for skill in self.skills.values()
             if skill.is_active and (work_on := self._work_on(skill))
         ]
         return sorted(found, key=lambda unlock: unlock.place)
 
+    def _is_next(self, skill: Skill) -> bool:
+        return any(self.is_passed(one) for one in self.easier[skill.id])
+
     def _work_on(self, skill: Skill) -> Skill | None:
         state = self.state(skill)
         if state is SkillState.PASSED:
             return None
-        if skill.id in self.practices:
-            return skill
-        if state in OPEN:
-            return None
         # Few log the first steps of what they are able to do: what is begun counts, too.
-        leading = [
-            one
-            for one in self.easier[skill.id]
-            if one.id in self.practices or self.state(one) in OPEN
-        ]
+        if state in OPEN or skill.id in self.practices:
+            return skill
+        begun = [one for one in self.easier[skill.id] if one.id in self.practices]
         return min(
-            leading, key=lambda one: (-self.share(one), one.difficulty, one.slug), default=None
+            begun, key=lambda one: (-self.share(one), one.difficulty, one.slug), default=None
         )
 
     def path(self, target: Skill) -> Path:

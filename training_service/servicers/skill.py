@@ -64,7 +64,7 @@ class SkillServicer(SkillServiceServicer):
     ) -> pb.ListUnlocksResponse:
         scope = athlete_scope(request.external_user_id)
         listing = listing_digest(request, scope)
-        after = paging.decode_page_token(listing, request.page_token, (int, int, str))
+        after = paging.decode_page_token(listing, request.page_token, (int, int, int, str))
         limit = paging.page_limit(request.page_size)
         graph, facts = await self._source.whole(scope)
         found = [

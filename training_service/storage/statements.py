@@ -40,7 +40,7 @@ NULL_DOUBLE = _NullDouble()
 for each pattern of nulls among its values."""
 
 
-class Doubles(tuple[float, ...]):
+class Doubles(list[float]):
     """An array of doubles. An empty list has no type either."""
 
 

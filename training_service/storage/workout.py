@@ -1,13 +1,26 @@
 """Workout templates: heads, immutable revisions, and the exercises of the current ones."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from datetime import datetime
 from functools import cache
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Integer, and_, bindparam, delete, exists, func, insert, select, update
+from sqlalchemy import (
+    Integer,
+    and_,
+    any_,
+    bindparam,
+    delete,
+    exists,
+    func,
+    insert,
+    select,
+    update,
+)
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.types import Uuid
 
 from training_service.caller import Scope
 from training_service.domain.workout import NewRevision, WorkoutFilter
@@ -64,6 +77,13 @@ _HEAD = (
 )
 _IS_WORKOUT = workouts.c.id == parameter("workout_id", workouts.c.id)
 _GET = prepare(_HEAD.where(_IS_WORKOUT), StoredWorkout)
+_LIST_NAMED = prepare(
+    _HEAD.where(
+        workouts.c.id == any_(bindparam("workout_ids", type_=ARRAY(Uuid))),
+        workouts.c.deleted_at.is_(None),
+    ),
+    StoredWorkout,
+)
 _LOCK = prepare_command(select(workouts.c.id).where(own(workouts), _IS_WORKOUT).with_for_update())
 
 _REVISION = select(
@@ -176,6 +196,13 @@ class WorkoutRepository:
         parameters = {"workout_id": workout_id, "revision": revision}
         rows = await self._database.read(scope, _GET_REVISION, parameters)
         return rows[0] if rows else None
+
+    async def list_named(
+        self, scope: Scope, workout_ids: Collection[UUID]
+    ) -> dict[UUID, StoredWorkout]:
+        """Returns those of the workouts that exist and are not deleted, by id."""
+        rows = await self._database.read(scope, _LIST_NAMED, {"workout_ids": list(workout_ids)})
+        return {row.id: row for row in rows}
 
     async def list_page(
         self, scope: Scope, filters: WorkoutFilter, before_id: UUID | None, limit: int

@@ -111,6 +111,15 @@ export {
   VolumeMetrics,
 } from "./calisthenics/training/v1/metrics";
 export {
+  GetProgramStatisticsRequest,
+  MuscleStatistics,
+  ProgramServiceClient,
+  ProgramServiceServer,
+  ProgramServiceService,
+  ProgramStatistics,
+  WorkoutStatistics,
+} from "./calisthenics/training/v1/program";
+export {
   GetReadinessRequest,
   ListWellnessRequest,
   ListWellnessResponse,

@@ -256,12 +256,12 @@ class Unlock(_message.Message):
     """Sessions in a row that are still missing, when each has all sets."""
     @_builtins.property
     def skill(self) -> Global___Skill:
-        """The exercise that is to be reached: passed if it is begun, and else available."""
+        """The exercise that is to be reached: passed if its turn has come, and else available."""
 
     @_builtins.property
     def work_on(self) -> Global___Skill:
-        """The exercise to work on: the skill itself if it is begun, and else the easier one of it whose
-        criterion is nearest to being met.
+        """The exercise to work on: the skill itself if its turn has come or it is begun, and else the easier
+        one of it, among those begun, whose criterion is nearest to being met.
         """
 
     def __init__(

@@ -70,8 +70,9 @@ class SkillServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListUnlocks(self, request, context):
-        """Lists what an athlete is about to reach, the nearest first: exercises that are begun and not yet
-        passed, and exercises whose turn comes as soon as one is passed that is begun or available.
+        """Lists what an athlete is about to reach, the nearest first: exercises that are not yet passed and
+        whose turn has come or that are begun, and those whose turn comes when one that is begun is passed.
+        Of equally near ones, what comes next after something passed is before where others begin.
 
         Errors: INVALID_PAGE_TOKEN.
         """

@@ -42,8 +42,9 @@ class SkillServiceStub:
     left out, its easier exercises lead to its harder ones.
     """
     ListUnlocks: _grpc.UnaryUnaryMultiCallable[_skill_pb2.ListUnlocksRequest, _skill_pb2.ListUnlocksResponse]
-    """Lists what an athlete is about to reach, the nearest first: exercises that are begun and not yet
-    passed, and exercises whose turn comes as soon as one is passed that is begun or available.
+    """Lists what an athlete is about to reach, the nearest first: exercises that are not yet passed and
+    whose turn has come or that are begun, and those whose turn comes when one that is begun is passed.
+    Of equally near ones, what comes next after something passed is before where others begin.
 
     Errors: INVALID_PAGE_TOKEN.
     """
@@ -69,8 +70,9 @@ class SkillServiceAsyncStub(SkillServiceStub):
     left out, its easier exercises lead to its harder ones.
     """
     ListUnlocks: _aio.UnaryUnaryMultiCallable[_skill_pb2.ListUnlocksRequest, _skill_pb2.ListUnlocksResponse]  # type: ignore[assignment]
-    """Lists what an athlete is about to reach, the nearest first: exercises that are begun and not yet
-    passed, and exercises whose turn comes as soon as one is passed that is begun or available.
+    """Lists what an athlete is about to reach, the nearest first: exercises that are not yet passed and
+    whose turn has come or that are begun, and those whose turn comes when one that is begun is passed.
+    Of equally near ones, what comes next after something passed is before where others begin.
 
     Errors: INVALID_PAGE_TOKEN.
     """
@@ -105,8 +107,9 @@ class SkillServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _skill_pb2.ListUnlocksRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_skill_pb2.ListUnlocksResponse, _abc.Awaitable[_skill_pb2.ListUnlocksResponse]]:
-        """Lists what an athlete is about to reach, the nearest first: exercises that are begun and not yet
-        passed, and exercises whose turn comes as soon as one is passed that is begun or available.
+        """Lists what an athlete is about to reach, the nearest first: exercises that are not yet passed and
+        whose turn has come or that are begun, and those whose turn comes when one that is begun is passed.
+        Of equally near ones, what comes next after something passed is before where others begin.
 
         Errors: INVALID_PAGE_TOKEN.
         """

@@ -110,13 +110,13 @@ export interface GetProgressionGraphRequest {
 
 /** Something an athlete is about to reach. */
 export interface Unlock {
-  /** The exercise that is to be reached: passed if it is begun, and else available. */
+  /** The exercise that is to be reached: passed if its turn has come, and else available. */
   skill?:
     | Skill
     | undefined;
   /**
-   * The exercise to work on: the skill itself if it is begun, and else the easier one of it whose
-   * criterion is nearest to being met.
+   * The exercise to work on: the skill itself if its turn has come or it is begun, and else the easier
+   * one of it, among those begun, whose criterion is nearest to being met.
    */
   workOn?:
     | Skill
@@ -1299,8 +1299,9 @@ export const SkillServiceService = {
     responseDeserialize: (value: Buffer): ProgressionGraph => ProgressionGraph.decode(value),
   },
   /**
-   * Lists what an athlete is about to reach, the nearest first: exercises that are begun and not yet
-   * passed, and exercises whose turn comes as soon as one is passed that is begun or available.
+   * Lists what an athlete is about to reach, the nearest first: exercises that are not yet passed and
+   * whose turn has come or that are begun, and those whose turn comes when one that is begun is passed.
+   * Of equally near ones, what comes next after something passed is before where others begin.
    *
    * Errors: INVALID_PAGE_TOKEN.
    */
@@ -1339,8 +1340,9 @@ export interface SkillServiceServer extends UntypedServiceImplementation {
    */
   getProgressionGraph: handleUnaryCall<GetProgressionGraphRequest, ProgressionGraph>;
   /**
-   * Lists what an athlete is about to reach, the nearest first: exercises that are begun and not yet
-   * passed, and exercises whose turn comes as soon as one is passed that is begun or available.
+   * Lists what an athlete is about to reach, the nearest first: exercises that are not yet passed and
+   * whose turn has come or that are begun, and those whose turn comes when one that is begun is passed.
+   * Of equally near ones, what comes next after something passed is before where others begin.
    *
    * Errors: INVALID_PAGE_TOKEN.
    */
@@ -1377,8 +1379,9 @@ export interface SkillServiceClient extends Client {
     callback: (error: ServiceError | null, response: ProgressionGraph) => void,
   ): ClientUnaryCall;
   /**
-   * Lists what an athlete is about to reach, the nearest first: exercises that are begun and not yet
-   * passed, and exercises whose turn comes as soon as one is passed that is begun or available.
+   * Lists what an athlete is about to reach, the nearest first: exercises that are not yet passed and
+   * whose turn has come or that are begun, and those whose turn comes when one that is begun is passed.
+   * Of equally near ones, what comes next after something passed is before where others begin.
    *
    * Errors: INVALID_PAGE_TOKEN.
    */
