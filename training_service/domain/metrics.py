@@ -421,7 +421,7 @@ def _loads_kg_of(loaded: Sequence[_Measured], side: Side) -> list[float]:
         for one in loaded
         if one.set.side in (side, Side.BOTH)
     ]
-    most = min(max((reps for reps, _ in sets), default=0), MOST_LOADED_REPS)
+    most = min(int(max((reps for reps, _ in sets), default=0)), MOST_LOADED_REPS)
     return [max(load for reps, load in sets if reps >= n) for n in range(1, most + 1)]
 
 
