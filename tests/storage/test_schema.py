@@ -211,3 +211,34 @@ def test_a_criterion_is_whole_and_within_its_range(
     columns = "criterion_set_count = %s, criterion_amount = %s, criterion_session_count = %s"
     with pytest.raises(errors.CheckViolation):
         owner.execute(f"UPDATE training.exercises SET {columns}", criterion)
+
+
+@pytest.mark.parametrize(
+    "change",
+    ["kind = 'HOLD'", "target_value = 1", "base_value = 0", "created_date = '2020-01-01'"],
+)
+def test_the_database_itself_refuses_to_change_what_a_goal_aims_at(
+    as_service: psycopg.Connection, alice: Athlete, change: str
+) -> None:
+    alice.goals.CreateGoal(goal_pb2.CreateGoalRequest(goal=a_goal()))
+    with pytest.raises(errors.InsufficientPrivilege):
+        as_service.execute(f"UPDATE training.goals SET {change}")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "kind = 'DREAM'",
+        "exercise_id = NULL",
+        "target_value = NULL",
+        "target_value = 0",
+        "min_reps = 3",
+        "path = ARRAY[exercise_id]",
+    ],
+)
+def test_a_goal_is_whole_and_within_its_range(
+    owner: psycopg.Connection, alice: Athlete, change: str
+) -> None:
+    alice.goals.CreateGoal(goal_pb2.CreateGoalRequest(goal=a_goal()))
+    with pytest.raises(errors.CheckViolation):
+        owner.execute(f"UPDATE training.goals SET {change} WHERE external_user_id = %s", [alice.id])
