@@ -3,10 +3,7 @@
 from collections.abc import Sequence
 from datetime import date, timedelta
 
-import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from tests.unit.test_load import FIRST, FIVE_WEEKS, history
 from training_service.domain.load import LoadHistory, Withheld
@@ -19,7 +16,6 @@ from training_service.domain.load_flag import (
     LoadFlag,
     Trigger,
     load_flag,
-    percentile,
     return_day,
 )
 
@@ -196,8 +192,3 @@ def test_a_spike_of_straight_arm_holds() -> None:
 )
 def test_levels(points: int, level: FlagLevel) -> None:
     assert LoadFlag([Check(trigger=Trigger.STRAIN, points=points)]).level is level
-
-
-@given(st.lists(st.floats(0, 1e6), min_size=1, max_size=20), st.floats(0, 1))
-def test_a_percentile_is_numpys(values: list[float], share: float) -> None:
-    assert percentile(values, share) == pytest.approx(float(np.quantile(values, share)))

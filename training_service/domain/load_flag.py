@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from enum import StrEnum
-from math import floor
+from statistics import quantiles
 
 from training_service.domain.load import (
     ACUTE_DAYS,
@@ -25,7 +25,8 @@ RATIO_HIGH = 1.5
 HIGH_MONOTONY = 2.0
 STRAIN_WEEKS = 12
 MIN_STRAIN_WEEKS = 8
-STRAIN_PERCENTILE = 0.9
+STRAIN_QUANTILES = 10
+"""The last of the cuts between tenths, the 90th percentile, is what strain is compared with."""
 WEEKLY_CHANGE_RAISED = 0.15
 """Gabbett 2016, BJSM 50:273."""
 WEEKLY_CHANGE_HIGH = 0.5
@@ -183,20 +184,10 @@ def _strain_check(history: LoadHistory, status: DayStatus) -> Check:
     told = [one for one in earlier if one is not None]
     if len(told) < MIN_STRAIN_WEEKS:
         return Check(trigger=Trigger.STRAIN, withheld=Withheld.INSUFFICIENT_HISTORY)
-    threshold = percentile(told, STRAIN_PERCENTILE)
+    threshold = quantiles(told, n=STRAIN_QUANTILES, method="inclusive")[-1]
     return Check(
         trigger=Trigger.STRAIN, points=int(strain > threshold), value=strain, threshold=threshold
     )
-
-
-def percentile(values: Sequence[float], share: float) -> float:
-    """Returns the value that a share of the values lies below, between two of them by their
-    distance (type 7 of Hyndman & Fan 1996, the default of R and NumPy)."""
-    ordered = sorted(values)
-    place = share * (len(ordered) - 1)
-    below = floor(place)
-    above = min(below + 1, len(ordered) - 1)
-    return ordered[below] + (place - below) * (ordered[above] - ordered[below])
 
 
 def _break_check(break_: Break | None) -> Check:
