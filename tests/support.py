@@ -23,6 +23,7 @@ import psycopg
 import uvloop
 from calisthenics.training.v1 import (
     exercise_pb2_grpc,
+    goal_pb2,
     phase_pb2,
     readiness_pb2,
     schedule_pb2,
@@ -30,6 +31,7 @@ from calisthenics.training.v1 import (
     workout_pb2,
     workout_pb2_grpc,
 )
+from calisthenics.training.v1.goal_pb2_grpc import GoalServiceStub
 from calisthenics.training.v1.load_pb2_grpc import LoadServiceStub
 from calisthenics.training.v1.metrics_pb2_grpc import MetricsServiceStub
 from calisthenics.training.v1.phase_pb2_grpc import PhaseServiceStub
@@ -175,6 +177,7 @@ class Athlete:
         self.readiness = ReadinessServiceStub(self.channel)
         self.skills = SkillServiceStub(self.channel)
         self.phases = PhaseServiceStub(self.channel)
+        self.goals = GoalServiceStub(self.channel)
 
     def close(self) -> None:
         """Closes the channel."""
@@ -269,6 +272,13 @@ def a_schedule(*workout_ids: str, **fields: Any) -> schedule_pb2.Schedule:
     if not fields.keys() & {"weekly", "rotation"}:
         usual["rotation"] = {"workout_ids": workout_ids}
     return schedule_pb2.Schedule(**{**usual, **fields})
+
+
+def a_goal(**fields: Any) -> goal_pb2.Goal:
+    """Returns a goal of 12 pull-ups; fields replace the usual ones."""
+    if not fields.keys() & {one.name for one in goal_pb2.Goal.DESCRIPTOR.oneofs[0].fields}:
+        fields["reps"] = {"exercise_id": PULL_UP, "reps": 12}
+    return goal_pb2.Goal(**{"display_name": "Twelve in a row", **fields})
 
 
 def forged_token(token: str, *key: object) -> str:

@@ -8,6 +8,7 @@ from calisthenics.training.v1 import (
     access_pb2,
     error_pb2,
     exercise_pb2,
+    goal_pb2,
     load_pb2,
     metrics_pb2,
     phase_pb2,
@@ -42,6 +43,7 @@ _FILES = (
     skill_pb2,
     readiness_pb2,
     phase_pb2,
+    goal_pb2,
     program_pb2,
     schedule_pb2,
 )

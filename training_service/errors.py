@@ -56,6 +56,9 @@ class Reason(StrEnum):
     KEYS_UNAVAILABLE = auto()
     OVERLOADED = auto()
     INTERNAL = auto()
+    GOAL_NOT_FOUND = auto()
+    GOAL_ABANDONED = auto()
+    GOAL_ACHIEVED = auto()
 
 
 @dataclass(frozen=True, slots=True)

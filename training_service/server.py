@@ -10,6 +10,7 @@ from typing import Any
 import grpc
 import structlog
 from calisthenics.training.v1.exercise_pb2_grpc import add_ExerciseServiceServicer_to_server
+from calisthenics.training.v1.goal_pb2_grpc import add_GoalServiceServicer_to_server
 from calisthenics.training.v1.load_pb2_grpc import add_LoadServiceServicer_to_server
 from calisthenics.training.v1.metrics_pb2_grpc import add_MetricsServiceServicer_to_server
 from calisthenics.training.v1.phase_pb2_grpc import add_PhaseServiceServicer_to_server
@@ -31,6 +32,7 @@ from training_service.errors import TrainingError
 from training_service.interceptors.chain import InterceptorChain
 from training_service.interceptors.identity import make_authenticator
 from training_service.servicers.exercise import ExerciseServicer
+from training_service.servicers.goal import GoalServicer
 from training_service.servicers.load import LoadServicer
 from training_service.servicers.metrics import MetricsServicer
 from training_service.servicers.phase import PhaseServicer
@@ -44,6 +46,7 @@ from training_service.servicers.workout import WorkoutServicer
 from training_service.settings import Settings, SettingsError
 from training_service.storage.database import Database
 from training_service.storage.exercise import Catalogue, CatalogueVersion, ExerciseRepository
+from training_service.storage.goal import GoalRepository
 from training_service.storage.health import database_revision, excess_privileges
 from training_service.storage.load import LoadRepository
 from training_service.storage.metrics import MetricsRepository
@@ -140,6 +143,8 @@ class TrainingServer:
         schedules = ScheduleServicer(ScheduleRepository(self._database), cycles, templates)
         add_ScheduleServiceServicer_to_server(schedules, self._server)
         add_PhaseServiceServicer_to_server(phases, self._server)
+        goals = GoalServicer(GoalRepository(self._database), catalogue, skill_source)
+        add_GoalServiceServicer_to_server(goals, self._server)
         programs = ProgramServicer(templates, catalogue)
         add_ProgramServiceServicer_to_server(programs, self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)

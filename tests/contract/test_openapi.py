@@ -43,6 +43,7 @@ WITH_EXAMPLES = {
     "WorkoutService_UpdateWorkout",
     "ExerciseService_CreateExercise",
     "ReadinessService_LogWellness",
+    "GoalService_CreateGoal",
 }
 # As Envoy translates: https://cloud.google.com/apis/design/errors has the same table.
 HTTP = {

@@ -14,7 +14,14 @@ from typing import Any
 import grpc
 import psycopg
 import pytest
-from calisthenics.training.v1 import access_pb2, phase_pb2, readiness_pb2, schedule_pb2, session_pb2
+from calisthenics.training.v1 import (
+    access_pb2,
+    goal_pb2,
+    phase_pb2,
+    readiness_pb2,
+    schedule_pb2,
+    session_pb2,
+)
 from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
@@ -24,6 +31,7 @@ from tests.support import (
     PULL_UP,
     Athlete,
     Refusal,
+    a_goal,
     a_phase,
     a_schedule,
     a_session,
@@ -44,6 +52,7 @@ NOT_FOUND = {
     "PHASE_NOT_FOUND",
     "UNKNOWN_PHASE",
     "SCHEDULE_NOT_FOUND",
+    "GOAL_NOT_FOUND",
 }
 ALL = {m.full_name: m for m in contract.methods()}
 
@@ -95,6 +104,9 @@ class Belongings:
                 schedule=a_schedule(self.workout.id, display_name=SECRET)
             )
         )
+        self.goal = alice.goals.CreateGoal(
+            goal_pb2.CreateGoalRequest(goal=a_goal(display_name=SECRET))
+        )
 
     def request(self, method: MethodDescriptor) -> Message:
         """Returns a request that alice herself could make."""
@@ -124,6 +136,8 @@ class Belongings:
             "session_id": self.session.id,
             "exercise_id": PULL_UP,
             "revision": 1,
+            "goal_id": self.goal.id,
+            "goal": a_goal(),
             "workout": a_workout(),
             "workout_ids": [self.workout.id],
             "session": followed,
@@ -135,6 +149,7 @@ class Belongings:
             "show_deleted": True,
             "show_retracted": True,
             "show_superseded": True,
+            "show_abandoned": True,
             "reason": "why not",
             "phase_id": self.phase.id,
             "schedule_id": self.schedule.id,

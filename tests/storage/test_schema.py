@@ -6,13 +6,13 @@ import psycopg
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from calisthenics.training.v1 import phase_pb2, readiness_pb2
+from calisthenics.training.v1 import goal_pb2, phase_pb2, readiness_pb2
 from psycopg import errors
 from sqlalchemy import Table, create_engine, make_url
 from sqlalchemy.dialects.postgresql import ExcludeConstraint
 from sqlalchemy.schema import AddConstraint
 
-from tests.support import Athlete, a_phase, a_wellness
+from tests.support import Athlete, a_goal, a_phase, a_wellness
 from training_service.storage.migrations import head_revision, migrate
 from training_service.storage.tables import SCHEMA, metadata
 
@@ -172,6 +172,7 @@ def test_without_an_athlete_there_is_no_row(
     alice.log(request_id=alice.id)
     alice.readiness.LogWellness(readiness_pb2.LogWellnessRequest(entry=a_wellness()))
     alice.phases.CreatePhase(phase_pb2.CreatePhaseRequest(phase=a_phase()))
+    alice.goals.CreateGoal(goal_pb2.CreateGoalRequest(goal=a_goal()))
     with psycopg.connect(database_url) as connection:
         connection.execute("SET ROLE training_app")
         for athlete in (None, "", bytes(16).hex()):
@@ -285,3 +286,34 @@ def test_the_constraint_of_phases_is_the_one_that_the_models_say(owner: psycopg.
     engine = create_engine("postgresql+psycopg://")
     said = str(AddConstraint(constraint).compile(dialect=engine.dialect))
     assert said.lower().endswith(definition.lower())
+
+
+@pytest.mark.parametrize(
+    "change",
+    ["kind = 'HOLD'", "target_value = 1", "base_value = 0", "created_date = '2020-01-01'"],
+)
+def test_the_database_itself_refuses_to_change_what_a_goal_aims_at(
+    as_service: psycopg.Connection, alice: Athlete, change: str
+) -> None:
+    alice.goals.CreateGoal(goal_pb2.CreateGoalRequest(goal=a_goal()))
+    with pytest.raises(errors.InsufficientPrivilege):
+        as_service.execute(f"UPDATE training.goals SET {change}")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "kind = 'DREAM'",
+        "exercise_id = NULL",
+        "target_value = NULL",
+        "target_value = 0",
+        "min_reps = 3",
+        "path = ARRAY[exercise_id]",
+    ],
+)
+def test_a_goal_is_whole_and_within_its_range(
+    owner: psycopg.Connection, alice: Athlete, change: str
+) -> None:
+    alice.goals.CreateGoal(goal_pb2.CreateGoalRequest(goal=a_goal()))
+    with pytest.raises(errors.CheckViolation):
+        owner.execute(f"UPDATE training.goals SET {change} WHERE external_user_id = %s", [alice.id])

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from training_service.domain.exercise import MovementKind
 from training_service.domain.metrics import (
+    MOST_LOADED_REPS,
     ExerciseTraits,
     IntensityBasis,
     LoadBasis,
@@ -310,6 +311,45 @@ def test_one_sided_work_is_that_of_the_weaker_side() -> None:
     ]
     session = LoggedSession(performances=[of(PISTOL, *sets)])
     assert session_metrics(session).exercises[0].unaided_sets == [6, 3]
+
+
+def test_loads_are_told_by_repetitions() -> None:
+    sets = [
+        WorkingSet(reps=2, external_load_kg=30),
+        WorkingSet(reps=4, external_load_kg=20),
+        WorkingSet(reps=3, external_load_kg=10),
+        WorkingSet(reps=9),
+        WorkingSet(reps=9, external_load_kg=-5),
+        WorkingSet(reps=9, external_load_kg=40, is_done=False),
+        WorkingSet(external_load_kg=50),
+    ]
+    session = LoggedSession(performances=[of(PULL_UP, *sets)])
+    assert session_metrics(session).exercises[0].loads_kg_by_reps == [30, 30, 20, 20]
+    assert session_metrics(GOLDEN).exercises[0].loads_kg_by_reps == [10] * 6
+    assert session_metrics(GOLDEN).exercises[2].loads_kg_by_reps == []
+
+
+def test_the_load_of_one_sided_work_is_that_of_the_weaker_side() -> None:
+    sets = [
+        WorkingSet(reps=5, external_load_kg=20, side=Side.LEFT),
+        WorkingSet(reps=3, external_load_kg=20, side=Side.RIGHT),
+        WorkingSet(reps=4, external_load_kg=10, side=Side.RIGHT),
+    ]
+    session = LoggedSession(performances=[of(PISTOL, *sets)])
+    assert session_metrics(session).exercises[0].loads_kg_by_reps == [20, 20, 20, 10]
+    one_side = LoggedSession(performances=[of(PISTOL, *sets[:1])])
+    assert session_metrics(one_side).exercises[0].loads_kg_by_reps == []
+
+
+@given(SESSIONS)
+def test_loads_fall_as_repetitions_rise_and_begin_with_the_heaviest(
+    session: LoggedSession,
+) -> None:
+    for exercise in session_metrics(session).exercises:
+        loads = list(exercise.loads_kg_by_reps)
+        assert loads == sorted(loads, reverse=True)
+        assert len(loads) <= MOST_LOADED_REPS
+        assert all(0 < load <= (exercise.best.heaviest_load_kg or 0) for load in loads)
 
 
 @given(SESSIONS)

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from training_service.domain.exercise import MovementKind
 from training_service.domain.tempo import parse_tempo
 
-FORMULA_VERSION = 2
+FORMULA_VERSION = 3
 """Rises when a formula changes: what was stored by an older one is then reckoned anew."""
 HOLD_SECONDS_PER_REP = 2.0
 ECCENTRIC_SECONDS_PER_REP = 3.0
@@ -27,6 +27,8 @@ HARD_SET_RPE = 7.0
 """Effort from which a set is called hard: three repetitions or fewer in reserve (our choice)."""
 MOST_UNAIDED_SETS = 10
 """How many of the best sets of an exercise are kept."""
+MOST_LOADED_REPS = 20
+"""Up to how many repetitions the load of a set is told apart."""
 SECONDS_PER_MINUTE = 60.0
 
 
@@ -266,6 +268,9 @@ class ExerciseMetrics:
     unaided_sets: Sequence[float]
     """Repetitions or seconds of the sets without assistance, the most first, ten at most. Of
     one-sided work the weaker side's: the third is what both sides did in three sets."""
+    loads_kg_by_reps: Sequence[float]
+    """The n-th is the largest added load of a set of n repetitions or more, in kilograms. Of
+    one-sided work the weaker side's. As long as the most repetitions with a load, 20 at most."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -304,6 +309,7 @@ def session_metrics(session: LoggedSession) -> SessionMetrics:
             volume=_volume(performance, sets, session.session_rpe),
             best=_best(sets),
             unaided_sets=_unaided_sets(sets),
+            loads_kg_by_reps=_loads_kg_by_reps(sets),
         )
         for performance, sets in zip(session.performances, done_by_exercise, strict=True)
     ]
@@ -398,6 +404,25 @@ def _amounts_of(done: Sequence[_Measured], side: Side) -> list[float]:
 
 
 _NONE = Total(0.0, 0, 0)
+
+
+def _loads_kg_by_reps(done: Sequence[_Measured]) -> list[float]:
+    loaded = [one for one in done if one.set.external_load_kg > 0 and one.set.reps]
+    if not loaded:
+        return []
+    sides = [_loads_kg_of(loaded, side) for side in (Side.LEFT, Side.RIGHT)]
+    return [min(both) for both in zip(*sides, strict=False)]
+
+
+def _loads_kg_of(loaded: Sequence[_Measured], side: Side) -> list[float]:
+    """Returns the largest load that a side moved for 1, 2, 3 repetitions, and so on."""
+    sets = [
+        (one.set.reps or 0, one.set.external_load_kg)
+        for one in loaded
+        if one.set.side in (side, Side.BOTH)
+    ]
+    most = min(int(max((reps for reps, _ in sets), default=0)), MOST_LOADED_REPS)
+    return [max(load for reps, load in sets if reps >= n) for n in range(1, most + 1)]
 
 
 def _volume(

@@ -72,6 +72,8 @@ class Practice(NamedTuple):
     most first: repetitions or seconds."""
     last_sets: Sequence[float]
     """The same of the last session."""
+    passed_session_id: UUID | None = None
+    """The session in which its criterion was first met."""
 
 
 class SkillState(StrEnum):

@@ -142,6 +142,7 @@ def _exercise_values(metrics: ExerciseMetrics) -> tuple[Any, ...]:
         *volume.hard_sets,
         *(NULL_DOUBLE if best is None else best for best in metrics.best),
         Doubles(metrics.unaided_sets),
+        Doubles(metrics.loads_kg_by_reps),
     )
 
 
@@ -226,7 +227,7 @@ _LIST_DAYS = prepare(
 )
 
 
-def _start_of(period: Period, day: ColumnElement[Any]) -> ColumnElement[Any]:
+def start_of(period: Period, day: ColumnElement[Any]) -> ColumnElement[Any]:
     """Returns the first day of the period that a day is in."""
     # By way of timestamps without a time zone: no zone may move a date.
     return cast(func.date_trunc(literal_column(f"'{period}'"), cast(day, TIMESTAMP)), Date)
@@ -234,7 +235,7 @@ def _start_of(period: Period, day: ColumnElement[Any]) -> ColumnElement[Any]:
 
 def _list_periods(period: Period) -> Statement[PeriodTotal]:
     """Returns the sums of every period between two dates, of those with no day too."""
-    start = _start_of(period, session_metrics.c.local_date)
+    start = start_of(period, session_metrics.c.local_date)
     sums = [value.label(f"sum_{n}") for n, value in enumerate(_DAY_SUMS)]
     trained = (
         select(start.label("start_date"), *sums)
@@ -251,7 +252,7 @@ def _list_periods(period: Period) -> Statement[PeriodTotal]:
     return prepare(
         select(periods.c.start_date, *(_or_zero(trained.c[value.name]) for value in sums))
         .outerjoin(trained, trained.c.start_date == periods.c.start_date)
-        .where(periods.c.start_date >= _start_of(period, first_day.scalar_subquery()))
+        .where(periods.c.start_date >= start_of(period, first_day.scalar_subquery()))
         .order_by(periods.c.start_date)
         .limit(_LIMIT),
         _period_total,
@@ -380,7 +381,7 @@ def _category_week(start_date: date, category: str, *effective_reps: Any) -> Cat
     return CategoryWeek(start_date, category, Total(*effective_reps))
 
 
-_WEEK = _start_of(Period.WEEK, exercise_metrics.c.local_date).label("start_date")
+_WEEK = start_of(Period.WEEK, exercise_metrics.c.local_date).label("start_date")
 _SUM_CATEGORIES = prepare(
     select(_WEEK, exercises.c.category, *_sums(exercise_metrics, ["effective_reps"]))
     .join(exercises, exercises.c.id == exercise_metrics.c.exercise_id)
@@ -414,7 +415,7 @@ _SUM_RANGE = prepare(
     ).where(*_between(session_metrics)),
     _range_total,
 )
-_TRAINING_WEEK = _start_of(Period.WEEK, session_metrics.c.local_date).label("start_date")
+_TRAINING_WEEK = start_of(Period.WEEK, session_metrics.c.local_date).label("start_date")
 _LIST_TRAINING_WEEKS = prepare(
     select(_TRAINING_WEEK).where(*_between(session_metrics)).distinct().order_by(_TRAINING_WEEK),
     lambda start_date: start_date,

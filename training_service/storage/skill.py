@@ -24,8 +24,9 @@ from sqlalchemy import (
     func,
     literal_column,
     select,
+    type_coerce,
 )
-from sqlalchemy.dialects.postgresql import ARRAY, array, distinct_on
+from sqlalchemy.dialects.postgresql import ARRAY, aggregate_order_by, array, distinct_on
 from sqlalchemy.types import TypeEngine
 
 from training_service.caller import Scope
@@ -109,6 +110,7 @@ def _practices() -> Statement[Practice]:
             func.count() - func.coalesce(func.max(of.number).filter(~of.is_met), _ZERO),
             _sets_of_greatest(of.met_amount, of.sets),
             _sets_of_greatest(of.number, of.sets),
+            _first_passing(of),
         ).group_by(of.exercise_id),
         Practice,
     )
@@ -121,7 +123,25 @@ def _sets_of_greatest(measure: ColumnElement[Any], sets: ColumnElement[Any]) -> 
     return greatest[literal_column("2") : literal_column(str(MOST_UNAIDED_SETS + 1))]
 
 
-_PRACTICES = _practices()
+def _first_passing(of: Any) -> ColumnElement[Any]:
+    """Returns the session in which the criterion was first met."""
+    in_order = aggregate_order_by(of.session_id, of.local_date, of.session_id)
+    passing = func.array_agg(in_order, type_=ARRAY(Uuid)).filter(of.run >= of.session_count)
+    return type_coerce(passing, ARRAY(Uuid))[literal_column("1")]
+
+
+PRACTICES = _practices()
+"""What was done of the exercises of `practice_parameters`."""
+
+
+def practice_parameters(criteria: Mapping[UUID, Criterion]) -> dict[str, Any]:
+    """Returns the parameters of PRACTICES: exercises with their criteria."""
+    return {
+        "exercise_ids": list(criteria),
+        "set_counts": [one.set_count for one in criteria.values()],
+        "amounts": [float(one.amount) for one in criteria.values()],
+        "session_counts": [one.session_count for one in criteria.values()],
+    }
 
 
 class SkillRepository:
@@ -135,11 +155,5 @@ class SkillRepository:
     ) -> dict[UUID, Practice]:
         """Returns what was done of the exercises, against their criteria; those that were never
         done are left out."""
-        parameters = {
-            "exercise_ids": list(criteria),
-            "set_counts": [one.set_count for one in criteria.values()],
-            "amounts": [float(one.amount) for one in criteria.values()],
-            "session_counts": [one.session_count for one in criteria.values()],
-        }
-        rows = await self._database.read(scope, _PRACTICES, parameters)
+        rows = await self._database.read(scope, PRACTICES, practice_parameters(criteria))
         return {row.exercise_id: row for row in rows}

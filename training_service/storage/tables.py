@@ -445,6 +445,12 @@ exercise_metrics = Table(
         comment="Repetitions or seconds of the sets without assistance, the most first; of "
         "one-sided work the weaker side's. Missing in rows of an older version.",
     ),
+    Column(
+        "loads_kg_by_reps",
+        ARRAY(Double),
+        comment="The n-th is the largest added load of a set of n repetitions or more; of "
+        "one-sided work the weaker side's. Missing in rows of an older version.",
+    ),
     PrimaryKeyConstraint(
         "external_user_id",
         "exercise_id",
@@ -613,4 +619,48 @@ schedule_changes = Table(
         ondelete="CASCADE",
     ),
     comment="Planned sessions that an athlete moved or called off.",
+)
+
+goals = Table(
+    "goals",
+    metadata,
+    Column("external_user_id", Uuid),
+    Column("id", Uuid),
+    Column("display_name", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("exercise_id", Uuid),
+    Column(
+        "target_value",
+        Double,
+        comment="By kind: repetitions, seconds, kilograms, body masses or sessions a week.",
+    ),
+    Column("min_reps", SmallInteger),
+    Column("base_value", Double, comment="The current value at creation."),
+    Column(
+        "path",
+        ARRAY(Uuid),
+        nullable=False,
+        comment="Exercises to pass for a skill, in order, as they were at creation.",
+    ),
+    Column("path_weights", ARRAY(Double), nullable=False),
+    Column("created_date", Date, nullable=False, comment="Of the athlete."),
+    Column("deadline", Date),
+    Column("version", Integer, nullable=False, comment="Rises with each change; the etag."),
+    Column("created_at", TIMESTAMP, nullable=False),
+    Column("updated_at", TIMESTAMP, nullable=False),
+    Column("abandoned_at", TIMESTAMP),
+    PrimaryKeyConstraint("external_user_id", "id", name="goals_pkey"),
+    ForeignKeyConstraint(["exercise_id"], ["training.exercises.id"], name="goals_exercise_fkey"),
+    CheckConstraint(
+        "kind IN ('REPS', 'HOLD', 'LOAD', 'RELATIVE_STRENGTH', 'SKILL', 'FREQUENCY')",
+        name="goals_kind",
+    ),
+    CheckConstraint("(kind = 'FREQUENCY') = (exercise_id IS NULL)", name="goals_exercise_whole"),
+    CheckConstraint("(kind = 'SKILL') = (target_value IS NULL)", name="goals_target_whole"),
+    CheckConstraint("target_value > 0", name="goals_target_range"),
+    CheckConstraint("(kind = 'LOAD') = (min_reps IS NOT NULL)", name="goals_min_reps_whole"),
+    CheckConstraint("min_reps BETWEEN 1 AND 20", name="goals_min_reps_range"),
+    CheckConstraint("(kind = 'SKILL') = (cardinality(path) > 0)", name="goals_path_whole"),
+    CheckConstraint("cardinality(path) = cardinality(path_weights)", name="goals_path_weights"),
+    comment="What athletes want to reach. How far they are is reckoned when it is read.",
 )

@@ -117,6 +117,12 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """
     INTERNAL: _ErrorReason.ValueType  # 83
     """A fault of this service; the request id finds it in the log."""
+    GOAL_NOT_FOUND: _ErrorReason.ValueType  # 120
+    """No such goal for this athlete."""
+    GOAL_ABANDONED: _ErrorReason.ValueType  # 121
+    """The goal is abandoned, so it can't change any more."""
+    GOAL_ACHIEVED: _ErrorReason.ValueType  # 122
+    """The goal is achieved, so it can't be abandoned."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call was refused. Every refusal carries a google.rpc.ErrorInfo whose
@@ -218,6 +224,12 @@ detail.
 """
 INTERNAL: ErrorReason.ValueType  # 83
 """A fault of this service; the request id finds it in the log."""
+GOAL_NOT_FOUND: ErrorReason.ValueType  # 120
+"""No such goal for this athlete."""
+GOAL_ABANDONED: ErrorReason.ValueType  # 121
+"""The goal is abandoned, so it can't change any more."""
+GOAL_ACHIEVED: ErrorReason.ValueType  # 122
+"""The goal is achieved, so it can't be abandoned."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
 STATUS_FIELD_NUMBER: _builtins.int

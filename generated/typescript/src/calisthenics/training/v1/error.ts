@@ -112,5 +112,11 @@ export enum ErrorReason {
   OVERLOADED = 84,
   /** INTERNAL - A fault of this service; the request id finds it in the log. */
   INTERNAL = 83,
+  /** GOAL_NOT_FOUND - No such goal for this athlete. */
+  GOAL_NOT_FOUND = 120,
+  /** GOAL_ABANDONED - The goal is abandoned, so it can't change any more. */
+  GOAL_ABANDONED = 121,
+  /** GOAL_ACHIEVED - The goal is achieved, so it can't be abandoned. */
+  GOAL_ACHIEVED = 122,
   UNRECOGNIZED = -1,
 }
