@@ -10,6 +10,7 @@ from calisthenics.training.v1 import (
     exercise_pb2,
     load_pb2,
     metrics_pb2,
+    progression_pb2,
     readiness_pb2,
     session_pb2,
     skill_pb2,
@@ -30,7 +31,16 @@ ERROR_DOMAIN = "training.calisthenics"
 MAX_VIOLATIONS = 20
 """Most field violations named in an answer: they travel as metadata, and clients take 8 KiB."""
 
-_FILES = (exercise_pb2, workout_pb2, session_pb2, metrics_pb2, load_pb2, skill_pb2, readiness_pb2)
+_FILES = (
+    exercise_pb2,
+    workout_pb2,
+    session_pb2,
+    metrics_pb2,
+    load_pb2,
+    skill_pb2,
+    readiness_pb2,
+    progression_pb2,
+)
 
 SERVICES: tuple[ServiceDescriptor, ...] = tuple(
     service for file in _FILES for service in file.DESCRIPTOR.services_by_name.values()

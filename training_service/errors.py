@@ -42,6 +42,8 @@ class Reason(StrEnum):
     SESSION_NOT_FOUND = auto()
     SESSION_NOT_CURRENT = auto()
     BATCH_REFUSED = auto()
+    PROGRESSION_RULE_NOT_FOUND = auto()
+    PROGRESSION_RULE_ALREADY_EXISTS = auto()
     DEADLINE_EXCEEDED = auto()
     DATABASE_UNAVAILABLE = auto()
     KEYS_UNAVAILABLE = auto()

@@ -506,7 +506,7 @@ def lowered(at: Situation) -> Change:
         return Change(EventKind.RESET, lighter, Cause.FAILURES)
     cause = Cause.RESETS if drops else Cause.FAILURES
     easier_id = state.previous_exercise_id or at.rung.easier_id
-    if easier_id in at.track.rungs:
+    if easier_id is not None and easier_id in at.track.rungs:
         back = begun(rule, at.track.rungs[easier_id], at_high=True)
         return Change(EventKind.REGRESS, back, cause)
     low = max(numbers.low - at.amount_step, 1.0)

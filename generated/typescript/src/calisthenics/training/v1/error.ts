@@ -64,7 +64,7 @@ export enum ErrorReason {
   WORKOUT_DELETED = 42,
   /** WORKOUT_NOT_DELETED - The workout is not deleted. */
   WORKOUT_NOT_DELETED = 43,
-  /** UNKNOWN_WORKOUT - The session names a workout or revision that does not exist for this athlete. */
+  /** UNKNOWN_WORKOUT - The session or rule names a workout or revision that does not exist for this athlete. */
   UNKNOWN_WORKOUT = 44,
   /** SESSION_NOT_FOUND - No such session for this athlete. */
   SESSION_NOT_FOUND = 60,
@@ -72,6 +72,10 @@ export enum ErrorReason {
   SESSION_NOT_CURRENT = 61,
   /** BATCH_REFUSED - Another entry of an all-or-nothing batch was refused, so this one was not stored either. */
   BATCH_REFUSED = 62,
+  /** PROGRESSION_RULE_NOT_FOUND - No such progression rule for this athlete. */
+  PROGRESSION_RULE_NOT_FOUND = 140,
+  /** PROGRESSION_RULE_ALREADY_EXISTS - The athlete has a progression rule for this exercise, or for this place of the workout. */
+  PROGRESSION_RULE_ALREADY_EXISTS = 141,
   /** DEADLINE_EXCEEDED - The call's deadline passed; its database work was cancelled. */
   DEADLINE_EXCEEDED = 80,
   /** DATABASE_UNAVAILABLE - The database does not answer. Retry after the delay in the RetryInfo detail. */
