@@ -155,7 +155,7 @@ def check_refusal(refusal: Refusal, method: MethodDescriptor) -> None:
 
 def stores_nothing(method: MethodDescriptor, answer: bytes | Refusal) -> bool:
     """Returns whether a call must have left everything as it was."""
-    if isinstance(answer, Refusal) or contract.is_read(method):
+    if isinstance(answer, Refusal) or contract.stores_nothing(method):
         return True
     response: Any = GetMessageClass(method.output_type).FromString(answer)
     if method.output_type.name != "BatchLogSessionsResponse":

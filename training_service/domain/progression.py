@@ -16,9 +16,12 @@ from statistics import fmean
 from typing import NamedTuple
 from uuid import UUID
 
+from training_service.domain.exercise import MovementKind
+from training_service.domain.metrics import Side, WorkingSet
 from training_service.domain.progression_policy import (
     DAYS_PER_WEEK,
     Done,
+    DoneSet,
     Loading,
     PercentWave,
     Rule,
@@ -103,6 +106,27 @@ class Performance:
     session_id: UUID | None = None
     intent: Intent = Intent.NORMAL
     context: Context = field(default=NOTHING_KNOWN)
+
+
+def done_sets(sets: Sequence[WorkingSet], kind: MovementKind) -> Done:
+    """Returns the sets of an exercise that were done. Of one-sided work, the left and the right side
+    make one set, of which the weaker side counts; a side without the other is none."""
+    done = [one for one in sets if one.is_done]
+    both = [[one] for one in done if one.side is Side.BOTH]
+    sides = [[one for one in done if one.side is side] for side in (Side.LEFT, Side.RIGHT)]
+    return [_done_set(of, kind) for of in (*both, *map(list, zip(*sides, strict=False)))]
+
+
+def _done_set(sides: Sequence[WorkingSet], kind: MovementKind) -> DoneSet:
+    is_hold = kind is MovementKind.ISOMETRIC
+    amounts = [one.hold_seconds if is_hold else one.reps for one in sides]
+    known = [float(amount) for amount in amounts if amount is not None]
+    rpes = [one.rpe for one in sides if one.rpe is not None]
+    return DoneSet(
+        min(known) if len(known) == len(amounts) else None,
+        min(one.external_load_kg for one in sides),
+        max(rpes, default=None),
+    )
 
 
 class Event(NamedTuple):
