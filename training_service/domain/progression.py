@@ -109,8 +109,8 @@ class Performance:
 
 
 def done_sets(sets: Sequence[WorkingSet], kind: MovementKind) -> Done:
-    """Returns the sets of an exercise that were done. Of one-sided work, the left and the right side
-    make one set, of which the weaker side counts; a side without the other is none."""
+    """Returns the sets of an exercise that were done. Of one-sided work, left and right make one
+    set, of which the weaker side counts; a side without the other is none."""
     done = [one for one in sets if one.is_done]
     both = [[one] for one in done if one.side is Side.BOTH]
     sides = [[one for one in done if one.side is side] for side in (Side.LEFT, Side.RIGHT)]

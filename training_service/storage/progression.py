@@ -31,7 +31,7 @@ from training_service.storage.tables import (
 )
 
 MAX_SESSIONS = 2_000
-"""Most sessions that a rule is replayed over, the latest: more than five years of daily training."""
+"""Most sessions that a rule is replayed over, the latest: over five years of daily training."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
