@@ -23,6 +23,7 @@ import psycopg
 import uvloop
 from calisthenics.training.v1 import (
     exercise_pb2_grpc,
+    progression_pb2,
     readiness_pb2,
     session_pb2,
     workout_pb2,
@@ -30,6 +31,7 @@ from calisthenics.training.v1 import (
 )
 from calisthenics.training.v1.load_pb2_grpc import LoadServiceStub
 from calisthenics.training.v1.metrics_pb2_grpc import MetricsServiceStub
+from calisthenics.training.v1.progression_pb2_grpc import ProgressionServiceStub
 from calisthenics.training.v1.readiness_pb2_grpc import ReadinessServiceStub
 from calisthenics.training.v1.session_pb2_grpc import SessionServiceStub
 from calisthenics.training.v1.skill_pb2_grpc import SkillServiceStub
@@ -167,6 +169,7 @@ class Athlete:
         self.loads = LoadServiceStub(self.channel)
         self.readiness = ReadinessServiceStub(self.channel)
         self.skills = SkillServiceStub(self.channel)
+        self.progression = ProgressionServiceStub(self.channel)
 
     def close(self) -> None:
         """Closes the channel."""
@@ -235,6 +238,17 @@ def a_wellness(**fields: Any) -> readiness_pb2.WellnessEntry:
     """Returns a wellness entry of today, 12 by Hooper; fields replace the usual ones."""
     usual = {"time_zone": "UTC", "sleep": 3, "stress": 2, "fatigue": 4, "soreness": 3}
     return readiness_pb2.WellnessEntry(**{**usual, **fields})
+
+
+def a_rule(**fields: Any) -> progression_pb2.ProgressionRule:
+    """Returns a rule for pull-ups by repetitions; fields replace the usual ones."""
+    usual: dict[str, Any] = {
+        "exercise_id": PULL_UP,
+        "goal": {"set_count": 3, "reps": {"min": 5, "max": 8}},
+        "policy": {"double_progression": {}},
+        "start_date": {"year": 2026, "month": 1, "day": 5},
+    }
+    return progression_pb2.ProgressionRule(**{**usual, **fields})
 
 
 def forged_token(token: str, *key: object) -> str:

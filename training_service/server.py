@@ -12,6 +12,7 @@ import structlog
 from calisthenics.training.v1.exercise_pb2_grpc import add_ExerciseServiceServicer_to_server
 from calisthenics.training.v1.load_pb2_grpc import add_LoadServiceServicer_to_server
 from calisthenics.training.v1.metrics_pb2_grpc import add_MetricsServiceServicer_to_server
+from calisthenics.training.v1.progression_pb2_grpc import add_ProgressionServiceServicer_to_server
 from calisthenics.training.v1.readiness_pb2_grpc import add_ReadinessServiceServicer_to_server
 from calisthenics.training.v1.session_pb2_grpc import add_SessionServiceServicer_to_server
 from calisthenics.training.v1.skill_pb2_grpc import add_SkillServiceServicer_to_server
@@ -30,6 +31,7 @@ from training_service.interceptors.identity import make_authenticator
 from training_service.servicers.exercise import ExerciseServicer
 from training_service.servicers.load import LoadServicer
 from training_service.servicers.metrics import MetricsServicer
+from training_service.servicers.progression import ProgressionServicer
 from training_service.servicers.readiness import ReadinessServicer
 from training_service.servicers.session import SessionServicer
 from training_service.servicers.skill import SkillServicer
@@ -43,6 +45,7 @@ from training_service.storage.load import LoadRepository
 from training_service.storage.metrics import MetricsRepository
 from training_service.storage.migrations import earlier_revisions, head_revision
 from training_service.storage.personal_record import PersonalRecordRepository
+from training_service.storage.progression import ProgressionRepository
 from training_service.storage.readiness import ReadinessRepository
 from training_service.storage.session import SessionRepository
 from training_service.storage.session_change import SessionChangeRepository
@@ -119,6 +122,7 @@ class TrainingServer:
             ReadinessRepository(loaded),
             catalogue,
         )
+        progression = ProgressionServicer(ProgressionRepository(self._database), catalogue)
         add_ExerciseServiceServicer_to_server(exercises, self._server)
         add_WorkoutServiceServicer_to_server(workouts, self._server)
         add_SessionServiceServicer_to_server(sessions, self._server)
@@ -126,6 +130,7 @@ class TrainingServer:
         add_LoadServiceServicer_to_server(loads, self._server)
         add_ReadinessServiceServicer_to_server(readiness, self._server)
         add_SkillServiceServicer_to_server(SkillServicer(skill_source), self._server)
+        add_ProgressionServiceServicer_to_server(progression, self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         if self._settings.reflection:
             channelz.add_channelz_servicer(self._server)

@@ -13,7 +13,7 @@ from typing import Any
 import grpc
 import psycopg
 import pytest
-from calisthenics.training.v1 import access_pb2, readiness_pb2, session_pb2
+from calisthenics.training.v1 import access_pb2, progression_pb2, readiness_pb2, session_pb2
 from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
@@ -22,6 +22,7 @@ from tests.support import (
     PULL_UP,
     Athlete,
     Refusal,
+    a_rule,
     a_session,
     a_wellness,
     a_workout,
@@ -33,7 +34,12 @@ from training_service import contract
 from training_service.storage.tables import metadata
 
 SECRET = "a-secret-of-alice"
-NOT_FOUND = {"WORKOUT_NOT_FOUND", "SESSION_NOT_FOUND", "UNKNOWN_WORKOUT"}
+NOT_FOUND = {
+    "WORKOUT_NOT_FOUND",
+    "SESSION_NOT_FOUND",
+    "UNKNOWN_WORKOUT",
+    "PROGRESSION_RULE_NOT_FOUND",
+}
 ALL = {m.full_name: m for m in contract.methods()}
 
 
@@ -71,6 +77,12 @@ class Belongings:
             readiness_pb2.LogWellnessRequest(entry=a_wellness(notes=SECRET))
         )
 
+        self.rule = alice.progression.CreateProgressionRule(
+            progression_pb2.CreateProgressionRuleRequest(
+                rule=a_rule(workout_id=self.workout.id, workout_order=1)
+            )
+        )
+
     def request(self, method: MethodDescriptor) -> Message:
         """Returns a request that alice herself could make."""
         request = GetMessageClass(method.input_type)()
@@ -103,7 +115,13 @@ class Belongings:
             "session": followed,
             "entry": a_wellness(),
             "requests": [session_pb2.LogSessionRequest(session=followed)],
-            "update_mask": _mask("display_name"),
+            "progression_rule_id": self.rule.id,
+            "rule": a_rule(workout_id=self.workout.id, workout_order=2),
+            "past": progression_pb2.PastSessions(),
+            "hypothetical": None,
+            "update_mask": _mask(
+                "auto_apply" if method.name == "UpdateProgressionRule" else "display_name"
+            ),
             "request_id": str(uuid.uuid4()),
             "view": session_pb2.SESSION_VIEW_FULL,
             "show_deleted": True,

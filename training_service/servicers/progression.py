@@ -20,8 +20,10 @@ from training_service.domain.progression import (
     Event,
     Intent,
     Performance,
+    beginning,
     done_sets,
     replay,
+    step,
 )
 from training_service.domain.progression_policy import Done, Rule
 from training_service.domain.progression_track import State, Track
@@ -36,7 +38,7 @@ from training_service.servicers.convert import (
     utc_now,
     write_request,
 )
-from training_service.servicers.dates import EPOCH, dates_of, today_of
+from training_service.servicers.dates import EPOCH, ONE_DAY, dates_of, today_of
 from training_service.servicers.enums import EnumNames
 from training_service.servicers.masks import check_etag, masked_fields, merged
 from training_service.servicers.once import once
@@ -83,7 +85,8 @@ CHANGEABLE = [
 ]
 FIXED = ["exercise_id", "workout_id", "workout_order"]
 
-ONE_DAY = timedelta(days=1)
+LATEST_HYPOTHESIS = timedelta(days=3660)
+"""How far ahead a session can be made up."""
 EventPlace = tuple[int, str, int]
 """Sort key of events: start of the session in microseconds, its id, number of the event in it."""
 
@@ -243,7 +246,7 @@ class ProgressionServicer(ProgressionServiceServicer):
             replayed = _simulated(request, facts)
         last = replayed.performances[-1].day if replayed.performances else None
         begin = replayed.rule.start_date
-        day = begin if last is None or last == date.max else max(last + ONE_DAY, begin)
+        day = begin if last is None else max(last + ONE_DAY, begin)
         return pb.SimulateProgressionResponse(
             sessions=list(_simulated_sessions(replayed)), prescription=replayed.prescription(day)
         )
@@ -444,7 +447,12 @@ def _simulated(request: pb.SimulateProgressionRequest, facts: Facts) -> _Replaye
     days = [
         from_date(one.local_date, f"{path}[{index}].local_date") for index, one in enumerate(given)
     ]
-    for index, one in enumerate(given):
+    latest = utc_now().date() + LATEST_HYPOTHESIS
+    for index, (day, one) in enumerate(zip(days, given, strict=True)):
+        if not EPOCH <= day <= latest:
+            raise invalid_field(
+                f"{path}[{index}].local_date", "must be after 1969 and at most ten years ahead"
+            )
         ids = [exercise_uuid(exercise.exercise_id) for exercise in one.exercises]
         check_exercises_known(ids, facts, f"{path}[{index}].exercises")
     rule = to_rule(request.rule, _start(request.rule, min(days, default=EPOCH)))
@@ -468,10 +476,12 @@ def _simulated(request: pb.SimulateProgressionRequest, facts: Facts) -> _Replaye
 
 
 def _simulated_sessions(replayed: _Replayed) -> Iterator[pb.SimulatedSession]:
-    for performance, events in zip(replayed.performances, replayed.events, strict=True):
+    state = beginning(replayed.rule, replayed.track)
+    for performance in replayed.performances:
+        state, events = step(replayed.rule, replayed.track, state, performance)
         yield pb.SimulatedSession(
             session_id=str(performance.session_id or ""),
             local_date=to_date(performance.day),
             events=[event_message(one, replayed.rule, replayed.track) for one in events],
-            numbers=numbers_message(events[-1].after, replayed.rule),
+            numbers=numbers_message(state.numbers, replayed.rule),
         )
