@@ -25,6 +25,7 @@ from calisthenics.training.v1 import (
     exercise_pb2_grpc,
     goal_pb2,
     phase_pb2,
+    progression_pb2,
     readiness_pb2,
     schedule_pb2,
     session_pb2,
@@ -36,6 +37,7 @@ from calisthenics.training.v1.load_pb2_grpc import LoadServiceStub
 from calisthenics.training.v1.metrics_pb2_grpc import MetricsServiceStub
 from calisthenics.training.v1.phase_pb2_grpc import PhaseServiceStub
 from calisthenics.training.v1.program_pb2_grpc import ProgramServiceStub
+from calisthenics.training.v1.progression_pb2_grpc import ProgressionServiceStub
 from calisthenics.training.v1.readiness_pb2_grpc import ReadinessServiceStub
 from calisthenics.training.v1.schedule_pb2_grpc import ScheduleServiceStub
 from calisthenics.training.v1.session_pb2_grpc import SessionServiceStub
@@ -178,6 +180,7 @@ class Athlete:
         self.skills = SkillServiceStub(self.channel)
         self.phases = PhaseServiceStub(self.channel)
         self.goals = GoalServiceStub(self.channel)
+        self.progression = ProgressionServiceStub(self.channel)
 
     def close(self) -> None:
         """Closes the channel."""
@@ -279,6 +282,17 @@ def a_goal(**fields: Any) -> goal_pb2.Goal:
     if not fields.keys() & {one.name for one in goal_pb2.Goal.DESCRIPTOR.oneofs[0].fields}:
         fields["reps"] = {"exercise_id": PULL_UP, "reps": 12}
     return goal_pb2.Goal(**{"display_name": "Twelve in a row", **fields})
+
+
+def a_rule(**fields: Any) -> progression_pb2.ProgressionRule:
+    """Returns a rule for pull-ups by repetitions; fields replace the usual ones."""
+    usual: dict[str, Any] = {
+        "exercise_id": PULL_UP,
+        "goal": {"set_count": 3, "reps": {"min": 5, "max": 8}},
+        "policy": {"double_progression": {}},
+        "start_date": {"year": 2026, "month": 1, "day": 5},
+    }
+    return progression_pb2.ProgressionRule(**{**usual, **fields})
 
 
 def forged_token(token: str, *key: object) -> str:

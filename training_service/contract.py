@@ -13,6 +13,7 @@ from calisthenics.training.v1 import (
     metrics_pb2,
     phase_pb2,
     program_pb2,
+    progression_pb2,
     readiness_pb2,
     schedule_pb2,
     session_pb2,
@@ -20,6 +21,7 @@ from calisthenics.training.v1 import (
     workout_pb2,
 )
 from google.api import annotations_pb2, field_behavior_pb2
+from google.protobuf import descriptor_pb2
 from google.protobuf.any_pb2 import Any
 from google.protobuf.descriptor import Descriptor, MethodDescriptor, ServiceDescriptor
 from google.protobuf.duration_pb2 import Duration
@@ -46,6 +48,7 @@ _FILES = (
     goal_pb2,
     program_pb2,
     schedule_pb2,
+    progression_pb2,
 )
 
 SERVICES: tuple[ServiceDescriptor, ...] = tuple(
@@ -100,6 +103,13 @@ def access_levels() -> dict[str, Method]:
 def is_read(method: MethodDescriptor) -> bool:
     """Returns whether an RPC only reads, and so can be sent again: its HTTP rule is a GET."""
     return bool(method.GetOptions().Extensions[annotations_pb2.http].get)
+
+
+def stores_nothing(method: MethodDescriptor) -> bool:
+    """Returns whether an RPC leaves everything as it is: a read, or one that says so although its
+    request needs a body."""
+    level = descriptor_pb2.MethodOptions.IdempotencyLevel.NO_SIDE_EFFECTS
+    return is_read(method) or method.GetOptions().idempotency_level == level
 
 
 def output_only_fields(message: Descriptor) -> tuple[str, ...]:

@@ -51,6 +51,8 @@ class Reason(StrEnum):
     PHASE_HAS_SESSIONS = auto()
     PHASE_HAS_CHILDREN = auto()
     SCHEDULE_NOT_FOUND = auto()
+    PROGRESSION_RULE_NOT_FOUND = auto()
+    PROGRESSION_RULE_ALREADY_EXISTS = auto()
     DEADLINE_EXCEEDED = auto()
     DATABASE_UNAVAILABLE = auto()
     KEYS_UNAVAILABLE = auto()

@@ -15,6 +15,7 @@ from calisthenics.training.v1.load_pb2_grpc import add_LoadServiceServicer_to_se
 from calisthenics.training.v1.metrics_pb2_grpc import add_MetricsServiceServicer_to_server
 from calisthenics.training.v1.phase_pb2_grpc import add_PhaseServiceServicer_to_server
 from calisthenics.training.v1.program_pb2_grpc import add_ProgramServiceServicer_to_server
+from calisthenics.training.v1.progression_pb2_grpc import add_ProgressionServiceServicer_to_server
 from calisthenics.training.v1.readiness_pb2_grpc import add_ReadinessServiceServicer_to_server
 from calisthenics.training.v1.schedule_pb2_grpc import add_ScheduleServiceServicer_to_server
 from calisthenics.training.v1.session_pb2_grpc import add_SessionServiceServicer_to_server
@@ -37,6 +38,7 @@ from training_service.servicers.load import LoadServicer
 from training_service.servicers.metrics import MetricsServicer
 from training_service.servicers.phase import PhaseServicer
 from training_service.servicers.program import ProgramServicer
+from training_service.servicers.progression import ProgressionServicer
 from training_service.servicers.readiness import ReadinessServicer
 from training_service.servicers.schedule import ScheduleServicer
 from training_service.servicers.session import SessionServicer
@@ -53,6 +55,7 @@ from training_service.storage.metrics import MetricsRepository
 from training_service.storage.migrations import earlier_revisions, head_revision
 from training_service.storage.personal_record import PersonalRecordRepository
 from training_service.storage.phase import PhaseRepository
+from training_service.storage.progression import ProgressionRepository
 from training_service.storage.readiness import ReadinessRepository
 from training_service.storage.schedule import ScheduleRepository
 from training_service.storage.session import SessionRepository
@@ -131,6 +134,7 @@ class TrainingServer:
             ReadinessRepository(loaded),
             catalogue,
         )
+        progression = ProgressionServicer(ProgressionRepository(self._database), catalogue)
         add_ExerciseServiceServicer_to_server(exercises, self._server)
         add_WorkoutServiceServicer_to_server(workouts, self._server)
         add_SessionServiceServicer_to_server(sessions, self._server)
@@ -147,6 +151,7 @@ class TrainingServer:
         add_GoalServiceServicer_to_server(goals, self._server)
         programs = ProgramServicer(templates, catalogue)
         add_ProgramServiceServicer_to_server(programs, self._server)
+        add_ProgressionServiceServicer_to_server(progression, self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         if self._settings.reflection:
             channelz.add_channelz_servicer(self._server)

@@ -40,7 +40,7 @@ def verb_and_path(method: MethodDescriptor) -> tuple[str, str]:
 
 
 def is_write(method: MethodDescriptor) -> bool:
-    return verb_and_path(method)[0] != "get"
+    return not contract.stores_nothing(method)
 
 
 def declared(method: MethodDescriptor) -> list[str]:

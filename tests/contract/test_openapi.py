@@ -626,7 +626,7 @@ def filled(message: Descriptor, depth: int = 0) -> Any:
 @each_method(of_messages=True)
 def test_an_empty_answer_is_valid(method: MethodDescriptor) -> None:
     schema = has_schema(method.output_type.name)
-    assert is_valid(printed(GetMessageClass(method.output_type)()), schema)
+    assert is_valid(without_ids(printed(GetMessageClass(method.output_type)())), schema)
 
 
 @each_method(of_messages=True)
@@ -644,8 +644,9 @@ def without_ids(value: Any) -> Any:
         return [without_ids(item) for item in value]
     if isinstance(value, dict):
         found = {key: without_ids(item) for key, item in value.items()}
-        if found.get("exerciseId") == "":
-            found["exerciseId"] = "f28ca318-2152-517f-bb8c-d5c2325d1ae5"
+        for name in ("exerciseId", "harderExerciseId"):
+            if found.get(name) == "":
+                found[name] = "f28ca318-2152-517f-bb8c-d5c2325d1ae5"
         return found
     return value
 
@@ -658,7 +659,12 @@ def test_an_answer_always_has_what_it_says() -> None:
     assert not is_valid(answer, has_schema("Session"))
 
 
-@pytest.mark.parametrize("name", sorted(n for n in SCHEMAS if n.endswith("Input")))
+RETURNED_TOO = sorted(
+    n for n in SCHEMAS if n.endswith("Input") and n.removesuffix("Input") in SCHEMAS
+)
+
+
+@pytest.mark.parametrize("name", RETURNED_TOO)
 def test_what_can_be_sent_can_be_returned(name: str) -> None:
     returned = SCHEMAS[name.removesuffix("Input")]["properties"]
     for field, sent_as in SCHEMAS[name]["properties"].items():

@@ -18,6 +18,7 @@ from calisthenics.training.v1 import (
     access_pb2,
     goal_pb2,
     phase_pb2,
+    progression_pb2,
     readiness_pb2,
     schedule_pb2,
     session_pb2,
@@ -33,6 +34,7 @@ from tests.support import (
     Refusal,
     a_goal,
     a_phase,
+    a_rule,
     a_schedule,
     a_session,
     a_wellness,
@@ -53,6 +55,7 @@ NOT_FOUND = {
     "UNKNOWN_PHASE",
     "SCHEDULE_NOT_FOUND",
     "GOAL_NOT_FOUND",
+    "PROGRESSION_RULE_NOT_FOUND",
 }
 ALL = {m.full_name: m for m in contract.methods()}
 
@@ -108,6 +111,12 @@ class Belongings:
             goal_pb2.CreateGoalRequest(goal=a_goal(display_name=SECRET))
         )
 
+        self.rule = alice.progression.CreateProgressionRule(
+            progression_pb2.CreateProgressionRuleRequest(
+                rule=a_rule(workout_id=self.workout.id, workout_order=1)
+            )
+        )
+
     def request(self, method: MethodDescriptor) -> Message:
         """Returns a request that alice herself could make."""
         request = GetMessageClass(method.input_type)()
@@ -143,7 +152,13 @@ class Belongings:
             "session": followed,
             "entry": a_wellness(),
             "requests": [session_pb2.LogSessionRequest(session=followed)],
-            "update_mask": _mask("display_name"),
+            "progression_rule_id": self.rule.id,
+            "rule": a_rule(workout_id=self.workout.id, workout_order=2),
+            "past": progression_pb2.PastSessions(),
+            "hypothetical": None,
+            "update_mask": _mask(
+                "auto_apply" if method.name == "UpdateProgressionRule" else "display_name"
+            ),
             "request_id": str(uuid.uuid4()),
             "view": session_pb2.SESSION_VIEW_FULL,
             "show_deleted": True,

@@ -17,6 +17,7 @@ from calisthenics.training.v1 import (
     access_pb2,
     error_pb2,
     exercise_pb2,
+    progression_pb2,
     session_pb2,
     workout_pb2,
 )
@@ -39,6 +40,7 @@ from tests.support import (
     Athlete,
     Refusal,
     RunningService,
+    a_rule,
     a_session,
     a_workout,
     call_bytes,
@@ -118,6 +120,11 @@ def world(make_database: Callable[[], str]) -> Iterator[World]:
             "workout": [bystander.create_workout().id, *(caller.create_workout().id,) * 4],
             "session": [bystander.log().id, *(caller.log().id for _ in range(6))],
             "external_user_id": ["", "", "", caller.id, caller.id, bystander.id],
+            "progression_rule": [
+                caller.progression.CreateProgressionRule(
+                    progression_pb2.CreateProgressionRuleRequest(rule=a_rule())
+                ).id
+            ],
             "request_id": ["", "", str(uuid.uuid4())],
         }
         yield world
@@ -155,7 +162,7 @@ def check_refusal(refusal: Refusal, method: MethodDescriptor) -> None:
 
 def stores_nothing(method: MethodDescriptor, answer: bytes | Refusal) -> bool:
     """Returns whether a call must have left everything as it was."""
-    if isinstance(answer, Refusal) or contract.is_read(method):
+    if isinstance(answer, Refusal) or contract.stores_nothing(method):
         return True
     response: Any = GetMessageClass(method.output_type).FromString(answer)
     if method.output_type.name != "BatchLogSessionsResponse":

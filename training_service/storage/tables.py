@@ -501,6 +501,52 @@ load_checkpoints = Table(
     "reads, removed by who changes a session before.",
 )
 
+progression_rules = Table(
+    "progression_rules",
+    metadata,
+    Column("external_user_id", Uuid),
+    Column("id", Uuid),
+    Column("exercise_id", Uuid, nullable=False),
+    Column("workout_id", Uuid),
+    Column("workout_order", SmallInteger, comment="Place of the exercise in the workout, from 1."),
+    Column("policy", Text, nullable=False),
+    Column("auto_apply", Boolean, nullable=False),
+    Column("start_date", Date, nullable=False),
+    Column("version", Integer, nullable=False, comment="Rises with each change; the etag."),
+    Column("created_at", TIMESTAMP, nullable=False),
+    Column("updated_at", TIMESTAMP, nullable=False),
+    Column("record", LargeBinary, nullable=False, comment="The ProgressionRule message."),
+    PrimaryKeyConstraint("external_user_id", "id", name="progression_rules_pkey"),
+    ForeignKeyConstraint(
+        ["external_user_id", "workout_id"],
+        ["training.workouts.external_user_id", "training.workouts.id"],
+        name="progression_rules_workout_fkey",
+    ),
+    ForeignKeyConstraint(
+        ["exercise_id"], ["training.exercises.id"], name="progression_rules_exercise_fkey"
+    ),
+    CheckConstraint(
+        "(workout_id IS NULL) = (workout_order IS NULL)", name="progression_rules_slot_whole"
+    ),
+    Index(
+        "progression_rules_exercise_key",
+        "external_user_id",
+        "exercise_id",
+        unique=True,
+        postgresql_where=text("workout_id IS NULL"),
+    ),
+    Index(
+        "progression_rules_slot_key",
+        "external_user_id",
+        "workout_id",
+        "workout_order",
+        unique=True,
+        postgresql_where=text("workout_id IS NOT NULL"),
+    ),
+    comment="How athletes want to progress. Where a rule stands is reckoned from sessions and kept "
+    "nowhere.",
+)
+
 WELLNESS_RATINGS = ("sleep", "stress", "fatigue", "soreness")
 
 wellness_entries = Table(

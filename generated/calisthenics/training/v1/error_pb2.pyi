@@ -74,7 +74,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     WORKOUT_NOT_DELETED: _ErrorReason.ValueType  # 43
     """The workout is not deleted."""
     UNKNOWN_WORKOUT: _ErrorReason.ValueType  # 44
-    """The session or schedule names a workout or revision that does not exist for this athlete."""
+    """The session, schedule or rule names a workout or revision that does not exist for this athlete."""
     SESSION_NOT_FOUND: _ErrorReason.ValueType  # 60
     """No such session for this athlete."""
     SESSION_NOT_CURRENT: _ErrorReason.ValueType  # 61
@@ -103,6 +103,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """Other phases are within it."""
     SCHEDULE_NOT_FOUND: _ErrorReason.ValueType  # 160
     """No such schedule for this athlete."""
+    PROGRESSION_RULE_NOT_FOUND: _ErrorReason.ValueType  # 140
+    """No such progression rule for this athlete."""
+    PROGRESSION_RULE_ALREADY_EXISTS: _ErrorReason.ValueType  # 141
+    """The athlete has a progression rule for this exercise, or for this place of the workout."""
     DEADLINE_EXCEEDED: _ErrorReason.ValueType  # 80
     """The call's deadline passed; its database work was cancelled."""
     DATABASE_UNAVAILABLE: _ErrorReason.ValueType  # 81
@@ -181,7 +185,7 @@ WORKOUT_DELETED: ErrorReason.ValueType  # 42
 WORKOUT_NOT_DELETED: ErrorReason.ValueType  # 43
 """The workout is not deleted."""
 UNKNOWN_WORKOUT: ErrorReason.ValueType  # 44
-"""The session or schedule names a workout or revision that does not exist for this athlete."""
+"""The session, schedule or rule names a workout or revision that does not exist for this athlete."""
 SESSION_NOT_FOUND: ErrorReason.ValueType  # 60
 """No such session for this athlete."""
 SESSION_NOT_CURRENT: ErrorReason.ValueType  # 61
@@ -210,6 +214,10 @@ PHASE_HAS_CHILDREN: ErrorReason.ValueType  # 107
 """Other phases are within it."""
 SCHEDULE_NOT_FOUND: ErrorReason.ValueType  # 160
 """No such schedule for this athlete."""
+PROGRESSION_RULE_NOT_FOUND: ErrorReason.ValueType  # 140
+"""No such progression rule for this athlete."""
+PROGRESSION_RULE_ALREADY_EXISTS: ErrorReason.ValueType  # 141
+"""The athlete has a progression rule for this exercise, or for this place of the workout."""
 DEADLINE_EXCEEDED: ErrorReason.ValueType  # 80
 """The call's deadline passed; its database work was cancelled."""
 DATABASE_UNAVAILABLE: ErrorReason.ValueType  # 81

@@ -47,6 +47,40 @@ SESSION_COMPLETION_PARTIAL: SessionCompletion.ValueType  # 2
 """Broken off."""
 Global___SessionCompletion: _TypeAlias = SessionCompletion  # noqa: Y015
 
+class _SessionIntent:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _SessionIntentEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_SessionIntent.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    SESSION_INTENT_UNSPECIFIED: _SessionIntent.ValueType  # 0
+    """Not said: taken as SESSION_INTENT_NORMAL."""
+    SESSION_INTENT_NORMAL: _SessionIntent.ValueType  # 1
+    """Training as usual."""
+    SESSION_INTENT_TECHNIQUE: _SessionIntent.ValueType  # 2
+    """Practice of technique, without regard to how much is done."""
+    SESSION_INTENT_DELOAD: _SessionIntent.ValueType  # 3
+    """Lighter on purpose."""
+    SESSION_INTENT_ILL: _SessionIntent.ValueType  # 4
+    """Done while ill, or cut down for it."""
+
+class SessionIntent(_SessionIntent, metaclass=_SessionIntentEnumTypeWrapper):
+    """What a session was for. Anything but SESSION_INTENT_NORMAL counts as usual in all that is added up,
+    and says nothing to ProgressionService.
+    """
+
+SESSION_INTENT_UNSPECIFIED: SessionIntent.ValueType  # 0
+"""Not said: taken as SESSION_INTENT_NORMAL."""
+SESSION_INTENT_NORMAL: SessionIntent.ValueType  # 1
+"""Training as usual."""
+SESSION_INTENT_TECHNIQUE: SessionIntent.ValueType  # 2
+"""Practice of technique, without regard to how much is done."""
+SESSION_INTENT_DELOAD: SessionIntent.ValueType  # 3
+"""Lighter on purpose."""
+SESSION_INTENT_ILL: SessionIntent.ValueType  # 4
+"""Done while ill, or cut down for it."""
+Global___SessionIntent: _TypeAlias = SessionIntent  # noqa: Y015
+
 class _SessionState:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -84,7 +118,7 @@ class _SessionViewEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_SessionVi
     SESSION_VIEW_UNSPECIFIED: _SessionView.ValueType  # 0
     """Not said: taken as SESSION_VIEW_BASIC."""
     SESSION_VIEW_BASIC: _SessionView.ValueType  # 1
-    """All but `exercises` and `notes`."""
+    """All but `exercises`, `notes` and `intent`."""
     SESSION_VIEW_FULL: _SessionView.ValueType  # 2
     """Everything."""
 
@@ -94,7 +128,7 @@ class SessionView(_SessionView, metaclass=_SessionViewEnumTypeWrapper):
 SESSION_VIEW_UNSPECIFIED: SessionView.ValueType  # 0
 """Not said: taken as SESSION_VIEW_BASIC."""
 SESSION_VIEW_BASIC: SessionView.ValueType  # 1
-"""All but `exercises` and `notes`."""
+"""All but `exercises`, `notes` and `intent`."""
 SESSION_VIEW_FULL: SessionView.ValueType  # 2
 """Everything."""
 Global___SessionView: _TypeAlias = SessionView  # noqa: Y015
@@ -290,6 +324,7 @@ class Session(_message.Message):
     SUPERSEDED_BY_SESSION_ID_FIELD_NUMBER: _builtins.int
     RETRACT_TIME_FIELD_NUMBER: _builtins.int
     RETRACT_REASON_FIELD_NUMBER: _builtins.int
+    INTENT_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """UUID version 7."""
     external_user_id: _builtins.str
@@ -320,6 +355,8 @@ class Session(_message.Message):
     """Id of the session that corrects this one; empty unless superseded."""
     retract_reason: _builtins.str
     """Why it was superseded or voided, if that was said."""
+    intent: Global___SessionIntent.ValueType
+    """What it was for."""
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp:
         """When it began: not before 1970, not more than 24 hours ahead."""
@@ -363,10 +400,11 @@ class Session(_message.Message):
         superseded_by_session_id: _builtins.str = ...,
         retract_time: _timestamp_pb2.Timestamp | None = ...,
         retract_reason: _builtins.str = ...,
+        intent: Global___SessionIntent.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_body_mass_kg", b"_body_mass_kg", "_duration_seconds", b"_duration_seconds", "_session_rpe", b"_session_rpe", "body_mass_kg", b"body_mass_kg", "create_time", b"create_time", "duration_seconds", b"duration_seconds", "local_date", b"local_date", "retract_time", b"retract_time", "session_rpe", b"session_rpe", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_body_mass_kg", b"_body_mass_kg", "_duration_seconds", b"_duration_seconds", "_session_rpe", b"_session_rpe", "body_mass_kg", b"body_mass_kg", "completion", b"completion", "create_time", b"create_time", "duration_seconds", b"duration_seconds", "exercises", b"exercises", "external_user_id", b"external_user_id", "group_external_id", b"group_external_id", "id", b"id", "local_date", b"local_date", "notes", b"notes", "retract_reason", b"retract_reason", "retract_time", b"retract_time", "session_rpe", b"session_rpe", "start_time", b"start_time", "state", b"state", "superseded_by_session_id", b"superseded_by_session_id", "supersedes_session_id", b"supersedes_session_id", "time_zone", b"time_zone", "workout_id", b"workout_id", "workout_revision", b"workout_revision"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_body_mass_kg", b"_body_mass_kg", "_duration_seconds", b"_duration_seconds", "_session_rpe", b"_session_rpe", "body_mass_kg", b"body_mass_kg", "completion", b"completion", "create_time", b"create_time", "duration_seconds", b"duration_seconds", "exercises", b"exercises", "external_user_id", b"external_user_id", "group_external_id", b"group_external_id", "id", b"id", "intent", b"intent", "local_date", b"local_date", "notes", b"notes", "retract_reason", b"retract_reason", "retract_time", b"retract_time", "session_rpe", b"session_rpe", "start_time", b"start_time", "state", b"state", "superseded_by_session_id", b"superseded_by_session_id", "supersedes_session_id", b"supersedes_session_id", "time_zone", b"time_zone", "workout_id", b"workout_id", "workout_revision", b"workout_revision"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__body_mass_kg: _TypeAlias = _typing.Literal["body_mass_kg"]  # noqa: Y015
     _WhichOneofArgType__body_mass_kg: _TypeAlias = _typing.Literal["_body_mass_kg", b"_body_mass_kg"]  # noqa: Y015

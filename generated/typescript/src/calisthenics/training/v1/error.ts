@@ -64,7 +64,7 @@ export enum ErrorReason {
   WORKOUT_DELETED = 42,
   /** WORKOUT_NOT_DELETED - The workout is not deleted. */
   WORKOUT_NOT_DELETED = 43,
-  /** UNKNOWN_WORKOUT - The session or schedule names a workout or revision that does not exist for this athlete. */
+  /** UNKNOWN_WORKOUT - The session, schedule or rule names a workout or revision that does not exist for this athlete. */
   UNKNOWN_WORKOUT = 44,
   /** SESSION_NOT_FOUND - No such session for this athlete. */
   SESSION_NOT_FOUND = 60,
@@ -96,6 +96,10 @@ export enum ErrorReason {
   PHASE_HAS_CHILDREN = 107,
   /** SCHEDULE_NOT_FOUND - No such schedule for this athlete. */
   SCHEDULE_NOT_FOUND = 160,
+  /** PROGRESSION_RULE_NOT_FOUND - No such progression rule for this athlete. */
+  PROGRESSION_RULE_NOT_FOUND = 140,
+  /** PROGRESSION_RULE_ALREADY_EXISTS - The athlete has a progression rule for this exercise, or for this place of the workout. */
+  PROGRESSION_RULE_ALREADY_EXISTS = 141,
   /** DEADLINE_EXCEEDED - The call's deadline passed; its database work was cancelled. */
   DEADLINE_EXCEEDED = 80,
   /** DATABASE_UNAVAILABLE - The database does not answer. Retry after the delay in the RetryInfo detail. */

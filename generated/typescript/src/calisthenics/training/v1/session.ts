@@ -37,6 +37,24 @@ export enum SessionCompletion {
   UNRECOGNIZED = -1,
 }
 
+/**
+ * What a session was for. Anything but SESSION_INTENT_NORMAL counts as usual in all that is added up,
+ * and says nothing to ProgressionService.
+ */
+export enum SessionIntent {
+  /** SESSION_INTENT_UNSPECIFIED - Not said: taken as SESSION_INTENT_NORMAL. */
+  SESSION_INTENT_UNSPECIFIED = 0,
+  /** SESSION_INTENT_NORMAL - Training as usual. */
+  SESSION_INTENT_NORMAL = 1,
+  /** SESSION_INTENT_TECHNIQUE - Practice of technique, without regard to how much is done. */
+  SESSION_INTENT_TECHNIQUE = 2,
+  /** SESSION_INTENT_DELOAD - Lighter on purpose. */
+  SESSION_INTENT_DELOAD = 3,
+  /** SESSION_INTENT_ILL - Done while ill, or cut down for it. */
+  SESSION_INTENT_ILL = 4,
+  UNRECOGNIZED = -1,
+}
+
 /** Whether a session counts. */
 export enum SessionState {
   /** SESSION_STATE_UNSPECIFIED - Not stored yet. */
@@ -54,7 +72,7 @@ export enum SessionState {
 export enum SessionView {
   /** SESSION_VIEW_UNSPECIFIED - Not said: taken as SESSION_VIEW_BASIC. */
   SESSION_VIEW_UNSPECIFIED = 0,
-  /** SESSION_VIEW_BASIC - All but `exercises` and `notes`. */
+  /** SESSION_VIEW_BASIC - All but `exercises`, `notes` and `intent`. */
   SESSION_VIEW_BASIC = 1,
   /** SESSION_VIEW_FULL - Everything. */
   SESSION_VIEW_FULL = 2,
@@ -194,6 +212,8 @@ export interface Session {
     | undefined;
   /** Why it was superseded or voided, if that was said. */
   retractReason: string;
+  /** What it was for. */
+  intent: SessionIntent;
 }
 
 /** Request of LogSession. */
@@ -791,6 +811,7 @@ function createBaseSession(): Session {
     supersededBySessionId: "",
     retractTime: undefined,
     retractReason: "",
+    intent: 0,
   };
 }
 
@@ -855,6 +876,9 @@ export const Session: MessageFns<Session> = {
     }
     if (message.retractReason !== "") {
       writer.uint32(162).string(message.retractReason);
+    }
+    if (message.intent !== 0) {
+      writer.uint32(168).int32(message.intent);
     }
     return writer;
   },
@@ -1032,6 +1056,14 @@ export const Session: MessageFns<Session> = {
             message.retractReason = reader.string();
             continue;
           }
+          case 21: {
+            if (tag !== 168) {
+              break;
+            }
+
+            message.intent = reader.int32() as any;
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1077,6 +1109,7 @@ export const Session: MessageFns<Session> = {
       ? Timestamp.fromPartial(object.retractTime)
       : undefined;
     message.retractReason = object.retractReason ?? "";
+    message.intent = object.intent ?? 0;
     return message;
   },
 };
