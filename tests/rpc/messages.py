@@ -290,7 +290,7 @@ def _within(rules: Any, field: FieldDescriptor) -> st.SearchStrategy[Any]:
     most = rules.lte if rules.HasField("lte") else least + 1000
     if field.cpp_type in _RANGES:
         return st.integers(least, min(most, least + 50))
-    return st.floats(least, most, width=32)
+    return st.floats(least, most)
 
 
 def _by_type(field: FieldDescriptor) -> st.SearchStrategy[Any]:
