@@ -134,6 +134,9 @@ class TrainingServer:
             ReadinessRepository(loaded),
             catalogue,
         )
+        cycles = PhaseRepository(self._database)
+        schedules = ScheduleServicer(ScheduleRepository(self._database), cycles, templates)
+        goals = GoalServicer(GoalRepository(self._database), catalogue, skill_source)
         progression = ProgressionServicer(ProgressionRepository(self._database), catalogue)
         add_ExerciseServiceServicer_to_server(exercises, self._server)
         add_WorkoutServiceServicer_to_server(workouts, self._server)
@@ -142,16 +145,11 @@ class TrainingServer:
         add_LoadServiceServicer_to_server(loads, self._server)
         add_ReadinessServiceServicer_to_server(readiness, self._server)
         add_SkillServiceServicer_to_server(SkillServicer(skill_source), self._server)
-        cycles = PhaseRepository(self._database)
-        phases = PhaseServicer(cycles)
-        schedules = ScheduleServicer(ScheduleRepository(self._database), cycles, templates)
+        add_PhaseServiceServicer_to_server(PhaseServicer(cycles), self._server)
         add_ScheduleServiceServicer_to_server(schedules, self._server)
-        add_PhaseServiceServicer_to_server(phases, self._server)
-        goals = GoalServicer(GoalRepository(self._database), catalogue, skill_source)
         add_GoalServiceServicer_to_server(goals, self._server)
-        programs = ProgramServicer(templates, catalogue)
-        add_ProgramServiceServicer_to_server(programs, self._server)
         add_ProgressionServiceServicer_to_server(progression, self._server)
+        add_ProgramServiceServicer_to_server(ProgramServicer(templates, catalogue), self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         if self._settings.reflection:
             channelz.add_channelz_servicer(self._server)
