@@ -90,6 +90,7 @@ _EXAMPLES: Examples = {
     "page_token": [""],
     "etag": ["", "1", "2"],
     "order": [0],
+    "workout_order": [1],
     "revision": [0, 1, 2],
     "family": ["", "planche"],
 }

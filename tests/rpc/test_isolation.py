@@ -8,7 +8,7 @@ import re
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import grpc
@@ -44,6 +44,7 @@ from tests.support import (
     refused,
 )
 from training_service import contract
+from training_service.servicers.convert import to_date
 from training_service.storage.tables import metadata
 
 SECRET = "a-secret-of-alice"
@@ -102,9 +103,16 @@ class Belongings:
             **self.dates,
         )
         self.phase = alice.phases.CreatePhase(phase_pb2.CreatePhaseRequest(phase=macrocycle))
+        today = datetime.now(UTC).date()
         self.schedule = alice.schedules.CreateSchedule(
             schedule_pb2.CreateScheduleRequest(
-                schedule=a_schedule(self.workout.id, display_name=SECRET)
+                # So that something is planned for the days that are listed unless others are named.
+                schedule=a_schedule(
+                    self.workout.id,
+                    display_name=SECRET,
+                    start_date=to_date(today),
+                    end_date=to_date(today + timedelta(14)),
+                )
             )
         )
         self.goal = alice.goals.CreateGoal(
@@ -239,7 +247,7 @@ def free_date(athlete: Athlete, days: int = 0) -> Date:
         default=date(2026, 3, 9),
     )
     day = end + timedelta(days=days)
-    return Date(year=day.year, month=day.month, day=day.day)
+    return to_date(day)
 
 
 def _mask(path: str) -> Message:

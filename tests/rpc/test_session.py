@@ -182,6 +182,7 @@ def test_every_field_of_a_session_comes_back(alice: Athlete) -> None:
         completion=pb.SESSION_COMPLETION_PARTIAL,
         group_external_id="team-7",
         exercises=[first, second],
+        intent=pb.SESSION_INTENT_TECHNIQUE,
     )
     # A new field of the contract must be added here.
     for messages, left_out in (
