@@ -29,12 +29,13 @@ from sqlalchemy import (
     or_,
     select,
 )
-from sqlalchemy.dialects.postgresql import ARRAY, insert
+from sqlalchemy.dialects.postgresql import ARRAY
 
 from training_service.caller import Scope
 from training_service.domain.load import ONE_DAY, DayLoad, Levels, LoadHistory, LoadUnit
 from training_service.domain.periods import Period
 from training_service.errors import TrainingError
+from training_service.storage.athlete_lock import AthleteLock
 from training_service.storage.database import Database, Transaction
 from training_service.storage.statements import (
     Statement,
@@ -65,14 +66,7 @@ TRAVEL_DAYS = 2
 be a day later."""
 
 _SESSION_IDS = bindparam("session_ids", type_=ARRAY(Uuid))
-_CLAIM = prepare_command(
-    insert(load_histories)
-    .values(external_user_id=parameter("external_user_id", load_histories.c.external_user_id))
-    .on_conflict_do_nothing()
-)
-_LOCK = prepare_command(
-    select(load_histories.c.external_user_id).where(own(load_histories)).with_for_update()
-)
+_LOCK = AthleteLock(load_histories)
 
 
 def _outdated_from(day: ColumnElement[Any]) -> Any:
@@ -99,19 +93,14 @@ async def outdate(transaction: Transaction, first: date) -> None:
     """
     if first >= _today() - timedelta(RECENT_DAYS):
         return
-    await _lock(transaction)
+    await _LOCK.take(transaction)
     await transaction.execute(_OUTDATE_FROM, {"local_date": first})
 
 
 async def outdate_sessions(transaction: Transaction, session_ids: Sequence[UUID]) -> None:
     """Queues the same from the day on of the first of some sessions, which end to count."""
-    await _lock(transaction)
+    await _LOCK.take(transaction)
     await transaction.execute(_OUTDATE_SESSIONS, {"session_ids": session_ids})
-
-
-async def _lock(transaction: Transaction) -> None:
-    await transaction.execute(_CLAIM, {})
-    await transaction.execute(_LOCK, {})
 
 
 def _today() -> date:
@@ -366,7 +355,7 @@ class LoadRepository:
         until = _settled()
         parameters = {"unit": unit.value, "before": until, "last": until}
         async with self._database.transaction(scope) as transaction:
-            await _lock(transaction)
+            await _LOCK.take(transaction)
             # Only now: what writers did who had the lock before is seen, and others wait.
             history = _history(
                 await transaction.fetch(_CHECKPOINT, parameters),

@@ -24,10 +24,11 @@ from sqlalchemy import (
     tuple_,
     update,
 )
-from sqlalchemy.dialects.postgresql import ARRAY, insert
+from sqlalchemy.dialects.postgresql import ARRAY
 
 from training_service.caller import Scope
 from training_service.domain.phase import DateRange, LostDays, Neighbours, Phase, PhaseKind, overlap
+from training_service.storage.athlete_lock import AthleteLock
 from training_service.storage.database import Database, Transaction
 from training_service.storage.idempotency import AthleteChange
 from training_service.storage.statements import (
@@ -150,14 +151,7 @@ def _neighbours() -> Statement[Phase]:
 
 
 _NEIGHBOURS = _neighbours()
-_CLAIM = prepare_command(
-    insert(phase_calendars)
-    .values(external_user_id=parameter("external_user_id", phase_calendars.c.external_user_id))
-    .on_conflict_do_nothing()
-)
-_LOCK = prepare_command(
-    select(phase_calendars.c.external_user_id).where(own(phase_calendars)).with_for_update()
-)
+_LOCK = AthleteLock(phase_calendars)
 
 
 def _update(*left_out: str) -> Statement[None]:
@@ -305,8 +299,7 @@ class PhaseChange(AthleteChange):
     ) -> Neighbours:
         """Returns the phases between two dates, which the days of one phase extend, with a parent
         wherever it is; keeps others from changing any of the athlete's until the end."""
-        await self._transaction.execute(_CLAIM, {})
-        await self._transaction.execute(_LOCK, {})
+        await _LOCK.take(self._transaction)
         parameters = {
             "phase_id": phase_id,
             "parent_id": parent_id,
