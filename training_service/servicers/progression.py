@@ -1,5 +1,6 @@
 """ProgressionService."""
 
+import asyncio
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -85,6 +86,8 @@ CHANGEABLE = [
 ]
 FIXED = ["exercise_id", "workout_id", "workout_order"]
 
+SESSIONS_PER_TURN = 100
+"""How many sessions are read before other calls have their turn."""
 LATEST_HYPOTHESIS = timedelta(days=3660)
 """How far ahead a session can be made up."""
 EventPlace = tuple[int, str, int]
@@ -289,7 +292,12 @@ class ProgressionServicer(ProgressionServiceServicer):
     ) -> list[session_pb2.Session]:
         workout_id = optional_uuid(message.workout_id)
         records = await self._rules.records(scope, track.ids(), workout_id, first, last)
-        return [session_pb2.Session.FromString(record) for record in records]
+        sessions = []
+        for number, record in enumerate(records):
+            if number % SESSIONS_PER_TURN == 0:
+                await asyncio.sleep(0)  # other calls have their turn
+            sessions.append(session_pb2.Session.FromString(record))
+        return sessions
 
     async def _facts(self, message: pb.ProgressionRule) -> Facts:
         """Returns the facts of all exercises; asks the database for those that a rule names and
