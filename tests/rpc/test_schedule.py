@@ -270,7 +270,7 @@ def test_planned_sessions_take_as_many_statements_however_many_there_are(
         queries.clear()
         assert listed(alice)
         sent.append(len(queries.data))
-    assert sent == [6, 6]  # schedules, changes, what was done; workouts, phases, sessions
+    assert sent == [5, 5]  # schedules, changes, what was done; workouts, phases
 
 
 @pytest.mark.parametrize(

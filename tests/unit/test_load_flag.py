@@ -123,11 +123,9 @@ def test_a_window_is_all_that_is_needed() -> None:
 
 @pytest.mark.parametrize(("first_load", "points"), [(500, 0), (501, 1)])
 def test_a_return_after_a_break(first_load: float, points: int) -> None:
-    found = check(
-        Trigger.RETURN_AFTER_BREAK, flag_of(FIVE_WEEKS, break_=Break(20, first_load, 1000))
-    )
+    found = check(Trigger.RETURN_AFTER_BREAK, flag_of(FIVE_WEEKS, break_=Break(first_load, 1000)))
     assert (found.points, found.value) == (points, first_load / 1000)
-    unknown = check(Trigger.RETURN_AFTER_BREAK, flag_of(FIVE_WEEKS, break_=Break(20, 300, 0)))
+    unknown = check(Trigger.RETURN_AFTER_BREAK, flag_of(FIVE_WEEKS, break_=Break(300, 0)))
     assert (unknown.points, unknown.withheld) == (0, Withheld.NO_PREVIOUS_LOAD)
 
 

@@ -7,7 +7,7 @@ one unit.
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 from enum import StrEnum
 from functools import cached_property
 from itertools import accumulate
@@ -23,7 +23,6 @@ MIN_TRAINING_DAYS = 8
 """Below either, a ratio would be of chance (our choice)."""
 MAX_UNCERTAIN_SHARE = 0.2
 """Share of unknown and imputed days above which the data are called poor (our choice)."""
-ONE_DAY = timedelta(days=1)
 
 
 class LoadUnit(StrEnum):

@@ -80,7 +80,6 @@ class Check:
 class Break:
     """The first day with a session after days without."""
 
-    days_off: int
     first_load: float
     earlier_weekly_load: float
     """Mean of the four weeks up to the last session before the break."""

@@ -6,6 +6,8 @@ from enum import StrEnum
 
 from training_service.domain.metrics import Total
 
+ONE_DAY = timedelta(days=1)
+
 
 class Period(StrEnum):
     """What days are added up over."""

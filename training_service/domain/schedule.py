@@ -8,11 +8,11 @@ carried over to the next day on which nothing else is due.
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date, timedelta
+from datetime import date
 from enum import StrEnum
 from uuid import UUID
 
-ONE_DAY = timedelta(days=1)
+from training_service.domain.periods import ONE_DAY
 
 
 class MissedPolicy(StrEnum):

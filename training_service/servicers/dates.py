@@ -1,15 +1,15 @@
 """The days that a request asks for."""
 
-from datetime import date, timedelta
+from datetime import date
 from typing import Any
 
+from training_service.domain.periods import ONE_DAY
 from training_service.domain.session import local_date
 from training_service.errors import invalid_field
 from training_service.servicers.convert import from_date, utc_now
 
 EPOCH = date(1969, 12, 31)
 """No session is earlier, in any time zone."""
-ONE_DAY = timedelta(days=1)
 
 
 def today_of(request: Any, path: str = "time_zone") -> date:

@@ -13,7 +13,6 @@ from training_service.domain.exercise import MovementKind
 from training_service.domain.load import (
     ACUTE_DAYS,
     CHRONIC_DAYS,
-    ONE_DAY,
     DayStatus,
     Deviation,
     LoadHistory,
@@ -28,12 +27,12 @@ from training_service.domain.load_flag import (
     WINDOW_DAYS,
     Break,
     Check,
-    Hold,
     LoadFlag,
     Trigger,
     load_flag,
     return_day,
 )
+from training_service.domain.periods import ONE_DAY
 from training_service.servicers.convert import to_date
 from training_service.servicers.dates import EPOCH, dates_of, day_of, today_of
 from training_service.servicers.enums import EnumNames
@@ -94,9 +93,7 @@ class LoadServicer(LoadServiceServicer):
         if status is None or history.first_date is None:
             return message
         break_ = await self._break(scope, unit, history)
-        flag = load_flag(
-            history, status, break_, [Hold(hold.local_date, hold.hold_seconds) for hold in holds]
-        )
+        flag = load_flag(history, status, break_, holds)
         message.first_date.CopyFrom(to_date(history.first_date))
         message.day.CopyFrom(_day(status, request.deviation))
         message.flag.CopyFrom(_flag(flag))
@@ -118,7 +115,6 @@ class LoadServicer(LoadServiceServicer):
         earlier = await self._loads.history(scope, unit, _before(last, days - 1), last)
         loads = {day.local_date: day.load or 0.0 for day in history.days}
         return Break(
-            days_off=(returned - last).days - 1,
             first_load=loads[returned],
             earlier_weekly_load=sum(earlier.loads[-days:]) / WEEKS_BEFORE_BREAK,
         )

@@ -13,6 +13,7 @@ from calisthenics.training.v1.phase_pb2_grpc import PhaseServiceServicer
 from training_service import contract
 from training_service.caller import Scope, athlete_scope
 from training_service.domain import paging, phase_template
+from training_service.domain.periods import ONE_DAY
 from training_service.domain.phase import (
     FIRST_DATE,
     LAST_END_DATE,
@@ -65,7 +66,6 @@ CHANGEABLE = [
     "day_emphases",
     "description",
 ]
-ONE_DAY = timedelta(days=1)
 USUAL_CALENDAR_DAYS = 28
 MAX_CALENDAR_DAYS = 366
 

@@ -15,6 +15,7 @@ from calisthenics.training.v1.progression_pb2_grpc import ProgressionServiceServ
 from training_service import contract
 from training_service.caller import Scope, athlete_scope
 from training_service.domain import paging
+from training_service.domain.periods import ONE_DAY
 from training_service.domain.progression import (
     Context,
     DeloadCondition,
@@ -39,7 +40,7 @@ from training_service.servicers.convert import (
     utc_now,
     write_request,
 )
-from training_service.servicers.dates import EPOCH, ONE_DAY, dates_of, today_of
+from training_service.servicers.dates import EPOCH, dates_of, today_of
 from training_service.servicers.enums import EnumNames
 from training_service.servicers.masks import check_etag, masked_fields, merged
 from training_service.servicers.once import once

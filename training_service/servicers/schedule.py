@@ -200,7 +200,7 @@ class ScheduleServicer(ScheduleServiceServicer):
         return {id: workout_pb2.Workout.FromString(one.record) for id, one in stored.items()}
 
     async def _days(self, scope: Scope, dates: DateRange) -> dict[date, DayPlan]:
-        phases, _ = await self._phases.calendar(scope, dates)
+        phases = await self._phases.in_range(scope, dates)
         return {day.local_date: day for day in day_plans(phases, dates)}
 
 

@@ -32,8 +32,9 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from training_service.caller import Scope
-from training_service.domain.load import ONE_DAY, DayLoad, Levels, LoadHistory, LoadUnit
-from training_service.domain.periods import Period
+from training_service.domain.load import DayLoad, Levels, LoadHistory, LoadUnit
+from training_service.domain.load_flag import Hold
+from training_service.domain.periods import ONE_DAY, Period
 from training_service.errors import TrainingError
 from training_service.storage.athlete_lock import AthleteLock
 from training_service.storage.database import Database, Transaction
@@ -240,20 +241,8 @@ def _list_days(unit: LoadUnit) -> Statement[DayLoad]:
 _LIST_DAYS = {unit: _list_days(unit) for unit in LoadUnit}
 
 
-class SessionHold(NamedTuple):
-    """Seconds that a session held some exercises for."""
-
-    local_date: date
-    started_at: datetime
-    hold_seconds: float
-
-
 _LIST_HOLDS = prepare(
-    select(
-        session_metrics.c.local_date,
-        session_metrics.c.started_at,
-        func.sum(exercise_metrics.c.hold_seconds),
-    )
+    select(session_metrics.c.local_date, func.sum(exercise_metrics.c.hold_seconds))
     .join(
         session_metrics,
         and_(
@@ -273,7 +262,7 @@ _LIST_HOLDS = prepare(
         session_metrics.c.local_date, session_metrics.c.started_at, session_metrics.c.session_id
     )
     .order_by(session_metrics.c.started_at, session_metrics.c.session_id),
-    SessionHold,
+    Hold,
 )
 _LAST_DATE = prepare(
     select(func.max(session_metrics.c.local_date)).where(
@@ -312,7 +301,7 @@ class LoadRepository:
         last: date,
         exercise_ids: Sequence[UUID],
         holds_from: date,
-    ) -> tuple[LoadHistory, list[SessionHold]]:
+    ) -> tuple[LoadHistory, list[Hold]]:
         """Returns the same, and for how long sessions from a date on held some exercises, oldest
         first; in one round trip."""
         parameters = {"exercise_ids": exercise_ids, "holds_from": holds_from}

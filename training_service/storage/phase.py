@@ -256,8 +256,12 @@ class PhaseRepository:
 
     async def near(self, scope: Scope, dates: DateRange) -> Neighbours:
         """Returns the phases with a day in a range; others may change them meanwhile."""
+        return Neighbours(await self.in_range(scope, dates))
+
+    async def in_range(self, scope: Scope, dates: DateRange) -> Sequence[Phase]:
+        """Returns the phases with a day in a range, each before those within it."""
         parameters = {"from_date": dates.start_date, "to_date": dates.end_date}
-        return Neighbours(await self._database.read(scope, _IN_RANGE, parameters))
+        return await self._database.read(scope, _IN_RANGE, parameters)
 
     async def calendar(
         self, scope: Scope, dates: DateRange

@@ -16,6 +16,7 @@ from training_service.caller import Scope
 from training_service.errors import Reason, TrainingError, bad_reference
 from training_service.storage.database import Database
 from training_service.storage.idempotency import AthleteChange
+from training_service.storage.session import COUNTED_RECORDS
 from training_service.storage.statements import (
     Statement,
     own,
@@ -27,7 +28,6 @@ from training_service.storage.tables import (
     exercise_metrics,
     progression_rules,
     session_metrics,
-    sessions,
 )
 
 MAX_SESSIONS = 2_000
@@ -110,15 +110,7 @@ def _records(*, of_workout: bool) -> Statement[bytes]:
         )
     )
     statement = (
-        select(sessions.c.record)
-        .join(
-            session_metrics,
-            (session_metrics.c.external_user_id == sessions.c.external_user_id)
-            & (session_metrics.c.session_id == sessions.c.id),
-        )
-        .where(
-            own(sessions),
-            own(session_metrics),
+        COUNTED_RECORDS.where(
             session_metrics.c.local_date >= _FIRST,
             session_metrics.c.local_date <= _LAST,
             has_exercise,

@@ -9,8 +9,9 @@ from training_service.caller import Scope
 from training_service.domain.load import CHRONIC_DAYS, LoadHistory, LoadUnit
 from training_service.domain.readiness import HISTORY_DAYS
 from training_service.storage.load import LoadRepository
+from training_service.storage.session import COUNTED_RECORDS
 from training_service.storage.statements import own, prepare
-from training_service.storage.tables import session_metrics, sessions
+from training_service.storage.tables import session_metrics
 from training_service.storage.wellness import CURRENT_WELLNESS, StoredWellness
 
 MAX_SESSIONS = 100
@@ -19,15 +20,7 @@ MAX_SESSIONS = 100
 _DAY = bindparam("local_date", type_=Date)
 # By way of session_metrics: it has the sessions that count, by date.
 _RECORDS = prepare(
-    select(sessions.c.record)
-    .join(
-        session_metrics,
-        (session_metrics.c.external_user_id == sessions.c.external_user_id)
-        & (session_metrics.c.session_id == sessions.c.id),
-    )
-    .where(
-        own(sessions),
-        own(session_metrics),
+    COUNTED_RECORDS.where(
         session_metrics.c.local_date >= bindparam("records_from", type_=Date),
         session_metrics.c.local_date <= _DAY,
     )

@@ -15,7 +15,7 @@ from training_service.caller import Scope
 from training_service.domain.phase import DateRange
 from training_service.domain.schedule import Change, Done, MissedPolicy, Plan, Slot
 from training_service.errors import Reason, bad_reference
-from training_service.storage.database import Database, Transaction
+from training_service.storage.database import Database
 from training_service.storage.idempotency import AthleteChange
 from training_service.storage.statements import (
     Statement,
@@ -229,9 +229,6 @@ class ScheduleRepository:
 
 class ScheduleChange(AthleteChange):
     """One transaction that changes an athlete's schedules."""
-
-    def __init__(self, transaction: Transaction) -> None:
-        super().__init__(transaction)
 
     async def insert(self, new: NewSchedule) -> StoredSchedule:
         """Stores a schedule, and returns it with its days."""

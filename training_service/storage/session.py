@@ -48,6 +48,7 @@ from training_service.storage.statements import (
 )
 from training_service.storage.tables import (
     session_exercises,
+    session_metrics,
     session_retractions,
     sessions,
     workout_revisions,
@@ -247,6 +248,21 @@ def _list(
     statement = statement.order_by(*(order if oldest_first else [c.desc() for c in order]))
     row = StoredSession if full else SessionSummary
     return prepare(statement.limit(bindparam("limit", type_=Integer)), row)
+
+
+COUNTED_RECORDS = (
+    select(sessions.c.record)
+    .join(
+        session_metrics,
+        and_(
+            session_metrics.c.external_user_id == sessions.c.external_user_id,
+            session_metrics.c.session_id == sessions.c.id,
+        ),
+    )
+    .where(own(sessions), own(session_metrics))
+)
+"""The records of the sessions that count, by way of what they amount to: that is there for no
+others, and by date."""
 
 
 class SessionRepository:
