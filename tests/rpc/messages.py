@@ -11,7 +11,7 @@ from uuid import uuid4
 
 from buf.validate import validate_pb2
 from google.api import field_behavior_pb2
-from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.descriptor import Descriptor, FieldDescriptor, OneofDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 from hypothesis import strategies as st
@@ -148,7 +148,7 @@ class _Maker:
         if descriptor.full_name == "google.type.Date":
             return self._date(message)
         chosen = {
-            oneof.name: self._draw(st.sampled_from([None, *oneof.fields]))
+            oneof.name: self._draw(st.sampled_from(_choices(oneof)))
             for oneof in descriptor.oneofs
             if len(oneof.fields) > 1
         }
@@ -231,7 +231,9 @@ class _Maker:
             for name, values in self._examples.items()
             if name in field.name and isinstance(values[0], str) is is_text
         ]
-        return self._examples[max(names, key=len)] if names else ()
+        found = self._examples[max(names, key=len)] if names else ()
+        # An empty text says that a field is not given; an item of a list is.
+        return [value for value in found if value != ""] if field.is_repeated else found
 
     def _mask(self, field: FieldDescriptor) -> Message:
         mask = GetMessageClass(field.message_type)()
@@ -269,6 +271,12 @@ class _Maker:
 
 def _rules(field: FieldDescriptor) -> validate_pb2.FieldRules:
     return field.GetOptions().Extensions[validate_pb2.field]
+
+
+def _choices(oneof: OneofDescriptor) -> list[FieldDescriptor | None]:
+    """Returns the fields to choose from, None among them where none may be given."""
+    is_required = oneof.GetOptions().Extensions[validate_pb2.oneof].required
+    return [*([] if is_required else [None]), *oneof.fields]
 
 
 def _behaves(field: FieldDescriptor, behaviour: int) -> bool:

@@ -217,7 +217,7 @@ def test_among_the_requests_made_up_are_some_that_keep_all_rules(
     find(
         plausible(method.input_type, world.examples),
         is_valid,
-        settings=settings(phases=[Phase.generate]),
+        settings=settings(phases=[Phase.generate], max_examples=1000),
     )
 
 
