@@ -39,6 +39,7 @@ from training_service.servicers.metrics import MetricsServicer
 from training_service.servicers.phase import PhaseServicer
 from training_service.servicers.program import ProgramServicer
 from training_service.servicers.progression import ProgressionServicer
+from training_service.servicers.progression_standing import StandingReader
 from training_service.servicers.readiness import ReadinessServicer
 from training_service.servicers.schedule import ScheduleServicer
 from training_service.servicers.session import SessionServicer
@@ -135,9 +136,13 @@ class TrainingServer:
             catalogue,
         )
         cycles = PhaseRepository(self._database)
-        schedules = ScheduleServicer(ScheduleRepository(self._database), cycles, templates)
+        rules = ProgressionRepository(self._database)
+        standings = StandingReader(rules, cycles, catalogue)
+        schedules = ScheduleServicer(
+            ScheduleRepository(self._database), cycles, templates, rules, standings
+        )
         goals = GoalServicer(GoalRepository(self._database), catalogue, skill_source)
-        progression = ProgressionServicer(ProgressionRepository(self._database), catalogue)
+        progression = ProgressionServicer(rules, standings, catalogue)
         add_ExerciseServiceServicer_to_server(exercises, self._server)
         add_WorkoutServiceServicer_to_server(workouts, self._server)
         add_SessionServiceServicer_to_server(sessions, self._server)

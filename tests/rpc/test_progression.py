@@ -507,12 +507,14 @@ def test_bad_simulations_are_refused(alice: Athlete) -> None:
     assert refusals[0].fields == ["performed"]
 
 
-def test_a_prescription_takes_two_round_trips(alice: Athlete, queries: Queries) -> None:
+def test_only_sessions_that_are_new_to_a_rule_are_read(alice: Athlete, queries: Queries) -> None:
     rule = create(alice)
-    for count in (0, 5):
+    for count, statements in ((0, 3), (5, 4), (0, 3), (1, 4)):
         for day in range(count):
             alice.log(a_day(6 + day, 8, 8, 8))
         queries.clear()
         prescribed(alice, rule)
+        assert len(queries.data) == statements  # the rule, which sessions, phases; new sessions
+        queries.clear()
         events(alice, rule)
-        assert len(queries.data) == 4  # the rule, and its sessions
+        assert len(queries.data) == 3

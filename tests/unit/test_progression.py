@@ -53,7 +53,7 @@ from training_service.domain.progression_track import (
     graph_track,
     ladder_track,
 )
-from training_service.domain.progression_words import reason, standing
+from training_service.domain.progression_words import outlook, reason
 
 START = date(2026, 1, 5)
 
@@ -713,7 +713,7 @@ def test_nothing_leaves_its_range(rule: Rule, sessions: Sequence[Performance]) -
                 assert numbers.load_kg <= rule.loading.max_kg
         for event in events:
             assert reason(event, rule, track)
-        assert standing(state, rule)
+        assert outlook(state, rule)
         assert prescription(rule, state, session.day).targets
 
 

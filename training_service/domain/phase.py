@@ -338,3 +338,9 @@ def day_plans(phases: Iterable[Phase], dates: DateRange) -> list[DayPlan]:
         DayPlan(dates.start_date + timedelta(days=n), tuple(chain))
         for n, chain in enumerate(chains)
     ]
+
+
+def day_plan(phases: Iterable[Phase], day: date) -> DayPlan:
+    """Returns a day with the phases that it is in."""
+    chain = [phase for phase in phases if phase.start_date <= day < phase.end_date]
+    return DayPlan(day, tuple(sorted(chain, key=lambda phase: phase.kind)))

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from math import ceil, floor
 
+from training_service.domain.phase import DayPlan
+
 DELOAD_SETS = 0.5
 DELOAD_LOAD = 0.9
 """Of a deload week: mainly less volume (Bell 2022; the numbers are our choice)."""
@@ -19,6 +21,8 @@ class ReasonKind(StrEnum):
     PHASE_INTENSITY = "PHASE_INTENSITY"
     DELOAD = "DELOAD"
     """The volume of a deload week."""
+    PROGRESSION = "PROGRESSION"
+    PROGRESSION_DELOAD = "PROGRESSION_DELOAD"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +64,13 @@ class DayFactors:
         of_sets = ReasonKind.DELOAD if self.is_deload else ReasonKind.PHASE_VOLUME
         both = (of_sets, self.of_sets), (ReasonKind.PHASE_INTENSITY, self.of_load)
         return [Reason(kind, factor) for kind, factor in both if factor != 1]
+
+
+def day_factors(plan: DayPlan) -> DayFactors:
+    """Returns what the phases of a day do to its workouts."""
+    return DayFactors(
+        volume=plan.volume_factor, intensity=plan.intensity_factor, is_deload=plan.is_deload
+    )
 
 
 def prescribed_sets(set_count: int, factors: DayFactors) -> int:

@@ -18,6 +18,7 @@ from uuid import UUID
 
 from training_service.domain.exercise import MovementKind
 from training_service.domain.metrics import Side, WorkingSet
+from training_service.domain.prescription import DayFactors
 from training_service.domain.progression_policy import (
     DAYS_PER_WEEK,
     Done,
@@ -30,6 +31,7 @@ from training_service.domain.progression_policy import (
     begun,
     deload_targets,
     lowered,
+    phase_targets,
 )
 from training_service.domain.progression_track import (
     Cause,
@@ -86,11 +88,16 @@ class DeloadCondition(StrEnum):
     """Reported by the athlete."""
 
 
+AS_USUAL = DayFactors()
+
+
 class Context(NamedTuple):
     """What else is known of a day. None is unknown."""
 
     readiness: float | None = None
     deload_conditions: frozenset[DeloadCondition] = frozenset()
+    factors: DayFactors = AS_USUAL
+    """What the phases of the day ask for."""
 
 
 NOTHING_KNOWN = Context()
@@ -232,8 +239,10 @@ class _Log:
         if self._performance.intent in UNJUDGED:
             return self._skipped(state, UNJUDGED[self._performance.intent])
         is_light = self._rule.policy.is_light(self._rule, self._day)
-        if state.phase is Phase.DELOAD or is_light:
+        if state.phase is Phase.DELOAD or is_light or self._factors.is_deload:
             return self._skipped(state, Cause.DELOAD)
+        if self._is_light(state.numbers):
+            return self._skipped(state, Cause.LIGHT_WEEK)
         state = self._accepted(state)
         sets = self._sets_of(state.numbers)
         if not sets:
@@ -247,8 +256,20 @@ class _Log:
     def _sets_of(self, numbers: Numbers) -> Done:
         return self._performance.sets.get(numbers.exercise_id, ())
 
+    @property
+    def _factors(self) -> DayFactors:
+        return self._performance.context.factors
+
+    def _is_light(self, numbers: Numbers) -> bool:
+        """Returns whether the phase takes load off: what was done then says nothing of the rule's
+        own load."""
+        return self._factors.of_load < 1 and numbers.load_kg > 0
+
     def _targets(self, numbers: Numbers) -> Targets:
-        return self._rule.policy.targets(self._rule, numbers, self._day)
+        """Returns the sets that are judged: as many as the phase asked for, with the load of the
+        rule. Of more load than that a success counts, and a failure is none."""
+        targets = self._rule.policy.targets(self._rule, numbers, self._day)
+        return phase_targets(self._rule, targets, replace(self._factors, intensity=1.0))
 
     def _skipped(self, state: State, cause: Cause) -> State:
         self._note(EventKind.SKIP, cause, state.numbers, state.numbers)
@@ -321,10 +342,11 @@ class _Log:
 
     def _ahead(self, state: State, outcome: Outcome, sets: Done, targets: Targets) -> State:
         """Returns the state with the load that was done, if it was more than prescribed and went
-        well: who is ahead of a rule is not held back by it."""
+        well: who is ahead of a rule is not held back by it. What a phase asked for is not ahead."""
         loading = self._rule.loading
         is_wave = isinstance(self._rule.policy, PercentWave)
-        if outcome is not Outcome.SUCCESS or loading is None or is_wave:
+        is_asked = self._factors.of_load > 1
+        if outcome is not Outcome.SUCCESS or loading is None or is_wave or is_asked:
             return state
         done_kg = min(one.load_kg for one in sets[: len(targets)])
         load_kg = loading.floored(done_kg)
@@ -506,8 +528,20 @@ def prescription(
     state, _ = on_day(rule, state, day, context)
     targets = rule.policy.targets(rule, state.numbers, day)
     if state.phase is Phase.DELOAD:
+        # Not lightened again by a phase that has a deload too.
         return Prescription(state, deload_targets(rule, targets), None)
     proposed = None
     if state.proposed:
-        proposed = rule.policy.targets(rule, state.proposed.numbers, day)
-    return Prescription(state, targets, proposed)
+        wanted = rule.policy.targets(rule, state.proposed.numbers, day)
+        proposed = phase_targets(rule, wanted, context.factors)
+    return Prescription(state, phase_targets(rule, targets, context.factors), proposed)
+
+
+def sessions_ahead(rule: Rule, state: State, count: int) -> State:
+    """Returns a state as it is for a session with so many before it that are still to come. What
+    they will lead to is not foreseen; only the place in a wave goes on."""
+    policy = rule.policy
+    if not isinstance(policy, PercentWave):
+        return state
+    index = (state.numbers.wave_index + count) % len(policy.sessions)
+    return replace(state, numbers=replace(state.numbers, wave_index=index))

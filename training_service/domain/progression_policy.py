@@ -15,6 +15,7 @@ from uuid import UUID
 
 from training_service.domain.exercise import MovementKind
 from training_service.domain.metrics import MAX_RPE
+from training_service.domain.prescription import DayFactors, prescribed_sets
 from training_service.domain.progression_track import (
     Cause,
     Change,
@@ -512,6 +513,23 @@ def lowered(at: Situation) -> Change:
     low = max(numbers.low - at.amount_step, 1.0)
     eased = replace(lighter, set_count=max(numbers.set_count - 1, 1), low=low, aim=low)
     return Change(EventKind.EASE, eased, cause)
+
+
+def phase_targets(rule: Rule, targets: Targets, factors: DayFactors) -> Targets:
+    """Returns the sets of a day with what the phases of the day do to them: fewer of them are the
+    first, more repeat the last. The sets of a wave are its own business, but for a deload."""
+    count = prescribed_sets(len(targets), factors)
+    if isinstance(rule.policy, PercentWave) and not factors.is_deload:
+        count = len(targets)
+    kept = [*targets[:count], *[targets[-1]] * (count - len(targets))]
+    if rule.loading is None or factors.of_load == 1:
+        return kept
+    return [
+        one._replace(load_kg=rule.loading.floored(one.load_kg * factors.of_load))
+        if one.load_kg > 0
+        else one
+        for one in kept
+    ]
 
 
 def deload_targets(rule: Rule, targets: Targets) -> Targets:

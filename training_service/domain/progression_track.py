@@ -176,6 +176,8 @@ class Cause(StrEnum):
     HEAVIER = "HEAVIER"
     """Done with more load than prescribed."""
     DELOAD = "DELOAD"
+    LIGHT_WEEK = "LIGHT_WEEK"
+    """The phase asked for less load."""
     LOW_READINESS = "LOW_READINESS"
     SUCCESSES = "SUCCESSES"
     FAILURES = "FAILURES"

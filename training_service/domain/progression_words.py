@@ -20,6 +20,7 @@ _CAUSES = {
     Cause.LIGHTER: "it was done with less load than prescribed",
     Cause.HEAVIER: "it was done with more load than prescribed",
     Cause.DELOAD: "it was a deload",
+    Cause.LIGHT_WEEK: "the phase asked for less load in this week",
     Cause.LOW_READINESS: "readiness was below 50 on the day",
     Cause.EFFORT: "repetitions in reserve were off the target",
     Cause.FOLLOWED: "the session followed what was proposed",
@@ -129,7 +130,7 @@ def _numbers(numbers: Numbers, track: Track) -> str:
     return f"{name}, {_counted(numbers.set_count, 'set', 'sets')} of {range_}{load}"
 
 
-def standing(state: State, rule: Rule) -> str:
+def outlook(state: State, rule: Rule) -> str:
     """Returns in English what the next session depends on."""
     if state.phase is Phase.DELOAD:
         return "Deload: half of the sets and nine tenths of the load"

@@ -1,8 +1,6 @@
 """ProgressionService."""
 
-import asyncio
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
 from uuid import UUID
@@ -20,15 +18,10 @@ from training_service.domain.progression import (
     Context,
     DeloadCondition,
     Event,
-    Intent,
     Performance,
     beginning,
-    done_sets,
-    replay,
     step,
 )
-from training_service.domain.progression_policy import Done, Rule
-from training_service.domain.progression_track import State, Track
 from training_service.errors import Reason, TrainingError, bad_reference, invalid_field
 from training_service.servicers.convert import (
     exercise_uuid,
@@ -49,6 +42,7 @@ from training_service.servicers.progression_answer import (
     event_message,
     numbers_message,
     prescription_message,
+    rule_message,
 )
 from training_service.servicers.progression_rule import (
     LATEST_START,
@@ -60,8 +54,13 @@ from training_service.servicers.progression_rule import (
     to_rule,
     to_track,
 )
+from training_service.servicers.progression_standing import (
+    Standing,
+    StandingReader,
+    intent_of,
+    sets_of,
+)
 from training_service.servicers.references import check_exercises_known
-from training_service.servicers.session_metrics import working_sets
 from training_service.storage.exercise import Catalogue
 from training_service.storage.progression import (
     ProgressionChange,
@@ -87,44 +86,20 @@ CHANGEABLE = [
 ]
 FIXED = ["exercise_id", "workout_id", "workout_order"]
 
-SESSIONS_PER_TURN = 100
-"""How many sessions are read before other calls have their turn."""
 LATEST_HYPOTHESIS = timedelta(days=3660)
 """How far ahead a session can be made up."""
 EventPlace = tuple[int, str, int]
 """Sort key of events: start of the session in microseconds, its id, number of the event in it."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Replayed:
-    """A rule, and what came of it."""
-
-    rule: Rule
-    track: Track
-    sessions: Sequence[session_pb2.Session]
-    performances: Sequence[Performance]
-    state: State
-    events: Sequence[Sequence[Event]]
-
-    def prescription(self, day: date) -> pb.Prescription:
-        """Returns what to do on a day."""
-        return prescription_message(
-            self.rule, self.track, self.state, day, self.performances, self.events
-        )
-
-    def placed(self) -> Iterator[tuple[EventPlace, Event]]:
-        """Yields the events with their places, the newest first."""
-        for session, events in zip(reversed(self.sessions), reversed(self.events), strict=True):
-            started_at = session.start_time.ToMicroseconds()
-            for number in reversed(range(len(events))):
-                yield (started_at, session.id, number), events[number]
-
-
 class ProgressionServicer(ProgressionServiceServicer):
     """Rules by which what is prescribed follows from what was done."""
 
-    def __init__(self, rules: ProgressionRepository, catalogue: Catalogue) -> None:
+    def __init__(
+        self, rules: ProgressionRepository, standings: StandingReader, catalogue: Catalogue
+    ) -> None:
         self._rules = rules
+        self._standings = standings
         self._catalogue = catalogue
 
     async def CreateProgressionRule(
@@ -144,7 +119,7 @@ class ProgressionServicer(ProgressionServiceServicer):
                 rule.start_date.CopyFrom(to_date(write.received_at.date()))
             row = _row(rule, 1, write.received_at)
             await change.insert(row)
-            return _answer(StoredRule(row.id, row.version, row.updated_at, row.record))
+            return rule_message(StoredRule(row.id, row.version, row.updated_at, row.record))
 
         return await once(self._rules.change(scope), write, pb.ProgressionRule, work)
 
@@ -164,7 +139,7 @@ class ProgressionServicer(ProgressionServiceServicer):
         before_id = uuid_of_token(key[0]) if key else None
         page = await self._rules.list_page(scope, before_id, limit + 1)
         count = paging.fitting_count(len(one.record) for one in page[:limit])
-        response = pb.ListProgressionRulesResponse(rules=map(_answer, page[:count]))
+        response = pb.ListProgressionRulesResponse(rules=map(rule_message, page[:count]))
         if len(page) > count:
             last = str(page[count - 1].id)
             response.next_page_token = paging.encode_page_token(listing, (last,))
@@ -190,7 +165,7 @@ class ProgressionServicer(ProgressionServiceServicer):
             _check(rule, facts, write.received_at.date(), kept)
             row = _row(rule, stored.version + 1, write.received_at)
             await change.update(row)
-            return _answer(StoredRule(row.id, row.version, row.updated_at, row.record))
+            return rule_message(StoredRule(row.id, row.version, row.updated_at, row.record))
 
         return await once(self._rules.change(scope), write, pb.ProgressionRule, work)
 
@@ -203,7 +178,7 @@ class ProgressionServicer(ProgressionServiceServicer):
         async def work(change: ProgressionChange) -> pb.ProgressionRule:
             stored = await _lock(change, request.progression_rule_id, request.etag, "etag")
             await change.delete(stored.id)
-            return _answer(stored)
+            return rule_message(stored)
 
         return await once(self._rules.change(scope), write, pb.ProgressionRule, work)
 
@@ -213,8 +188,8 @@ class ProgressionServicer(ProgressionServiceServicer):
         scope = athlete_scope(request.external_user_id)
         day = _day(request)
         message = await self._get(scope, request.progression_rule_id)
-        replayed = await self._replayed(scope, message, day)
-        answer = replayed.prescription(day)
+        [standing] = await self._standings.of(scope, [message], day)
+        answer = prescription_message(standing, day, standing.factors(day))
         answer.progression_rule_id = message.id
         answer.external_user_id = message.external_user_id
         return answer
@@ -227,11 +202,11 @@ class ProgressionServicer(ProgressionServiceServicer):
         key = paging.decode_page_token(listing, request.page_token, (int, str, int))
         limit = paging.page_limit(request.page_size)
         message = await self._get(scope, request.progression_rule_id)
-        replayed = await self._replayed(scope, message, date.max)
-        found = [one for one in replayed.placed() if key is None or one[0] < key]
+        [standing] = await self._standings.of(scope, [message], date.max)
+        found = [one for one in _placed(standing) if key is None or one[0] < key]
         response = pb.ListProgressionEventsResponse(
             events=[
-                event_message(event, replayed.rule, replayed.track) for _, event in found[:limit]
+                event_message(event, standing.rule, standing.track) for _, event in found[:limit]
             ]
         )
         if len(found) > limit:
@@ -242,69 +217,33 @@ class ProgressionServicer(ProgressionServiceServicer):
         self, request: pb.SimulateProgressionRequest, context: Any
     ) -> pb.SimulateProgressionResponse:
         scope = athlete_scope(request.external_user_id)
-        facts = await self._facts(request.rule)
+        facts = await self._standings.facts([request.rule])
         _check(request.rule, facts, utc_now().date())
-        if request.WhichOneof("performed") == "past":
-            replayed = await self._simulated_past(scope, request, facts)
+        if request.WhichOneof("performed") == "hypothetical":
+            standing, days = _simulated(request, facts)
         else:
-            replayed = _simulated(request, facts)
-        last = replayed.performances[-1].day if replayed.performances else None
-        begin = replayed.rule.start_date
-        day = begin if last is None else max(last + ONE_DAY, begin)
+            standing = await self._simulated_past(scope, request, facts)
+            days = [one.local_date for one in standing.performed]
+        begin = standing.rule.start_date
+        day = max(days[-1] + ONE_DAY, begin) if days else begin
         return pb.SimulateProgressionResponse(
-            sessions=list(_simulated_sessions(replayed)), prescription=replayed.prescription(day)
+            sessions=_simulated_sessions(standing, days),
+            prescription=prescription_message(standing, day, standing.factors(day)),
         )
 
     async def _simulated_past(
         self, scope: Scope, request: pb.SimulateProgressionRequest, facts: Facts
-    ) -> _Replayed:
+    ) -> Standing:
         first, last = dates_of(request.past)
-        if not request.past.HasField("from_date") and request.rule.HasField("start_date"):
-            first = from_date(request.rule.start_date, "rule.start_date")
-        rule = to_rule(request.rule, _start(request.rule, EPOCH))
-        track = to_track(request.rule, rule, facts)
-        sessions = await self._sessions(scope, request.rule, track, first, last)
-        if sessions and not request.rule.HasField("start_date"):
-            begin = from_date(sessions[0].local_date, "local_date")
-            rule = to_rule(request.rule, begin)
-        return _replay(request.rule, rule, track, sessions)
+        if not request.past.HasField("from_date"):
+            first = _start(request.rule, EPOCH)
+        return await self._standings.past(scope, request.rule, facts, first, last)
 
     async def _get(self, scope: Scope, rule_id: str) -> pb.ProgressionRule:
         stored = await self._rules.get(scope, UUID(rule_id))
         if stored is None:
             raise _not_found()
-        return _answer(stored)
-
-    async def _replayed(self, scope: Scope, message: pb.ProgressionRule, last: date) -> _Replayed:
-        """Returns where a rule stands, by the sessions up to a day."""
-        facts = await self._facts(message)
-        rule = to_rule(message, _start(message, EPOCH))
-        track = to_track(message, rule, facts)
-        sessions = await self._sessions(scope, message, track, rule.start_date, last)
-        return _replay(message, rule, track, sessions)
-
-    async def _sessions(
-        self,
-        scope: Scope,
-        message: pb.ProgressionRule,
-        track: Track,
-        first: date,
-        last: date,
-    ) -> list[session_pb2.Session]:
-        workout_id = optional_uuid(message.workout_id)
-        records = await self._rules.records(scope, track.ids(), workout_id, first, last)
-        sessions = []
-        for number, record in enumerate(records):
-            if number % SESSIONS_PER_TURN == 0:
-                await asyncio.sleep(0)  # other calls have their turn
-            sessions.append(session_pb2.Session.FromString(record))
-        return sessions
-
-    async def _facts(self, message: pb.ProgressionRule) -> Facts:
-        """Returns the facts of all exercises; asks the database for those that a rule names and
-        that are not known for certain."""
-        await self._catalogue.facts([id for _, id in named_exercises(message)])
-        return await self._catalogue.everything()
+        return rule_message(stored)
 
     async def _frozen(self, message: pb.ProgressionRule) -> Facts:
         """Returns the facts of all exercises, with the definitions of those that a rule names
@@ -313,7 +252,7 @@ class ProgressionServicer(ProgressionServiceServicer):
         Comes before the transaction: one call must not hold two connections. Refuses nothing, since
         a request that came before is answered as it was then.
         """
-        facts = await self._facts(message)
+        facts = await self._standings.facts([message])
         named = {id: facts[id] for _, id in named_exercises(message) if id in facts}
         try:
             _check(message, facts, utc_now().date(), named)
@@ -364,14 +303,6 @@ def _row(rule: pb.ProgressionRule, version: int, now: Any) -> RuleRow:
     )
 
 
-def _answer(stored: StoredRule) -> pb.ProgressionRule:
-    """Returns a rule as it is answered."""
-    rule = pb.ProgressionRule.FromString(stored.record)
-    rule.etag = str(stored.version)
-    rule.update_time.CopyFrom(to_timestamp(stored.updated_at))
-    return rule
-
-
 def _not_found() -> TrainingError:
     return bad_reference(
         Reason.PROGRESSION_RULE_NOT_FOUND, "progression_rule_id", "there is no such rule"
@@ -405,52 +336,8 @@ def _day(request: pb.GetPrescriptionRequest) -> date:
     return day
 
 
-def _replay(
-    message: pb.ProgressionRule,
-    rule: Rule,
-    track: Track,
-    sessions: Sequence[session_pb2.Session],
-) -> _Replayed:
-    performances = [_performance(one, message, track) for one in sessions]
-    state, events = replay(rule, track, performances)
-    return _Replayed(rule, track, sessions, performances, state, events)
-
-
-def _performance(
-    session: session_pb2.Session, message: pb.ProgressionRule, track: Track
-) -> Performance:
-    order = message.workout_order
-    return Performance(
-        day=from_date(session.local_date, "local_date"),
-        sets=_sets(session.exercises, track, order),
-        session_id=UUID(session.id),
-        intent=_intent(session.intent),
-    )
-
-
-def _intent(number: int) -> Intent:
-    return Intent(INTENT.name(number)) if number else Intent.NORMAL
-
-
-def _sets(
-    exercises: Sequence[session_pb2.SessionExercise], track: Track, order: int
-) -> dict[UUID, Done]:
-    """Returns the sets of each exercise of a track. What a session has of an exercise counts
-    together; where it is in the place of a rule, that alone."""
-    found: dict[UUID, list[session_pb2.SessionExercise]] = {}
-    for exercise in exercises:
-        found.setdefault(exercise_uuid(exercise.exercise_id), []).append(exercise)
-    sets = {}
-    for id, of in found.items():
-        if id in track.rungs:
-            placed = [one for one in of if order and one.order == order] or of
-            all_sets = [each for one in placed for each in working_sets(one)]
-            sets[id] = done_sets(all_sets, track.rungs[id].kind)
-    return sets
-
-
-def _simulated(request: pb.SimulateProgressionRequest, facts: Facts) -> _Replayed:
-    """Returns what comes of sessions made up."""
+def _simulated(request: pb.SimulateProgressionRequest, facts: Facts) -> tuple[Standing, list[date]]:
+    """Returns what comes of sessions made up, and their days."""
     path = "hypothetical.sessions"
     given = request.hypothetical.sessions
     days = [
@@ -469,8 +356,8 @@ def _simulated(request: pb.SimulateProgressionRequest, facts: Facts) -> _Replaye
     performances = [
         Performance(
             day=day,
-            sets=_sets(one.exercises, track, request.rule.workout_order),
-            intent=_intent(one.intent),
+            sets=sets_of(one.exercises, track, request.rule.workout_order),
+            intent=intent_of(one.intent),
             context=Context(
                 readiness=optional_field(one, "readiness"),
                 deload_conditions=frozenset(
@@ -480,17 +367,33 @@ def _simulated(request: pb.SimulateProgressionRequest, facts: Facts) -> _Replaye
         )
         for day, one in sorted(zip(days, given, strict=True), key=lambda pair: pair[0])
     ]
-    state, events = replay(rule, track, performances)
-    return _Replayed(rule, track, (), performances, state, events)
+    states, events = [beginning(rule, track)], []
+    for performance in performances:
+        state, happened = step(rule, track, states[-1], performance)
+        states.append(state)
+        events.append(happened)
+    return Standing(rule, track, (), states, events), sorted(days)
 
 
-def _simulated_sessions(replayed: _Replayed) -> Iterator[pb.SimulatedSession]:
-    state = beginning(replayed.rule, replayed.track)
-    for performance in replayed.performances:
-        state, events = step(replayed.rule, replayed.track, state, performance)
-        yield pb.SimulatedSession(
-            session_id=str(performance.session_id or ""),
-            local_date=to_date(performance.day),
-            events=[event_message(one, replayed.rule, replayed.track) for one in events],
-            numbers=numbers_message(state.numbers, replayed.rule),
+def _placed(standing: Standing) -> Iterator[tuple[EventPlace, Event]]:
+    """Yields the events with their places, the newest first."""
+    pairs = zip(reversed(standing.performed), reversed(standing.events), strict=True)
+    for session, events in pairs:
+        started_at = to_timestamp(session.started_at).ToMicroseconds()
+        for number in reversed(range(len(events))):
+            yield (started_at, str(session.session_id), number), events[number]
+
+
+def _simulated_sessions(standing: Standing, days: Sequence[date]) -> list[pb.SimulatedSession]:
+    ids = [str(one.session_id) for one in standing.performed] or [""] * len(days)
+    return [
+        pb.SimulatedSession(
+            session_id=id,
+            local_date=to_date(day),
+            events=[event_message(one, standing.rule, standing.track) for one in events],
+            numbers=numbers_message(state.numbers, standing.rule),
         )
+        for id, day, state, events in zip(
+            ids, days, standing.states[1:], standing.events, strict=True
+        )
+    ]

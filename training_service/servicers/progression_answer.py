@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from datetime import date
 
+from calisthenics.training.v1 import prescription_pb2, set_pb2
 from calisthenics.training.v1 import progression_pb2 as pb
-from calisthenics.training.v1 import set_pb2
 
 from training_service.domain import progression as domain
 from training_service.domain.exercise import MovementKind
-from training_service.domain.progression import Event, Performance
+from training_service.domain.prescription import DayFactors, ReasonKind
+from training_service.domain.progression import Event
 from training_service.domain.progression_policy import PercentWave, Rule, SetTarget, Targets
 from training_service.domain.progression_track import (
     EventKind,
@@ -17,13 +18,29 @@ from training_service.domain.progression_track import (
     State,
     Track,
 )
-from training_service.domain.progression_words import reason, standing
-from training_service.servicers.convert import to_date
+from training_service.domain.progression_words import outlook, reason
+from training_service.servicers.convert import to_date, to_timestamp
 from training_service.servicers.enums import EnumNames
+from training_service.servicers.progression_standing import Standing
+from training_service.storage.progression import StoredRule
 
 KIND = EnumNames(pb.ProgressionEventKind)
 CAUSE = EnumNames(pb.ProgressionCause)
 PHASE = EnumNames(pb.ProgressionPhase)
+REASON = EnumNames(prescription_pb2.PrescriptionReasonKind)
+WORDS = {
+    ReasonKind.PHASE_VOLUME: "This week's volume is {factor:g} times the usual: sets.",
+    ReasonKind.PHASE_INTENSITY: "This week's intensity is {factor:g} times the usual: load.",
+    ReasonKind.DELOAD: "A deload week has {factor:g} times the usual volume: sets, rounded up.",
+}
+
+
+def rule_message(stored: StoredRule) -> pb.ProgressionRule:
+    """Returns a rule as it is answered."""
+    rule = pb.ProgressionRule.FromString(stored.record)
+    rule.etag = str(stored.version)
+    rule.update_time.CopyFrom(to_timestamp(stored.updated_at))
+    return rule
 
 
 def numbers_message(numbers: Numbers, rule: Rule) -> pb.ProgressionNumbers:
@@ -60,66 +77,87 @@ def event_message(event: Event, rule: Rule, track: Track) -> pb.ProgressionEvent
     )
 
 
-def prescription_message(
-    rule: Rule,
-    track: Track,
-    state: State,
-    day: date,
-    performances: Sequence[Performance],
-    events: Sequence[Sequence[Event]],
-) -> pb.Prescription:
-    """Returns what to do on a day after these sessions, and why."""
-    found = domain.prescription(rule, state, day)
+def prescription_message(standing: Standing, day: date, factors: DayFactors) -> pb.Prescription:
+    """Returns what to do on a day, of which the phases ask for something, and why."""
+    rule, track, state = standing.rule, standing.track, standing.state
+    found = domain.prescription(rule, state, day, domain.Context(factors=factors))
     message = pb.Prescription(
         local_date=to_date(day),
         exercise_id=str(state.numbers.exercise_id),
-        sets=_sets(found.targets, state.numbers, rule, track),
-        state=_state(found.state, rule, performances),
-        events=[event_message(one, rule, track) for one in _last_counted(events)],
-        outlook=standing(found.state, rule),
+        sets=set_messages(found.targets, state.numbers, rule, track),
+        state=_state(found.state, standing),
+        events=[event_message(one, rule, track) for one in last_counted(standing.events)],
+        outlook=outlook(found.state, rule),
     )
-    if found.proposed_targets is not None and state.proposed is not None:
-        change = state.proposed
-        message.proposal.CopyFrom(
-            pb.ProgressionProposal(
-                kind=KIND.number(change.kind),
-                cause=CAUSE.number(change.cause),
-                numbers=numbers_message(change.numbers, rule),
-                sets=_sets(found.proposed_targets, change.numbers, rule, track),
-            )
-        )
+    if found.state.phase is not Phase.DELOAD:
+        message.reasons.extend(phase_reasons(factors))
+    proposal = proposal_message(standing, found)
+    if proposal:
+        message.proposal.CopyFrom(proposal)
     return message
 
 
-def _last_counted(events: Sequence[Sequence[Event]]) -> Sequence[Event]:
+def proposal_message(
+    standing: Standing, found: domain.Prescription
+) -> pb.ProgressionProposal | None:
+    """Returns what a rule proposes; None when it proposes nothing, or not on that day."""
+    change = standing.state.proposed
+    if change is None or found.proposed_targets is None:
+        return None
+    rule, track = standing.rule, standing.track
+    return pb.ProgressionProposal(
+        kind=KIND.number(change.kind),
+        cause=CAUSE.number(change.cause),
+        numbers=numbers_message(change.numbers, rule),
+        sets=set_messages(found.proposed_targets, change.numbers, rule, track),
+    )
+
+
+def phase_reasons(factors: DayFactors) -> list[prescription_pb2.PrescriptionReason]:
+    """Returns what the phases of a day do, in numbers and words."""
+    return [
+        prescription_pb2.PrescriptionReason(
+            kind=REASON.number(one.kind),
+            factor=one.factor,
+            description=WORDS[one.kind].format(factor=one.factor),
+        )
+        for one in factors.reasons
+    ]
+
+
+def last_counted(events: Sequence[Sequence[Event]]) -> Sequence[Event]:
     """Returns the events of the last session that counted."""
     counted = (of for of in reversed(events) if all(one.kind is not EventKind.SKIP for one in of))
     return next(counted, ())
 
 
-def _state(state: State, rule: Rule, performances: Sequence[Performance]) -> pb.ProgressionState:
+def _state(state: State, standing: Standing) -> pb.ProgressionState:
+    performed = standing.performed
     message = pb.ProgressionState(
-        numbers=numbers_message(state.numbers, rule),
+        numbers=numbers_message(state.numbers, standing.rule),
         success_count=state.success_count,
         fail_count=state.fail_count,
         reset_count=state.reset_count,
         phase=PHASE.number(state.phase),
         previous_exercise_id=str(state.previous_exercise_id or ""),
         evaluated_session_count=state.evaluated_count,
-        last_session_id=str((performances[-1].session_id or "") if performances else ""),
+        last_session_id=str(performed[-1].session_id) if performed else "",
     )
     if state.phase is Phase.DELOAD and state.deload_end:
         message.deload_end_date.CopyFrom(to_date(state.deload_end))
     return message
 
 
-def _sets(targets: Targets, numbers: Numbers, rule: Rule, track: Track) -> list[pb.PrescribedSet]:
+def set_messages(
+    targets: Targets, numbers: Numbers, rule: Rule, track: Track
+) -> list[prescription_pb2.PrescribedSet]:
+    """Returns the sets to do."""
     kind = track.rungs[numbers.exercise_id].kind
     tempo = _tempo(numbers, rule) if kind is MovementKind.DYNAMIC else ""
     return [_set(one, kind, tempo) for one in targets]
 
 
-def _set(target: SetTarget, kind: MovementKind, tempo: str) -> pb.PrescribedSet:
+def _set(target: SetTarget, kind: MovementKind, tempo: str) -> prescription_pb2.PrescribedSet:
     high = target.low if target.high is None else target.high
     message = set_pb2.SetTarget(tempo=tempo)
     if kind is MovementKind.ISOMETRIC:
@@ -130,4 +168,4 @@ def _set(target: SetTarget, kind: MovementKind, tempo: str) -> pb.PrescribedSet:
         message.load_kg = target.load_kg
     is_amrap = target.high is None
     purpose = set_pb2.SET_KIND_AMRAP if is_amrap else set_pb2.SET_KIND_STRAIGHT
-    return pb.PrescribedSet(kind=purpose, target=message)
+    return prescription_pb2.PrescribedSet(kind=purpose, target=message)

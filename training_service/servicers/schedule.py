@@ -1,27 +1,25 @@
 """ScheduleService."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import date, timedelta
 from typing import Any
 from uuid import UUID
 
 import uuid6
 from calisthenics.training.v1 import schedule_pb2 as pb
-from calisthenics.training.v1 import set_pb2, workout_pb2
+from calisthenics.training.v1 import workout_pb2
 from calisthenics.training.v1.schedule_pb2_grpc import ScheduleServiceServicer
 
 from training_service.caller import Scope, athlete_scope
 from training_service.domain import paging
-from training_service.domain.phase import DateRange, DayPlan, day_plans
-from training_service.domain.prescription import (
-    DayFactors,
-    ReasonKind,
-    prescribed_load_kg,
-    prescribed_sets,
+from training_service.domain.phase import DateRange
+from training_service.domain.schedule import (
+    Change,
+    PlannedSession,
+    PlannedState,
+    planned_sessions,
 )
-from training_service.domain.prescription import Reason as PrescriptionReason
-from training_service.domain.schedule import Change, PlannedSession, planned_sessions
 from training_service.errors import (
     FieldViolation,
     Reason,
@@ -41,7 +39,11 @@ from training_service.servicers.dates import EPOCH, today_of
 from training_service.servicers.enums import EnumNames
 from training_service.servicers.once import once
 from training_service.servicers.paging import listing_digest, uuid_of_token
+from training_service.servicers.planned_session import PlannedSessionMaker, RulesOfWorkouts
+from training_service.servicers.progression_answer import rule_message
+from training_service.servicers.progression_standing import StandingReader
 from training_service.storage.phase import PhaseRepository
+from training_service.storage.progression import ProgressionRepository
 from training_service.storage.schedule import (
     NewSchedule,
     Planned,
@@ -52,16 +54,9 @@ from training_service.storage.schedule import (
 from training_service.storage.workout import WorkoutRepository
 
 MISSED_POLICY = EnumNames(pb.MissedSessionPolicy)
-STATE = EnumNames(pb.PlannedSessionState)
-REASON = EnumNames(pb.PrescriptionReasonKind)
 MAX_DAYS = 731
 MAX_LISTED_DAYS = 92
 USUAL_DAYS = 7
-WORDS = {
-    ReasonKind.PHASE_VOLUME: "This week's volume is {factor:g} times the usual: sets.",
-    ReasonKind.PHASE_INTENSITY: "This week's intensity is {factor:g} times the usual: load.",
-    ReasonKind.DELOAD: "A deload week has {factor:g} times the usual volume: sets, rounded up.",
-}
 
 
 class ScheduleServicer(ScheduleServiceServicer):
@@ -72,10 +67,14 @@ class ScheduleServicer(ScheduleServiceServicer):
         schedules: ScheduleRepository,
         phases: PhaseRepository,
         workouts: WorkoutRepository,
+        rules: ProgressionRepository,
+        standings: StandingReader,
     ) -> None:
         self._schedules = schedules
         self._phases = phases
         self._workouts = workouts
+        self._rules = rules
+        self._standings = standings
 
     async def CreateSchedule(self, request: pb.CreateScheduleRequest, context: Any) -> pb.Schedule:
         scope = athlete_scope(request.external_user_id)
@@ -177,31 +176,35 @@ class ScheduleServicer(ScheduleServiceServicer):
         scope = athlete_scope(request.external_user_id)
         today = today_of(request)
         dates = _listed_dates(request, today)
-        planned = await self._schedules.planned(scope, dates)
-        found = [
-            (schedule, one)
-            for schedule, one in _sessions(planned, today, dates)
-            if dates.start_date <= one.local_date
-        ]
+        # Sessions that are still to come before the range take their turns of a wave.
+        since = DateRange(min(today, dates.start_date), dates.end_date)
+        planned, stored = await asyncio.gather(
+            self._schedules.planned(scope, since), self._rules.list_all(scope)
+        )
+        found = [pair for pair in _sessions(planned, today, dates) if _is_needed(pair[1], dates)]
+        found.sort(key=lambda pair: (pair[1].local_date, str(pair[0].id), pair[1].number))
         workouts, phases = await asyncio.gather(
             self._current(scope, {one.workout_id for _, one in found}),
-            self._days(scope, dates),
+            self._phases.in_range(scope, dates),
         )
-        found.sort(key=lambda pair: (pair[1].local_date, str(pair[0].id), pair[1].number))
+        rules = RulesOfWorkouts(map(rule_message, stored))
+        used = rules.of_all(workouts.values())
+        standings = await self._standings.of(scope, used, date.max)
+        maker = PlannedSessionMaker(
+            workouts, phases, rules, dict(zip((rule.id for rule in used), standings, strict=True))
+        )
+        messages = [maker.message(schedule.id, one) for schedule, one in found]
         return pb.ListPlannedSessionsResponse(
             planned_sessions=[
-                _planned(schedule, one, workouts.get(one.workout_id), phases[one.local_date])
-                for schedule, one in found
+                message
+                for message, (_, one) in zip(messages, found, strict=True)
+                if dates.start_date <= one.local_date
             ]
         )
 
     async def _current(self, scope: Scope, ids: set[UUID]) -> dict[UUID, workout_pb2.Workout]:
         stored = await self._workouts.list_named(scope, ids)
         return {id: workout_pb2.Workout.FromString(one.record) for id, one in stored.items()}
-
-    async def _days(self, scope: Scope, dates: DateRange) -> dict[date, DayPlan]:
-        phases = await self._phases.in_range(scope, dates)
-        return {day.local_date: day for day in day_plans(phases, dates)}
 
 
 def _found(stored: StoredSchedule | None) -> StoredSchedule:
@@ -268,6 +271,10 @@ def _sessions(
                 yield schedule, one
 
 
+def _is_needed(one: PlannedSession, dates: DateRange) -> bool:
+    return dates.start_date <= one.local_date or one.state is PlannedState.PLANNED
+
+
 def _message(scope: Scope, stored: StoredSchedule) -> pb.Schedule:
     message = pb.Schedule(
         id=str(stored.id),
@@ -286,53 +293,3 @@ def _message(scope: Scope, stored: StoredSchedule) -> pb.Schedule:
     else:
         message.rotation.workout_ids.extend(ids)
     return message
-
-
-def _planned(
-    schedule: StoredSchedule,
-    one: PlannedSession,
-    workout: workout_pb2.Workout | None,
-    day: DayPlan,
-) -> pb.PlannedSession:
-    factors = DayFactors(
-        volume=day.volume_factor, intensity=day.intensity_factor, is_deload=day.is_deload
-    )
-    message = pb.PlannedSession(
-        schedule_id=str(schedule.id),
-        number=one.number,
-        workout_id=str(one.workout_id),
-        due_date=to_date(one.due_date),
-        local_date=to_date(one.local_date),
-        state=STATE.number(one.state),
-        session_id=str(one.session_id or ""),
-    )
-    if workout:
-        message.workout_revision = workout.revision
-        message.exercises.extend(_prescribed(e, factors) for e in workout.exercises)
-        message.reasons.extend(_reasons(factors.reasons))
-    return message
-
-
-def _prescribed(
-    exercise: workout_pb2.WorkoutExercise, factors: DayFactors
-) -> pb.PrescribedExercise:
-    message = pb.PrescribedExercise(exercise=exercise, workout_sets=exercise.sets)
-    if exercise.HasField("load_kg"):
-        message.workout_load_kg = exercise.load_kg
-    if exercise.kind == set_pb2.SET_KIND_WARM_UP:
-        return message
-    message.exercise.sets = prescribed_sets(exercise.sets, factors)
-    if exercise.HasField("load_kg"):
-        message.exercise.load_kg = prescribed_load_kg(exercise.load_kg, factors)
-    return message
-
-
-def _reasons(reasons: Sequence[PrescriptionReason]) -> list[pb.PrescriptionReason]:
-    return [
-        pb.PrescriptionReason(
-            kind=REASON.number(one.kind),
-            factor=one.factor,
-            description=WORDS[one.kind].format(factor=one.factor),
-        )
-        for one in reasons
-    ]

@@ -130,13 +130,19 @@ class Database:
     ) -> list[list[Any]]:
         """Runs queries for an athlete that see one moment, in a single round trip; returns the rows
         of each."""
+        return await self.read_each(scope, [(statement, parameters) for statement in statements])
+
+    async def read_each(
+        self, scope: Scope, queries: Sequence[tuple[Statement[Row], Parameters]]
+    ) -> list[list[Row]]:
+        """The same for queries that have parameters of their own."""
+        own = {"external_user_id": scope.external_user_id}
         async with self._connection() as connection:
             async with OneWritePipeline(connection) as pipeline:
                 _begin(pipeline, scope, BEGIN_SNAPSHOT)
-                given = {"external_user_id": scope.external_user_id, **parameters}
                 cursors = [
-                    await _run(connection, statement, statement.values(given))
-                    for statement in statements
+                    await _run(connection, statement, statement.values({**own, **parameters}))
+                    for statement, parameters in queries
                 ]
                 pipeline.queue(b"COMMIT")
             return [await cursor.fetchall() for cursor in cursors]

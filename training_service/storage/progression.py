@@ -1,6 +1,6 @@
 """Rules of progression, and the sessions that they are replayed over."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -93,15 +93,37 @@ def _list(*, continued: bool) -> Statement[StoredRule]:
     )
 
 
+_LIST_ALL = prepare(select(*_VALUES).where(own(progression_rules)).order_by(_OF.id), StoredRule)
+
+
+class SessionsOf(NamedTuple):
+    """Which sessions a rule is replayed over: those of some exercises, within days."""
+
+    exercise_ids: Sequence[UUID]
+    workout_id: UUID | None
+    """Only sessions of this workout; None is any."""
+    first: date
+    last: date
+
+
+class SessionPlace(NamedTuple):
+    """A session, and where it stands among others."""
+
+    session_id: UUID
+    started_at: datetime
+    local_date: date
+
+
 _FIRST = bindparam("first", type_=Date)
 _LAST = bindparam("last", type_=Date)
 
 
 @cache
-def _records(*, of_workout: bool) -> Statement[bytes]:
-    """Returns the records of the sessions that count and have any of some exercises, the latest
-    first: found by what they amount to, which is there for no others."""
-    has_exercise = session_metrics.c.session_id.in_(
+def _places(*, of_workout: bool) -> Statement[SessionPlace]:
+    """Returns the sessions that count and have any of some exercises, the latest first: found by
+    what they amount to, which is there for no others."""
+    of = session_metrics.c
+    has_exercise = of.session_id.in_(
         select(exercise_metrics.c.session_id).where(
             own(exercise_metrics),
             exercise_metrics.c.exercise_id == any_(bindparam("exercise_ids", type_=ARRAY(Uuid))),
@@ -110,18 +132,22 @@ def _records(*, of_workout: bool) -> Statement[bytes]:
         )
     )
     statement = (
-        COUNTED_RECORDS.where(
-            session_metrics.c.local_date >= _FIRST,
-            session_metrics.c.local_date <= _LAST,
-            has_exercise,
-        )
-        .order_by(session_metrics.c.started_at.desc(), session_metrics.c.session_id.desc())
+        select(of.session_id, of.started_at, of.local_date)
+        .where(own(session_metrics), of.local_date >= _FIRST, of.local_date <= _LAST, has_exercise)
+        .order_by(of.started_at.desc(), of.session_id.desc())
         .limit(bindparam("limit", type_=Integer))
     )
     if of_workout:
-        workout_id = session_metrics.c.workout_id
-        statement = statement.where(workout_id == parameter("workout_id", workout_id))
-    return prepare(statement, lambda record: record)
+        statement = statement.where(of.workout_id == parameter("workout_id", of.workout_id))
+    return prepare(statement, SessionPlace)
+
+
+_RECORDS = prepare(
+    COUNTED_RECORDS.add_columns(session_metrics.c.session_id).where(
+        session_metrics.c.session_id == any_(bindparam("session_ids", type_=ARRAY(Uuid)))
+    ),
+    lambda record, id: (id, record),
+)
 
 
 class ProgressionRepository:
@@ -142,26 +168,28 @@ class ProgressionRepository:
         parameters = {"before_id": before_id, "limit": limit}
         return await self._database.read(scope, _list(continued=before_id is not None), parameters)
 
-    async def records(
-        self,
-        scope: Scope,
-        exercise_ids: Sequence[UUID],
-        workout_id: UUID | None,
-        first: date,
-        last: date,
-    ) -> list[bytes]:
-        """Returns the records of the sessions that count, of these days, with any of the exercises:
-        in the order of their start, the latest of them if there are too many."""
-        parameters = {
-            "exercise_ids": list(exercise_ids),
-            "workout_id": workout_id,
-            "first": first,
-            "last": last,
-            "limit": MAX_SESSIONS,
-        }
-        statement = _records(of_workout=workout_id is not None)
-        found = await self._database.read(scope, statement, parameters)
-        return found[::-1]
+    async def list_all(self, scope: Scope) -> Sequence[StoredRule]:
+        """Returns all rules of an athlete."""
+        return await self._database.read(scope, _LIST_ALL, {})
+
+    async def places(
+        self, scope: Scope, asked: Sequence[SessionsOf]
+    ) -> list[Sequence[SessionPlace]]:
+        """Returns for each question the sessions in the order of their start, the latest of them if
+        there are too many; in one round trip."""
+        queries = [
+            (
+                _places(of_workout=one.workout_id is not None),
+                {**one._asdict(), "exercise_ids": list(one.exercise_ids), "limit": MAX_SESSIONS},
+            )
+            for one in asked
+        ]
+        return [found[::-1] for found in await self._database.read_each(scope, queries)]
+
+    async def records(self, scope: Scope, session_ids: Collection[UUID]) -> Mapping[UUID, bytes]:
+        """Returns the records of those of the sessions that count."""
+        parameters = {"session_ids": list(session_ids)}
+        return dict(await self._database.read(scope, _RECORDS, parameters))
 
     @asynccontextmanager
     async def change(self, scope: Scope) -> AsyncIterator["ProgressionChange"]:

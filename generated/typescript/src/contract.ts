@@ -139,6 +139,18 @@ export {
   UpdatePhaseRequest,
 } from "./calisthenics/training/v1/phase";
 export {
+  HoldRange,
+  RepRange,
+  SetKind,
+  SetTarget,
+  Side,
+} from "./calisthenics/training/v1/set";
+export {
+  PrescribedSet,
+  PrescriptionReason,
+  PrescriptionReasonKind,
+} from "./calisthenics/training/v1/prescription";
+export {
   GetProgramStatisticsRequest,
   MuscleStatistics,
   ProgramServiceClient,
@@ -147,13 +159,6 @@ export {
   ProgramStatistics,
   WorkoutStatistics,
 } from "./calisthenics/training/v1/program";
-export {
-  HoldRange,
-  RepRange,
-  SetKind,
-  SetTarget,
-  Side,
-} from "./calisthenics/training/v1/set";
 export {
   AmendSessionRequest,
   BatchLogSessionsRequest,
@@ -204,7 +209,6 @@ export {
   ListProgressionRulesResponse,
   PastSessions,
   PercentWave,
-  PrescribedSet,
   Prescription,
   ProgressionCause,
   ProgressionChoice,
@@ -280,8 +284,6 @@ export {
   PlannedSession,
   PlannedSessionState,
   PrescribedExercise,
-  PrescriptionReason,
-  PrescriptionReasonKind,
   ReschedulePlannedSessionRequest,
   ReschedulePlannedSessionResponse,
   RotationPlan,

@@ -3,6 +3,7 @@
 isort:skip_file
 """
 
+from calisthenics.training.v1 import prescription_pb2 as _prescription_pb2
 from calisthenics.training.v1 import session_pb2 as _session_pb2
 from calisthenics.training.v1 import set_pb2 as _set_pb2
 from collections import abc as _abc
@@ -174,6 +175,8 @@ class _ProgressionCauseEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Prog
     """It is the week for it."""
     PROGRESSION_CAUSE_CONDITIONS: _ProgressionCause.ValueType  # 23
     """Several signs of the last days ask for it."""
+    PROGRESSION_CAUSE_LIGHT_WEEK: _ProgressionCause.ValueType  # 24
+    """The phase asked for less load in this week."""
 
 class ProgressionCause(_ProgressionCause, metaclass=_ProgressionCauseEnumTypeWrapper):
     """Why it was so."""
@@ -226,6 +229,8 @@ PROGRESSION_CAUSE_SCHEDULE: ProgressionCause.ValueType  # 22
 """It is the week for it."""
 PROGRESSION_CAUSE_CONDITIONS: ProgressionCause.ValueType  # 23
 """Several signs of the last days ask for it."""
+PROGRESSION_CAUSE_LIGHT_WEEK: ProgressionCause.ValueType  # 24
+"""The phase asked for less load in this week."""
 Global___ProgressionCause: _TypeAlias = ProgressionCause  # noqa: Y015
 
 class _ProgressionPhase:
@@ -1254,34 +1259,6 @@ class ProgressionState(_message.Message):
 Global___ProgressionState: _TypeAlias = ProgressionState  # noqa: Y015
 
 @_typing.final
-class PrescribedSet(_message.Message):
-    """One set to do."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    KIND_FIELD_NUMBER: _builtins.int
-    TARGET_FIELD_NUMBER: _builtins.int
-    kind: _set_pb2.SetKind.ValueType
-    """What the set is for; with SET_KIND_AMRAP the range is the least."""
-    @_builtins.property
-    def target(self) -> _set_pb2.SetTarget:
-        """What to do."""
-
-    def __init__(
-        self,
-        *,
-        kind: _set_pb2.SetKind.ValueType = ...,
-        target: _set_pb2.SetTarget | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["target", b"target"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "target", b"target"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___PrescribedSet: _TypeAlias = PrescribedSet  # noqa: Y015
-
-@_typing.final
 class ProgressionProposal(_message.Message):
     """What a rule proposes, and asks nobody's leave to drop."""
 
@@ -1300,7 +1277,7 @@ class ProgressionProposal(_message.Message):
         """What would hold."""
 
     @_builtins.property
-    def sets(self) -> _containers.RepeatedCompositeFieldContainer[Global___PrescribedSet]:
+    def sets(self) -> _containers.RepeatedCompositeFieldContainer[_prescription_pb2.PrescribedSet]:
         """The sets to do. A session done by them accepts the proposal."""
 
     def __init__(
@@ -1309,7 +1286,7 @@ class ProgressionProposal(_message.Message):
         kind: Global___ProgressionEventKind.ValueType = ...,
         cause: Global___ProgressionCause.ValueType = ...,
         numbers: Global___ProgressionNumbers | None = ...,
-        sets: _abc.Iterable[Global___PrescribedSet] | None = ...,
+        sets: _abc.Iterable[_prescription_pb2.PrescribedSet] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["numbers", b"numbers"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
@@ -1334,6 +1311,7 @@ class Prescription(_message.Message):
     STATE_FIELD_NUMBER: _builtins.int
     EVENTS_FIELD_NUMBER: _builtins.int
     OUTLOOK_FIELD_NUMBER: _builtins.int
+    REASONS_FIELD_NUMBER: _builtins.int
     progression_rule_id: _builtins.str
     """The rule; empty in a simulation."""
     external_user_id: _builtins.str
@@ -1347,7 +1325,7 @@ class Prescription(_message.Message):
         """The day it is for."""
 
     @_builtins.property
-    def sets(self) -> _containers.RepeatedCompositeFieldContainer[Global___PrescribedSet]:
+    def sets(self) -> _containers.RepeatedCompositeFieldContainer[_prescription_pb2.PrescribedSet]:
         """The sets to do."""
 
     @_builtins.property
@@ -1362,6 +1340,10 @@ class Prescription(_message.Message):
     def events(self) -> _containers.RepeatedCompositeFieldContainer[Global___ProgressionEvent]:
         """What the last session that counted led to."""
 
+    @_builtins.property
+    def reasons(self) -> _containers.RepeatedCompositeFieldContainer[_prescription_pb2.PrescriptionReason]:
+        """What the phases of the day do to the numbers of the rule. `proposal` has it too."""
+
     def __init__(
         self,
         *,
@@ -1369,15 +1351,16 @@ class Prescription(_message.Message):
         external_user_id: _builtins.str = ...,
         local_date: _date_pb2.Date | None = ...,
         exercise_id: _builtins.str = ...,
-        sets: _abc.Iterable[Global___PrescribedSet] | None = ...,
+        sets: _abc.Iterable[_prescription_pb2.PrescribedSet] | None = ...,
         proposal: Global___ProgressionProposal | None = ...,
         state: Global___ProgressionState | None = ...,
         events: _abc.Iterable[Global___ProgressionEvent] | None = ...,
         outlook: _builtins.str = ...,
+        reasons: _abc.Iterable[_prescription_pb2.PrescriptionReason] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["local_date", b"local_date", "proposal", b"proposal", "state", b"state"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["events", b"events", "exercise_id", b"exercise_id", "external_user_id", b"external_user_id", "local_date", b"local_date", "outlook", b"outlook", "progression_rule_id", b"progression_rule_id", "proposal", b"proposal", "sets", b"sets", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["events", b"events", "exercise_id", b"exercise_id", "external_user_id", b"external_user_id", "local_date", b"local_date", "outlook", b"outlook", "progression_rule_id", b"progression_rule_id", "proposal", b"proposal", "reasons", b"reasons", "sets", b"sets", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -3,6 +3,8 @@
 isort:skip_file
 """
 
+from calisthenics.training.v1 import prescription_pb2 as _prescription_pb2
+from calisthenics.training.v1 import progression_pb2 as _progression_pb2
 from calisthenics.training.v1 import workout_pb2 as _workout_pb2
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
@@ -82,38 +84,6 @@ PLANNED_SESSION_STATE_MISSED: PlannedSessionState.ValueType  # 3
 PLANNED_SESSION_STATE_SKIPPED: PlannedSessionState.ValueType  # 4
 """It was called off."""
 Global___PlannedSessionState: _TypeAlias = PlannedSessionState  # noqa: Y015
-
-class _PrescriptionReasonKind:
-    ValueType = _typing.NewType("ValueType", _builtins.int)
-    V: _TypeAlias = ValueType  # noqa: Y015
-
-class _PrescriptionReasonKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_PrescriptionReasonKind.ValueType], _builtins.type):
-    DESCRIPTOR: _descriptor.EnumDescriptor
-    PRESCRIPTION_REASON_KIND_UNSPECIFIED: _PrescriptionReasonKind.ValueType  # 0
-    """Never sent."""
-    PRESCRIPTION_REASON_KIND_PHASE_VOLUME: _PrescriptionReasonKind.ValueType  # 1
-    """The volume of the phase's week."""
-    PRESCRIPTION_REASON_KIND_PHASE_INTENSITY: _PrescriptionReasonKind.ValueType  # 2
-    """The intensity of the phase's week."""
-    PRESCRIPTION_REASON_KIND_DELOAD: _PrescriptionReasonKind.ValueType  # 3
-    """The volume of a deload week. Of one whose phase says nothing of it, half of the sets; the load is
-    then nine tenths.
-    """
-
-class PrescriptionReasonKind(_PrescriptionReasonKind, metaclass=_PrescriptionReasonKindEnumTypeWrapper):
-    """Why a prescription is not what the workout says."""
-
-PRESCRIPTION_REASON_KIND_UNSPECIFIED: PrescriptionReasonKind.ValueType  # 0
-"""Never sent."""
-PRESCRIPTION_REASON_KIND_PHASE_VOLUME: PrescriptionReasonKind.ValueType  # 1
-"""The volume of the phase's week."""
-PRESCRIPTION_REASON_KIND_PHASE_INTENSITY: PrescriptionReasonKind.ValueType  # 2
-"""The intensity of the phase's week."""
-PRESCRIPTION_REASON_KIND_DELOAD: PrescriptionReasonKind.ValueType  # 3
-"""The volume of a deload week. Of one whose phase says nothing of it, half of the sets; the load is
-then nine tenths.
-"""
-Global___PrescriptionReasonKind: _TypeAlias = PrescriptionReasonKind  # noqa: Y015
 
 @_typing.final
 class WeeklySlot(_message.Message):
@@ -492,36 +462,6 @@ class ReschedulePlannedSessionResponse(_message.Message):
 Global___ReschedulePlannedSessionResponse: _TypeAlias = ReschedulePlannedSessionResponse  # noqa: Y015
 
 @_typing.final
-class PrescriptionReason(_message.Message):
-    """Why a prescription is not what the workout says."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    KIND_FIELD_NUMBER: _builtins.int
-    FACTOR_FIELD_NUMBER: _builtins.int
-    DESCRIPTION_FIELD_NUMBER: _builtins.int
-    kind: Global___PrescriptionReasonKind.ValueType
-    """What it is."""
-    factor: _builtins.float
-    """The factor that was applied."""
-    description: _builtins.str
-    """The same in words, in English."""
-    def __init__(
-        self,
-        *,
-        kind: Global___PrescriptionReasonKind.ValueType = ...,
-        factor: _builtins.float = ...,
-        description: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "factor", b"factor", "kind", b"kind"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___PrescriptionReason: _TypeAlias = PrescriptionReason  # noqa: Y015
-
-@_typing.final
 class PrescribedExercise(_message.Message):
     """An exercise as it is to be done in a planned session."""
 
@@ -530,13 +470,38 @@ class PrescribedExercise(_message.Message):
     EXERCISE_FIELD_NUMBER: _builtins.int
     WORKOUT_SETS_FIELD_NUMBER: _builtins.int
     WORKOUT_LOAD_KG_FIELD_NUMBER: _builtins.int
+    SETS_FIELD_NUMBER: _builtins.int
+    PROGRESSION_RULE_ID_FIELD_NUMBER: _builtins.int
+    WORKOUT_EXERCISE_ID_FIELD_NUMBER: _builtins.int
+    PROPOSAL_FIELD_NUMBER: _builtins.int
+    REASONS_FIELD_NUMBER: _builtins.int
     workout_sets: _builtins.int
     """Sets as the workout has them."""
     workout_load_kg: _builtins.float
     """Load as the workout has it, in kilograms; absent when none is prescribed."""
+    progression_rule_id: _builtins.str
+    """The rule that says so; empty without one. A rule for the place in the workout goes before one for
+    the exercise.
+    """
+    workout_exercise_id: _builtins.str
+    """The exercise as the workout has it; it may be another by now, which the rule led to."""
     @_builtins.property
     def exercise(self) -> _workout_pb2.WorkoutExercise:
-        """The workout's exercise, with the numbers of this day."""
+        """The workout's exercise, with the numbers of this day. Where a progression rule says what to do, its
+        sets, and if they differ the widest range and the greatest load of them.
+        """
+
+    @_builtins.property
+    def sets(self) -> _containers.RepeatedCompositeFieldContainer[_prescription_pb2.PrescribedSet]:
+        """Each set, where a progression rule says so; empty otherwise: all are alike."""
+
+    @_builtins.property
+    def proposal(self) -> _progression_pb2.ProgressionProposal:
+        """What the rule proposes instead; absent when it proposes nothing."""
+
+    @_builtins.property
+    def reasons(self) -> _containers.RepeatedCompositeFieldContainer[_prescription_pb2.PrescriptionReason]:
+        """Why this exercise is prescribed so, by its rule; see also the reasons of the session."""
 
     def __init__(
         self,
@@ -544,10 +509,15 @@ class PrescribedExercise(_message.Message):
         exercise: _workout_pb2.WorkoutExercise | None = ...,
         workout_sets: _builtins.int = ...,
         workout_load_kg: _builtins.float | None = ...,
+        sets: _abc.Iterable[_prescription_pb2.PrescribedSet] | None = ...,
+        progression_rule_id: _builtins.str = ...,
+        workout_exercise_id: _builtins.str = ...,
+        proposal: _progression_pb2.ProgressionProposal | None = ...,
+        reasons: _abc.Iterable[_prescription_pb2.PrescriptionReason] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_workout_load_kg", b"_workout_load_kg", "exercise", b"exercise", "workout_load_kg", b"workout_load_kg"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_workout_load_kg", b"_workout_load_kg", "exercise", b"exercise", "proposal", b"proposal", "workout_load_kg", b"workout_load_kg"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_workout_load_kg", b"_workout_load_kg", "exercise", b"exercise", "workout_load_kg", b"workout_load_kg", "workout_sets", b"workout_sets"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_workout_load_kg", b"_workout_load_kg", "exercise", b"exercise", "progression_rule_id", b"progression_rule_id", "proposal", b"proposal", "reasons", b"reasons", "sets", b"sets", "workout_exercise_id", b"workout_exercise_id", "workout_load_kg", b"workout_load_kg", "workout_sets", b"workout_sets"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__workout_load_kg: _TypeAlias = _typing.Literal["workout_load_kg"]  # noqa: Y015
     _WhichOneofArgType__workout_load_kg: _TypeAlias = _typing.Literal["_workout_load_kg", b"_workout_load_kg"]  # noqa: Y015
@@ -596,7 +566,7 @@ class PlannedSession(_message.Message):
         """Its exercises with the numbers of the day; empty when the workout is deleted."""
 
     @_builtins.property
-    def reasons(self) -> _containers.RepeatedCompositeFieldContainer[Global___PrescriptionReason]:
+    def reasons(self) -> _containers.RepeatedCompositeFieldContainer[_prescription_pb2.PrescriptionReason]:
         """Why they differ from those of the workout."""
 
     def __init__(
@@ -611,7 +581,7 @@ class PlannedSession(_message.Message):
         state: Global___PlannedSessionState.ValueType = ...,
         session_id: _builtins.str = ...,
         exercises: _abc.Iterable[Global___PrescribedExercise] | None = ...,
-        reasons: _abc.Iterable[Global___PrescriptionReason] | None = ...,
+        reasons: _abc.Iterable[_prescription_pb2.PrescriptionReason] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["due_date", b"due_date", "local_date", b"local_date"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...

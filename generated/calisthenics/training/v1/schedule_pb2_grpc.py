@@ -123,8 +123,9 @@ class ScheduleServiceServicer:
 
     def ListPlannedSessions(self, request, context):
         """Returns the planned sessions of a range of days, by day: what became of those until today, and of
-        each what it asks for, the workout with what phases do to it. Days to come take for granted that
-        all is done as planned.
+        each what it asks for: the workout, with the numbers of progression rules as they stand, and with what
+        phases do to both. Days to come take for granted that all is done as planned; what rules will make of
+        it is not foreseen, but for the turns of a percent wave.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

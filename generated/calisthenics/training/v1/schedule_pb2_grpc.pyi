@@ -64,8 +64,9 @@ class ScheduleServiceStub:
     """
     ListPlannedSessions: _grpc.UnaryUnaryMultiCallable[_schedule_pb2.ListPlannedSessionsRequest, _schedule_pb2.ListPlannedSessionsResponse]
     """Returns the planned sessions of a range of days, by day: what became of those until today, and of
-    each what it asks for, the workout with what phases do to it. Days to come take for granted that
-    all is done as planned.
+    each what it asks for: the workout, with the numbers of progression rules as they stand, and with what
+    phases do to both. Days to come take for granted that all is done as planned; what rules will make of
+    it is not foreseen, but for the turns of a percent wave.
     """
 
 @_typing.type_check_only
@@ -104,8 +105,9 @@ class ScheduleServiceAsyncStub(ScheduleServiceStub):
     """
     ListPlannedSessions: _aio.UnaryUnaryMultiCallable[_schedule_pb2.ListPlannedSessionsRequest, _schedule_pb2.ListPlannedSessionsResponse]  # type: ignore[assignment]
     """Returns the planned sessions of a range of days, by day: what became of those until today, and of
-    each what it asks for, the workout with what phases do to it. Days to come take for granted that
-    all is done as planned.
+    each what it asks for: the workout, with the numbers of progression rules as they stand, and with what
+    phases do to both. Days to come take for granted that all is done as planned; what rules will make of
+    it is not foreseen, but for the turns of a percent wave.
     """
 
 class ScheduleServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -177,8 +179,9 @@ class ScheduleServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_schedule_pb2.ListPlannedSessionsResponse, _abc.Awaitable[_schedule_pb2.ListPlannedSessionsResponse]]:
         """Returns the planned sessions of a range of days, by day: what became of those until today, and of
-        each what it asks for, the workout with what phases do to it. Days to come take for granted that
-        all is done as planned.
+        each what it asks for: the workout, with the numbers of progression rules as they stand, and with what
+        phases do to both. Days to come take for granted that all is done as planned; what rules will make of
+        it is not foreseen, but for the turns of a percent wave.
         """
 
 def add_ScheduleServiceServicer_to_server(servicer: ScheduleServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -18,8 +18,9 @@ import {
 import { FieldMask } from "../../../google/protobuf/field_mask";
 import { Timestamp } from "../../../google/protobuf/timestamp";
 import { DateMessage } from "../../../google/type/date";
+import { PrescribedSet, PrescriptionReason } from "./prescription";
 import { SessionExercise, SessionIntent } from "./session";
-import { HoldRange, RepRange, SetKind, SetTarget } from "./set";
+import { HoldRange, RepRange } from "./set";
 
 export const protobufPackage = "calisthenics.training.v1";
 
@@ -122,6 +123,8 @@ export enum ProgressionCause {
   PROGRESSION_CAUSE_SCHEDULE = 22,
   /** PROGRESSION_CAUSE_CONDITIONS - Several signs of the last days ask for it. */
   PROGRESSION_CAUSE_CONDITIONS = 23,
+  /** PROGRESSION_CAUSE_LIGHT_WEEK - The phase asked for less load in this week. */
+  PROGRESSION_CAUSE_LIGHT_WEEK = 24,
   UNRECOGNIZED = -1,
 }
 
@@ -535,14 +538,6 @@ export interface ProgressionState {
   lastSessionId: string;
 }
 
-/** One set to do. */
-export interface PrescribedSet {
-  /** What the set is for; with SET_KIND_AMRAP the range is the least. */
-  kind: SetKind;
-  /** What to do. */
-  target?: SetTarget | undefined;
-}
-
 /** What a rule proposes, and asks nobody's leave to drop. */
 export interface ProgressionProposal {
   /** What to change. */
@@ -583,6 +578,8 @@ export interface Prescription {
   events: ProgressionEvent[];
   /** What the next change depends on, in English. */
   outlook: string;
+  /** What the phases of the day do to the numbers of the rule. `proposal` has it too. */
+  reasons: PrescriptionReason[];
 }
 
 /** Request of GetPrescription. */
@@ -3106,75 +3103,6 @@ export const ProgressionState: MessageFns<ProgressionState> = {
   },
 };
 
-function createBasePrescribedSet(): PrescribedSet {
-  return { kind: 0, target: undefined };
-}
-
-export const PrescribedSet: MessageFns<PrescribedSet> = {
-  encode(message: PrescribedSet, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.kind !== 0) {
-      writer.uint32(8).int32(message.kind);
-    }
-    if (message.target !== undefined) {
-      SetTarget.encode(message.target, writer.uint32(18).fork()).join();
-    }
-    return writer;
-  },
-
-  decode(input: BinaryReader | Uint8Array, length?: number): PrescribedSet {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
-    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
-    if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error("protobuf decode recursion limit exceeded");
-    }
-    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
-    try {
-      const end = length === undefined ? reader.len : reader.pos + length;
-      const message = createBasePrescribedSet();
-      while (reader.pos < end) {
-        const tag = reader.uint32();
-        switch (tag >>> 3) {
-          case 1: {
-            if (tag !== 8) {
-              break;
-            }
-
-            message.kind = reader.int32() as any;
-            continue;
-          }
-          case 2: {
-            if (tag !== 18) {
-              break;
-            }
-
-            message.target = SetTarget.decode(reader, reader.uint32());
-            continue;
-          }
-        }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
-      }
-      return message;
-    } finally {
-      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
-    }
-  },
-
-  create(base?: DeepPartial<PrescribedSet>): PrescribedSet {
-    return PrescribedSet.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<PrescribedSet>): PrescribedSet {
-    const message = createBasePrescribedSet();
-    message.kind = object.kind ?? 0;
-    message.target = (object.target !== undefined && object.target !== null)
-      ? SetTarget.fromPartial(object.target)
-      : undefined;
-    return message;
-  },
-};
-
 function createBaseProgressionProposal(): ProgressionProposal {
   return { kind: 0, cause: 0, numbers: undefined, sets: [] };
 }
@@ -3279,6 +3207,7 @@ function createBasePrescription(): Prescription {
     state: undefined,
     events: [],
     outlook: "",
+    reasons: [],
   };
 }
 
@@ -3310,6 +3239,9 @@ export const Prescription: MessageFns<Prescription> = {
     }
     if (message.outlook !== "") {
       writer.uint32(74).string(message.outlook);
+    }
+    for (const v of message.reasons) {
+      PrescriptionReason.encode(v!, writer.uint32(82).fork()).join();
     }
     return writer;
   },
@@ -3399,6 +3331,14 @@ export const Prescription: MessageFns<Prescription> = {
             message.outlook = reader.string();
             continue;
           }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.reasons.push(PrescriptionReason.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3431,6 +3371,7 @@ export const Prescription: MessageFns<Prescription> = {
       : undefined;
     message.events = object.events?.map((e) => ProgressionEvent.fromPartial(e)) || [];
     message.outlook = object.outlook ?? "";
+    message.reasons = object.reasons?.map((e) => PrescriptionReason.fromPartial(e)) || [];
     return message;
   },
 };

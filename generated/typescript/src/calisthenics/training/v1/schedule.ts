@@ -18,6 +18,8 @@ import {
 import { Timestamp } from "../../../google/protobuf/timestamp";
 import { DateMessage } from "../../../google/type/date";
 import { DayOfWeek } from "../../../google/type/dayofweek";
+import { PrescribedSet, PrescriptionReason } from "./prescription";
+import { ProgressionProposal } from "./progression";
 import { WorkoutExercise } from "./workout";
 
 export const protobufPackage = "calisthenics.training.v1";
@@ -50,22 +52,6 @@ export enum PlannedSessionState {
   PLANNED_SESSION_STATE_MISSED = 3,
   /** PLANNED_SESSION_STATE_SKIPPED - It was called off. */
   PLANNED_SESSION_STATE_SKIPPED = 4,
-  UNRECOGNIZED = -1,
-}
-
-/** Why a prescription is not what the workout says. */
-export enum PrescriptionReasonKind {
-  /** PRESCRIPTION_REASON_KIND_UNSPECIFIED - Never sent. */
-  PRESCRIPTION_REASON_KIND_UNSPECIFIED = 0,
-  /** PRESCRIPTION_REASON_KIND_PHASE_VOLUME - The volume of the phase's week. */
-  PRESCRIPTION_REASON_KIND_PHASE_VOLUME = 1,
-  /** PRESCRIPTION_REASON_KIND_PHASE_INTENSITY - The intensity of the phase's week. */
-  PRESCRIPTION_REASON_KIND_PHASE_INTENSITY = 2,
-  /**
-   * PRESCRIPTION_REASON_KIND_DELOAD - The volume of a deload week. Of one whose phase says nothing of it, half of the sets; the load is
-   * then nine tenths.
-   */
-  PRESCRIPTION_REASON_KIND_DELOAD = 3,
   UNRECOGNIZED = -1,
 }
 
@@ -205,26 +191,36 @@ export interface ReschedulePlannedSessionRequest {
 export interface ReschedulePlannedSessionResponse {
 }
 
-/** Why a prescription is not what the workout says. */
-export interface PrescriptionReason {
-  /** What it is. */
-  kind: PrescriptionReasonKind;
-  /** The factor that was applied. */
-  factor: number;
-  /** The same in words, in English. */
-  description: string;
-}
-
 /** An exercise as it is to be done in a planned session. */
 export interface PrescribedExercise {
-  /** The workout's exercise, with the numbers of this day. */
+  /**
+   * The workout's exercise, with the numbers of this day. Where a progression rule says what to do, its
+   * sets, and if they differ the widest range and the greatest load of them.
+   */
   exercise?:
     | WorkoutExercise
     | undefined;
   /** Sets as the workout has them. */
   workoutSets: number;
   /** Load as the workout has it, in kilograms; absent when none is prescribed. */
-  workoutLoadKg?: number | undefined;
+  workoutLoadKg?:
+    | number
+    | undefined;
+  /** Each set, where a progression rule says so; empty otherwise: all are alike. */
+  sets: PrescribedSet[];
+  /**
+   * The rule that says so; empty without one. A rule for the place in the workout goes before one for
+   * the exercise.
+   */
+  progressionRuleId: string;
+  /** The exercise as the workout has it; it may be another by now, which the rule led to. */
+  workoutExerciseId: string;
+  /** What the rule proposes instead; absent when it proposes nothing. */
+  proposal?:
+    | ProgressionProposal
+    | undefined;
+  /** Why this exercise is prescribed so, by its rule; see also the reasons of the session. */
+  reasons: PrescriptionReason[];
 }
 
 /** A workout that is due on a day. */
@@ -1252,87 +1248,17 @@ export const ReschedulePlannedSessionResponse: MessageFns<ReschedulePlannedSessi
   },
 };
 
-function createBasePrescriptionReason(): PrescriptionReason {
-  return { kind: 0, factor: 0, description: "" };
-}
-
-export const PrescriptionReason: MessageFns<PrescriptionReason> = {
-  encode(message: PrescriptionReason, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.kind !== 0) {
-      writer.uint32(8).int32(message.kind);
-    }
-    if (message.factor !== 0) {
-      writer.uint32(17).double(message.factor);
-    }
-    if (message.description !== "") {
-      writer.uint32(26).string(message.description);
-    }
-    return writer;
-  },
-
-  decode(input: BinaryReader | Uint8Array, length?: number): PrescriptionReason {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
-    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
-    if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error("protobuf decode recursion limit exceeded");
-    }
-    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
-    try {
-      const end = length === undefined ? reader.len : reader.pos + length;
-      const message = createBasePrescriptionReason();
-      while (reader.pos < end) {
-        const tag = reader.uint32();
-        switch (tag >>> 3) {
-          case 1: {
-            if (tag !== 8) {
-              break;
-            }
-
-            message.kind = reader.int32() as any;
-            continue;
-          }
-          case 2: {
-            if (tag !== 17) {
-              break;
-            }
-
-            message.factor = reader.double();
-            continue;
-          }
-          case 3: {
-            if (tag !== 26) {
-              break;
-            }
-
-            message.description = reader.string();
-            continue;
-          }
-        }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
-      }
-      return message;
-    } finally {
-      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
-    }
-  },
-
-  create(base?: DeepPartial<PrescriptionReason>): PrescriptionReason {
-    return PrescriptionReason.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<PrescriptionReason>): PrescriptionReason {
-    const message = createBasePrescriptionReason();
-    message.kind = object.kind ?? 0;
-    message.factor = object.factor ?? 0;
-    message.description = object.description ?? "";
-    return message;
-  },
-};
-
 function createBasePrescribedExercise(): PrescribedExercise {
-  return { exercise: undefined, workoutSets: 0, workoutLoadKg: undefined };
+  return {
+    exercise: undefined,
+    workoutSets: 0,
+    workoutLoadKg: undefined,
+    sets: [],
+    progressionRuleId: "",
+    workoutExerciseId: "",
+    proposal: undefined,
+    reasons: [],
+  };
 }
 
 export const PrescribedExercise: MessageFns<PrescribedExercise> = {
@@ -1345,6 +1271,21 @@ export const PrescribedExercise: MessageFns<PrescribedExercise> = {
     }
     if (message.workoutLoadKg !== undefined) {
       writer.uint32(25).double(message.workoutLoadKg);
+    }
+    for (const v of message.sets) {
+      PrescribedSet.encode(v!, writer.uint32(34).fork()).join();
+    }
+    if (message.progressionRuleId !== "") {
+      writer.uint32(42).string(message.progressionRuleId);
+    }
+    if (message.workoutExerciseId !== "") {
+      writer.uint32(50).string(message.workoutExerciseId);
+    }
+    if (message.proposal !== undefined) {
+      ProgressionProposal.encode(message.proposal, writer.uint32(58).fork()).join();
+    }
+    for (const v of message.reasons) {
+      PrescriptionReason.encode(v!, writer.uint32(66).fork()).join();
     }
     return writer;
   },
@@ -1386,6 +1327,46 @@ export const PrescribedExercise: MessageFns<PrescribedExercise> = {
             message.workoutLoadKg = reader.double();
             continue;
           }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.sets.push(PrescribedSet.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.progressionRuleId = reader.string();
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.workoutExerciseId = reader.string();
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.proposal = ProgressionProposal.decode(reader, reader.uint32());
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.reasons.push(PrescriptionReason.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1408,6 +1389,13 @@ export const PrescribedExercise: MessageFns<PrescribedExercise> = {
       : undefined;
     message.workoutSets = object.workoutSets ?? 0;
     message.workoutLoadKg = object.workoutLoadKg ?? undefined;
+    message.sets = object.sets?.map((e) => PrescribedSet.fromPartial(e)) || [];
+    message.progressionRuleId = object.progressionRuleId ?? "";
+    message.workoutExerciseId = object.workoutExerciseId ?? "";
+    message.proposal = (object.proposal !== undefined && object.proposal !== null)
+      ? ProgressionProposal.fromPartial(object.proposal)
+      : undefined;
+    message.reasons = object.reasons?.map((e) => PrescriptionReason.fromPartial(e)) || [];
     return message;
   },
 };
@@ -1828,8 +1816,9 @@ export const ScheduleServiceService = {
   },
   /**
    * Returns the planned sessions of a range of days, by day: what became of those until today, and of
-   * each what it asks for, the workout with what phases do to it. Days to come take for granted that
-   * all is done as planned.
+   * each what it asks for: the workout, with the numbers of progression rules as they stand, and with what
+   * phases do to both. Days to come take for granted that all is done as planned; what rules will make of
+   * it is not foreseen, but for the turns of a percent wave.
    */
   listPlannedSessions: {
     path: "/calisthenics.training.v1.ScheduleService/ListPlannedSessions" as const,
@@ -1878,8 +1867,9 @@ export interface ScheduleServiceServer extends UntypedServiceImplementation {
   reschedulePlannedSession: handleUnaryCall<ReschedulePlannedSessionRequest, ReschedulePlannedSessionResponse>;
   /**
    * Returns the planned sessions of a range of days, by day: what became of those until today, and of
-   * each what it asks for, the workout with what phases do to it. Days to come take for granted that
-   * all is done as planned.
+   * each what it asks for: the workout, with the numbers of progression rules as they stand, and with what
+   * phases do to both. Days to come take for granted that all is done as planned; what rules will make of
+   * it is not foreseen, but for the turns of a percent wave.
    */
   listPlannedSessions: handleUnaryCall<ListPlannedSessionsRequest, ListPlannedSessionsResponse>;
 }
@@ -1988,8 +1978,9 @@ export interface ScheduleServiceClient extends Client {
   ): ClientUnaryCall;
   /**
    * Returns the planned sessions of a range of days, by day: what became of those until today, and of
-   * each what it asks for, the workout with what phases do to it. Days to come take for granted that
-   * all is done as planned.
+   * each what it asks for: the workout, with the numbers of progression rules as they stand, and with what
+   * phases do to both. Days to come take for granted that all is done as planned; what rules will make of
+   * it is not foreseen, but for the turns of a percent wave.
    */
   listPlannedSessions(
     request: ListPlannedSessionsRequest,

@@ -1,0 +1,192 @@
+"""What planned sessions ask for: workouts with the numbers of progression rules, and with what
+phases do to both."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from uuid import UUID
+
+from calisthenics.training.v1 import prescription_pb2, progression_pb2, set_pb2, workout_pb2
+from calisthenics.training.v1 import schedule_pb2 as pb
+
+from training_service.domain.phase import Phase, day_plan
+from training_service.domain.prescription import (
+    DayFactors,
+    day_factors,
+    prescribed_load_kg,
+    prescribed_sets,
+)
+from training_service.domain.progression import Context, prescription, sessions_ahead
+from training_service.domain.progression_track import Phase as ProgressionPhase
+from training_service.domain.progression_track import State
+from training_service.domain.progression_words import outlook, reason
+from training_service.domain.schedule import PlannedSession, PlannedState
+from training_service.servicers.convert import to_date
+from training_service.servicers.enums import EnumNames
+from training_service.servicers.progression_answer import (
+    last_counted,
+    phase_reasons,
+    proposal_message,
+    set_messages,
+)
+from training_service.servicers.progression_standing import Standing
+
+STATE = EnumNames(pb.PlannedSessionState)
+
+
+class RulesOfWorkouts:
+    """Which rule says what to do in which place of a workout."""
+
+    def __init__(self, rules: Iterable[progression_pb2.ProgressionRule]) -> None:
+        self._of_places = {}
+        self._of_exercises = {}
+        for rule in rules:
+            if rule.workout_id:
+                self._of_places[rule.workout_id, rule.workout_order] = rule
+            else:
+                self._of_exercises[rule.exercise_id] = rule
+
+    def of(
+        self, workout_id: str, exercise: workout_pb2.WorkoutExercise
+    ) -> progression_pb2.ProgressionRule | None:
+        """Returns the rule of a place, else that of its exercise; None without one. Warm-ups have
+        none."""
+        if exercise.kind == set_pb2.SET_KIND_WARM_UP:
+            return None
+        of_place = self._of_places.get((workout_id, exercise.order))
+        return of_place or self._of_exercises.get(exercise.exercise_id)
+
+    def of_all(
+        self, workouts: Iterable[workout_pb2.Workout]
+    ) -> list[progression_pb2.ProgressionRule]:
+        """Returns the rules of some workouts, each once."""
+        found = (self.of(workout.id, one) for workout in workouts for one in workout.exercises)
+        return list({rule.id: rule for rule in found if rule}.values())
+
+
+class PlannedSessionMaker:
+    """Makes the answers for planned sessions. They must be given in the order of their days: a wave
+    takes turns over those that are still to come."""
+
+    def __init__(
+        self,
+        workouts: Mapping[UUID, workout_pb2.Workout],
+        phases: Sequence[Phase],
+        rules: RulesOfWorkouts,
+        standings: Mapping[str, Standing],
+    ) -> None:
+        self._workouts = workouts
+        self._phases = phases
+        self._rules = rules
+        self._standings = standings
+        self._ahead: Counter[str] = Counter()
+
+    def message(self, schedule_id: UUID, one: PlannedSession) -> pb.PlannedSession:
+        """Returns a planned session as it is answered."""
+        message = pb.PlannedSession(
+            schedule_id=str(schedule_id),
+            number=one.number,
+            workout_id=str(one.workout_id),
+            due_date=to_date(one.due_date),
+            local_date=to_date(one.local_date),
+            state=STATE.number(one.state),
+            session_id=str(one.session_id or ""),
+        )
+        workout = self._workouts.get(one.workout_id)
+        if workout:
+            factors = day_factors(day_plan(self._phases, one.local_date))
+            message.workout_revision = workout.revision
+            message.exercises.extend(
+                self._exercise(workout.id, exercise, one, factors) for exercise in workout.exercises
+            )
+            message.reasons.extend(phase_reasons(factors))
+        return message
+
+    def _exercise(
+        self,
+        workout_id: str,
+        exercise: workout_pb2.WorkoutExercise,
+        one: PlannedSession,
+        factors: DayFactors,
+    ) -> pb.PrescribedExercise:
+        message = pb.PrescribedExercise(
+            exercise=exercise, workout_sets=exercise.sets, workout_exercise_id=exercise.exercise_id
+        )
+        if exercise.HasField("load_kg"):
+            message.workout_load_kg = exercise.load_kg
+        rule = self._rules.of(workout_id, exercise)
+        if rule:
+            message.progression_rule_id = rule.id
+            standing = self._standing(rule.id, one)
+            _add_progression(message, standing, self._state(rule.id, standing, one), one, factors)
+        elif exercise.kind != set_pb2.SET_KIND_WARM_UP:
+            _add_factors(message.exercise, factors)
+        return message
+
+    def _standing(self, rule_id: str, one: PlannedSession) -> Standing:
+        """Returns where a rule stood when the session was due, or stands for one to come."""
+        standing = self._standings[rule_id]
+        if one.state is PlannedState.PLANNED:
+            return standing
+        return standing.before(one.local_date, one.session_id)
+
+    def _state(self, rule_id: str, standing: Standing, one: PlannedSession) -> State:
+        if one.state is not PlannedState.PLANNED:
+            return standing.state
+        count = self._ahead[rule_id]
+        self._ahead[rule_id] += 1
+        return sessions_ahead(standing.rule, standing.state, count)
+
+
+def _add_factors(exercise: workout_pb2.WorkoutExercise, factors: DayFactors) -> None:
+    exercise.sets = prescribed_sets(exercise.sets, factors)
+    if exercise.HasField("load_kg"):
+        exercise.load_kg = prescribed_load_kg(exercise.load_kg, factors)
+
+
+def _add_progression(
+    message: pb.PrescribedExercise,
+    standing: Standing,
+    state: State,
+    one: PlannedSession,
+    factors: DayFactors,
+) -> None:
+    rule, track = standing.rule, standing.track
+    found = prescription(rule, state, one.local_date, Context(factors=factors))
+    message.sets.extend(set_messages(found.targets, state.numbers, rule, track))
+    message.exercise.exercise_id = str(state.numbers.exercise_id)
+    _summarize(message.exercise, [each.target for each in message.sets])
+    proposal = proposal_message(standing, found)
+    if proposal:
+        message.proposal.CopyFrom(proposal)
+    message.reasons.extend(_reasons(standing, found.state))
+
+
+def _summarize(exercise: workout_pb2.WorkoutExercise, targets: Sequence[set_pb2.SetTarget]) -> None:
+    """Writes what the sets have in common, or the widest of it, into the exercise of a workout."""
+    exercise.sets = len(targets)
+    exercise.tempo = targets[0].tempo
+    if targets[0].WhichOneof("volume") == "hold":
+        exercise.hold.min_seconds = min(one.hold.min_seconds for one in targets)
+        exercise.hold.max_seconds = max(one.hold.max_seconds for one in targets)
+    else:
+        exercise.reps.min = min(one.reps.min for one in targets)
+        exercise.reps.max = max(one.reps.max for one in targets)
+    exercise.ClearField("load_kg")
+    loads_kg = [one.load_kg for one in targets if one.HasField("load_kg")]
+    if loads_kg:
+        exercise.load_kg = max(loads_kg)
+
+
+def _reasons(standing: Standing, state: State) -> list[prescription_pb2.PrescriptionReason]:
+    """Returns what the last session that counted led to, and what comes next."""
+    words = outlook(state, standing.rule)
+    if state.phase is ProgressionPhase.DELOAD:
+        kind = prescription_pb2.PRESCRIPTION_REASON_KIND_PROGRESSION_DELOAD
+        return [prescription_pb2.PrescriptionReason(kind=kind, description=words)]
+    events = last_counted(standing.events)
+    described = [reason(event, standing.rule, standing.track) for event in events]
+    kind = prescription_pb2.PRESCRIPTION_REASON_KIND_PROGRESSION
+    return [
+        prescription_pb2.PrescriptionReason(kind=kind, description=one)
+        for one in (*described, words)
+    ]
