@@ -285,6 +285,24 @@ def test_what_is_remembered_makes_no_difference(seed: int, alice: Athlete, bob: 
         )
 
 
+def test_a_rule_that_is_tried_out_under_the_id_of_another_leaves_no_trace(
+    alice: Athlete, bob: Athlete
+) -> None:
+    rule = create_rule(alice, start_date=START, loading=LOADING)
+    log(alice, 0, 4, 4, 4)
+    request = progression.GetPrescriptionRequest(
+        progression_rule_id=rule.id, local_date=to_date(MONDAY + timedelta(days=1))
+    )
+    tried = progression.ProgressionRule()
+    tried.CopyFrom(rule)
+    tried.loading.start_load_kg = 5
+    for athlete in (alice, bob):
+        from_scratch(athlete, tried)
+    found = alice.progression.GetPrescription(request)
+    assert [one.target.load_kg for one in found.sets] == [20] * 3
+    assert from_scratch(alice, tried).sets[0].target.load_kg == 5
+
+
 def test_planned_sessions_take_as_many_statements_however_many_rules_there_are(
     alice: Athlete, queries: Queries
 ) -> None:

@@ -130,7 +130,11 @@ class StandingReader:
     ) -> Standing:
         """Returns where a rule that need not be stored would stand by the sessions of some days.
         If it has no start date it begins with the first of them."""
-        [standing] = await self._read(scope, [message], facts, [first], last)
+        # The caller's own words: under an id they would be taken for what is stored.
+        unnamed = pb.ProgressionRule()
+        unnamed.CopyFrom(message)
+        unnamed.ClearField("id")
+        [standing] = await self._read(scope, [unnamed], facts, [first], last)
         return standing
 
     async def _read(
