@@ -2,6 +2,7 @@
 
 import random
 from datetime import date, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,13 +15,14 @@ from tests.rpc.test_progression import create as create_rule
 from tests.rpc.test_progression import done, events, kinds
 from tests.rpc.test_schedule import MONDAY, a_mesocycle, listed
 from tests.rpc.test_schedule import create as create_schedule
-from tests.rpc.test_totals import on, to_date
+from tests.rpc.test_totals import a_date, on, to_date
 from tests.support import PULL_UP, PUSH_UP, Athlete, Queries, a_phase, a_rule, a_schedule
 from training_service.domain.exercise import exercise_id
 
 LOADING = {"start_load_kg": 20, "plate_step_kg": 2.5}
 START = to_date(MONDAY)
 CAUSES = progression.ProgressionCause
+NORMAL = session_pb2.SESSION_INTENT_NORMAL
 
 
 def weekly(athlete: Athlete, workout: workout_pb2.Workout, weeks: int = 4) -> pb.Schedule:
@@ -320,3 +322,89 @@ def test_planned_sessions_take_as_many_statements_however_many_rules_there_are(
             sent.append(len(queries.data))
     # 6 as without rules; which sessions for each rule, and phases; once, the sessions.
     assert sent == [9, 8, 9, 9]
+
+
+# The worked mesocycle of docs/periodization.md.
+
+PAGE = Path(__file__).parents[2] / "docs" / "periodization.md"
+REPS_DONE: list[tuple[int, list[int], float, session_pb2.SessionIntent]] = [
+    (0, [5, 5, 5, 4, 4], 20, NORMAL),
+    (3, [5, 5, 5, 5, 5], 20, NORMAL),
+    (7, [5, 5, 4, 4, 3], 22.5, NORMAL),
+    (10, [3, 3], 22.5, session_pb2.SESSION_INTENT_ILL),
+    (14, [5, 5, 5, 5, 5, 5], 22.5, NORMAL),
+    (17, [4, 4, 3, 3, 3, 2], 25, NORMAL),
+    (21, [4, 4, 4], 22.5, NORMAL),
+]
+
+
+def a_strength_block(athlete: Athlete) -> tuple[workout_pb2.Workout, progression.ProgressionRule]:
+    """Makes four weeks of two days, with a rule for weighted pull-ups."""
+    exercises = [
+        workout_pb2.WorkoutExercise(exercise_id=PULL_UP, sets=5, reps={"min": 3, "max": 5}),
+        workout_pb2.WorkoutExercise(exercise_id=PUSH_UP, sets=4, reps={"min": 10, "max": 15}),
+    ]
+    workout = athlete.create_workout(display_name="Strength", exercises=exercises)
+    request = phase_pb2.GeneratePhasesRequest(
+        model=phase_pb2.PERIODIZATION_MODEL_STEP,
+        start_date=START,
+        week_count=4,
+        focus=phase_pb2.PHASE_FOCUS_STRENGTH,
+    )
+    _, mesocycle = athlete.phases.GeneratePhases(request).phases
+    slots = [{"weekday": day, "workout_id": workout.id} for day in (1, 4)]
+    schedule = pb.Schedule(display_name="Strength", phase_id=mesocycle.id, weekly={"slots": slots})
+    create_schedule(athlete, schedule)
+    rule = create_rule(
+        athlete,
+        start_date=START,
+        goal={"set_count": 5, "reps": {"min": 3, "max": 5}},
+        loading=LOADING,
+        auto_apply=True,
+    )
+    return workout, rule
+
+
+def in_words(one: pb.PrescribedExercise) -> str:
+    loads = loads_kg(one)
+    return f"{len(loads)} × {one.exercise.reps.min}–{one.exercise.reps.max}, {loads[0]:g} kg"
+
+
+def test_the_worked_mesocycle(alice: Athlete, bob: Athlete) -> None:
+    workout, rule = a_strength_block(alice)
+    a_strength_block(bob)
+    page = PAGE.read_text()
+    for after, reps, load_kg, intent in REPS_DONE:
+        day = MONDAY + timedelta(days=after)
+        alice.log(
+            on(
+                day.isoformat(),
+                exercises=[done(*reps, load_kg=load_kg)],
+                workout_id=workout.id,
+                workout_revision=1,
+                intent=intent,
+            )
+        )
+    happened = events(alice, rule)
+    for planned, (after, reps, load_kg, _) in zip(listed(alice), REPS_DONE, strict=False):
+        day = MONDAY + timedelta(days=after)
+        reasons = [one.reason for one in reversed(happened) if a_date(one.local_date) == day]
+        row = (
+            f"{after // 7 + 1}",
+            f"{day:%a} {day.day} March",
+            in_words(planned.exercises[0]),
+            f"{planned.exercises[1].exercise.sets} × 10–15",
+            f"{', '.join(map(str, reps))} with {load_kg:g} kg",
+            "; ".join(reasons),
+        )
+        assert planned.session_id
+        assert f"| {' | '.join(row)} |" in page
+    last = listed(alice)[-1]
+    pull_up = last.exercises[0]
+    assert a_date(last.local_date) == date(2026, 3, 26)
+    for words in (
+        in_words(pull_up),
+        *(one.description for one in (*pull_up.reasons, *last.reasons)),
+    ):
+        assert words in page
+    assert in_words(listed(bob)[-1].exercises[0]) == "3 × 3–5, 17.5 kg"
