@@ -37,6 +37,7 @@ from training_service.servicers.goal import GoalServicer
 from training_service.servicers.load import LoadServicer
 from training_service.servicers.metrics import MetricsServicer
 from training_service.servicers.phase import PhaseServicer
+from training_service.servicers.planned_session import PlannedSessionReader
 from training_service.servicers.program import ProgramServicer
 from training_service.servicers.progression import ProgressionServicer
 from training_service.servicers.progression_standing import StandingReader
@@ -138,9 +139,9 @@ class TrainingServer:
         cycles = PhaseRepository(self._database)
         rules = ProgressionRepository(self._database)
         standings = StandingReader(rules, cycles, catalogue)
-        schedules = ScheduleServicer(
-            ScheduleRepository(self._database), cycles, templates, rules, standings
-        )
+        scheduled = ScheduleRepository(self._database)
+        planned = PlannedSessionReader(scheduled, cycles, templates, rules, standings)
+        schedules = ScheduleServicer(scheduled, templates, planned)
         goals = GoalServicer(GoalRepository(self._database), catalogue, skill_source)
         progression = ProgressionServicer(rules, standings, catalogue)
         add_ExerciseServiceServicer_to_server(exercises, self._server)

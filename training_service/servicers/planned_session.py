@@ -1,14 +1,17 @@
 """What planned sessions ask for: workouts with the numbers of progression rules, and with what
 phases do to both."""
 
+import asyncio
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import date, timedelta
 from uuid import UUID
 
 from calisthenics.training.v1 import prescription_pb2, progression_pb2, set_pb2, workout_pb2
 from calisthenics.training.v1 import schedule_pb2 as pb
 
-from training_service.domain.phase import Phase, day_plan
+from training_service.caller import Scope
+from training_service.domain.phase import DateRange, Phase, day_plan
 from training_service.domain.prescription import (
     DayFactors,
     day_factors,
@@ -19,21 +22,26 @@ from training_service.domain.progression import Context, prescription, sessions_
 from training_service.domain.progression_track import Phase as ProgressionPhase
 from training_service.domain.progression_track import State
 from training_service.domain.progression_words import outlook, reason
-from training_service.domain.schedule import PlannedSession, PlannedState
+from training_service.domain.schedule import PlannedSession, PlannedState, planned_sessions
 from training_service.servicers.convert import to_date
 from training_service.servicers.enums import EnumNames
 from training_service.servicers.progression_answer import (
     last_counted,
     phase_reasons,
     proposal_message,
+    rule_message,
     set_messages,
 )
-from training_service.servicers.progression_standing import Standing
+from training_service.servicers.progression_standing import Standing, StandingReader
+from training_service.storage.phase import PhaseRepository
+from training_service.storage.progression import ProgressionRepository
+from training_service.storage.schedule import Planned, ScheduleRepository, StoredSchedule
+from training_service.storage.workout import WorkoutRepository
 
 STATE = EnumNames(pb.PlannedSessionState)
 
 
-class RulesOfWorkouts:
+class _Rules:
     """Which rule says what to do in which place of a workout."""
 
     def __init__(self, rules: Iterable[progression_pb2.ProgressionRule]) -> None:
@@ -63,7 +71,7 @@ class RulesOfWorkouts:
         return list({rule.id: rule for rule in found if rule}.values())
 
 
-class PlannedSessionMaker:
+class _Maker:
     """Makes the answers for planned sessions. They must be given in the order of their days: a wave
     takes turns over those that are still to come."""
 
@@ -71,7 +79,7 @@ class PlannedSessionMaker:
         self,
         workouts: Mapping[UUID, workout_pb2.Workout],
         phases: Sequence[Phase],
-        rules: RulesOfWorkouts,
+        rules: _Rules,
         standings: Mapping[str, Standing],
     ) -> None:
         self._workouts = workouts
@@ -135,6 +143,77 @@ class PlannedSessionMaker:
         count = self._ahead[rule_id]
         self._ahead[rule_id] += 1
         return sessions_ahead(standing.rule, standing.state, count)
+
+
+class PlannedSessionReader:
+    """Reads what is planned, with what it asks for."""
+
+    def __init__(
+        self,
+        schedules: ScheduleRepository,
+        phases: PhaseRepository,
+        workouts: WorkoutRepository,
+        rules: ProgressionRepository,
+        standings: StandingReader,
+    ) -> None:
+        self._schedules = schedules
+        self._phases = phases
+        self._workouts = workouts
+        self._rules = rules
+        self._standings = standings
+
+    async def read(self, scope: Scope, dates: DateRange, today: date) -> list[pb.PlannedSession]:
+        """Returns the planned sessions of a range, by day."""
+        # Sessions that are still to come before the range take their turns of a wave.
+        since = DateRange(min(today, dates.start_date), dates.end_date)
+        planned, stored = await asyncio.gather(
+            self._schedules.planned(scope, since), self._rules.list_all(scope)
+        )
+        found = [pair for pair in _sessions(planned, today, dates) if _is_needed(pair[1], dates)]
+        found.sort(key=lambda pair: (pair[1].local_date, str(pair[0].id), pair[1].number))
+        workouts, phases = await asyncio.gather(
+            self._current(scope, {one.workout_id for _, one in found}),
+            self._phases.in_range(scope, dates),
+        )
+        rules = _Rules(map(rule_message, stored))
+        used = rules.of_all(workouts.values())
+        standings = await self._standings.of(scope, used, date.max)
+        maker = _Maker(
+            workouts, phases, rules, dict(zip((rule.id for rule in used), standings, strict=True))
+        )
+        messages = [maker.message(schedule.id, one) for schedule, one in found]
+        return [
+            message
+            for message, (_, one) in zip(messages, found, strict=True)
+            if dates.start_date <= one.local_date
+        ]
+
+    async def _current(self, scope: Scope, ids: set[UUID]) -> dict[UUID, workout_pb2.Workout]:
+        stored = await self._workouts.list_named(scope, ids)
+        return {id: workout_pb2.Workout.FromString(one.record) for id, one in stored.items()}
+
+
+def _sessions(
+    planned: Planned, today: date, dates: DateRange
+) -> Iterator[tuple[StoredSchedule, PlannedSession]]:
+    """Yields the planned sessions up to the end of a range. A session that stands for one of a
+    schedule stands for none of another."""
+    done = list(planned.done)
+    last = dates.end_date - timedelta(1)
+    for schedule in planned.schedules:
+        changes = {
+            one.number: one.change for one in planned.changes if one.schedule_id == schedule.id
+        }
+        found = planned_sessions(schedule.plan, changes, done, today, last)
+        used = {one.session_id for one in found}
+        done = [one for one in done if one.session_id not in used]
+        for one in found:
+            if one.local_date <= last:
+                yield schedule, one
+
+
+def _is_needed(one: PlannedSession, dates: DateRange) -> bool:
+    return dates.start_date <= one.local_date or one.state is PlannedState.PLANNED
 
 
 def _add_factors(exercise: workout_pb2.WorkoutExercise, factors: DayFactors) -> None:

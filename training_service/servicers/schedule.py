@@ -1,6 +1,5 @@
 """ScheduleService."""
 
-import asyncio
 from collections.abc import Iterator
 from datetime import date, timedelta
 from typing import Any
@@ -8,7 +7,6 @@ from uuid import UUID
 
 import uuid6
 from calisthenics.training.v1 import schedule_pb2 as pb
-from calisthenics.training.v1 import workout_pb2
 from calisthenics.training.v1.schedule_pb2_grpc import ScheduleServiceServicer
 
 from training_service.caller import Scope, athlete_scope
@@ -16,9 +14,6 @@ from training_service.domain import paging
 from training_service.domain.phase import DateRange
 from training_service.domain.schedule import (
     Change,
-    PlannedSession,
-    PlannedState,
-    planned_sessions,
 )
 from training_service.errors import (
     FieldViolation,
@@ -39,14 +34,9 @@ from training_service.servicers.dates import EPOCH, today_of
 from training_service.servicers.enums import EnumNames
 from training_service.servicers.once import once
 from training_service.servicers.paging import listing_digest, uuid_of_token
-from training_service.servicers.planned_session import PlannedSessionMaker, RulesOfWorkouts
-from training_service.servicers.progression_answer import rule_message
-from training_service.servicers.progression_standing import StandingReader
-from training_service.storage.phase import PhaseRepository
-from training_service.storage.progression import ProgressionRepository
+from training_service.servicers.planned_session import PlannedSessionReader
 from training_service.storage.schedule import (
     NewSchedule,
-    Planned,
     ScheduleChange,
     ScheduleRepository,
     StoredSchedule,
@@ -65,16 +55,12 @@ class ScheduleServicer(ScheduleServiceServicer):
     def __init__(
         self,
         schedules: ScheduleRepository,
-        phases: PhaseRepository,
         workouts: WorkoutRepository,
-        rules: ProgressionRepository,
-        standings: StandingReader,
+        planned: PlannedSessionReader,
     ) -> None:
         self._schedules = schedules
-        self._phases = phases
         self._workouts = workouts
-        self._rules = rules
-        self._standings = standings
+        self._planned = planned
 
     async def CreateSchedule(self, request: pb.CreateScheduleRequest, context: Any) -> pb.Schedule:
         scope = athlete_scope(request.external_user_id)
@@ -176,35 +162,8 @@ class ScheduleServicer(ScheduleServiceServicer):
         scope = athlete_scope(request.external_user_id)
         today = today_of(request)
         dates = _listed_dates(request, today)
-        # Sessions that are still to come before the range take their turns of a wave.
-        since = DateRange(min(today, dates.start_date), dates.end_date)
-        planned, stored = await asyncio.gather(
-            self._schedules.planned(scope, since), self._rules.list_all(scope)
-        )
-        found = [pair for pair in _sessions(planned, today, dates) if _is_needed(pair[1], dates)]
-        found.sort(key=lambda pair: (pair[1].local_date, str(pair[0].id), pair[1].number))
-        workouts, phases = await asyncio.gather(
-            self._current(scope, {one.workout_id for _, one in found}),
-            self._phases.in_range(scope, dates),
-        )
-        rules = RulesOfWorkouts(map(rule_message, stored))
-        used = rules.of_all(workouts.values())
-        standings = await self._standings.of(scope, used, date.max)
-        maker = PlannedSessionMaker(
-            workouts, phases, rules, dict(zip((rule.id for rule in used), standings, strict=True))
-        )
-        messages = [maker.message(schedule.id, one) for schedule, one in found]
-        return pb.ListPlannedSessionsResponse(
-            planned_sessions=[
-                message
-                for message, (_, one) in zip(messages, found, strict=True)
-                if dates.start_date <= one.local_date
-            ]
-        )
-
-    async def _current(self, scope: Scope, ids: set[UUID]) -> dict[UUID, workout_pb2.Workout]:
-        stored = await self._workouts.list_named(scope, ids)
-        return {id: workout_pb2.Workout.FromString(one.record) for id, one in stored.items()}
+        found = await self._planned.read(scope, dates, today)
+        return pb.ListPlannedSessionsResponse(planned_sessions=found)
 
 
 def _found(stored: StoredSchedule | None) -> StoredSchedule:
@@ -250,29 +209,6 @@ def _listed_dates(request: pb.ListPlannedSessionsRequest, today: date) -> DateRa
     if not 0 < (end - start).days <= MAX_LISTED_DAYS:
         raise invalid_field("to_date", f"must be 1 to {MAX_LISTED_DAYS} days after the from_date")
     return DateRange(start, end)
-
-
-def _sessions(
-    planned: Planned, today: date, dates: DateRange
-) -> Iterator[tuple[StoredSchedule, PlannedSession]]:
-    """Yields the planned sessions up to the end of a range. A session that stands for one of a
-    schedule stands for none of another."""
-    done = list(planned.done)
-    last = dates.end_date - timedelta(1)
-    for schedule in planned.schedules:
-        changes = {
-            one.number: one.change for one in planned.changes if one.schedule_id == schedule.id
-        }
-        found = planned_sessions(schedule.plan, changes, done, today, last)
-        used = {one.session_id for one in found}
-        done = [one for one in done if one.session_id not in used]
-        for one in found:
-            if one.local_date <= last:
-                yield schedule, one
-
-
-def _is_needed(one: PlannedSession, dates: DateRange) -> bool:
-    return dates.start_date <= one.local_date or one.state is PlannedState.PLANNED
 
 
 def _message(scope: Scope, stored: StoredSchedule) -> pb.Schedule:
