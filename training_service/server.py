@@ -155,7 +155,8 @@ class TrainingServer:
         add_ScheduleServiceServicer_to_server(schedules, self._server)
         add_GoalServiceServicer_to_server(goals, self._server)
         add_ProgressionServiceServicer_to_server(progression, self._server)
-        add_ProgramServiceServicer_to_server(ProgramServicer(templates, catalogue), self._server)
+        programs = ProgramServicer(templates, cycles, planned, catalogue)
+        add_ProgramServiceServicer_to_server(programs, self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         if self._settings.reflection:
             channelz.add_channelz_servicer(self._server)

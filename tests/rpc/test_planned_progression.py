@@ -5,8 +5,15 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
-from calisthenics.training.v1 import phase_pb2, session_pb2, workout_pb2
+from calisthenics.training.v1 import (
+    exercise_pb2,
+    phase_pb2,
+    program_pb2,
+    session_pb2,
+    workout_pb2,
+)
 from calisthenics.training.v1 import prescription_pb2 as prescriptions
 from calisthenics.training.v1 import progression_pb2 as progression
 from calisthenics.training.v1 import schedule_pb2 as pb
@@ -16,7 +23,7 @@ from tests.rpc.test_progression import done, events, kinds
 from tests.rpc.test_schedule import MONDAY, a_mesocycle, listed
 from tests.rpc.test_schedule import create as create_schedule
 from tests.rpc.test_totals import a_date, on, to_date
-from tests.support import PULL_UP, PUSH_UP, Athlete, Queries, a_phase, a_rule, a_schedule
+from tests.support import PULL_UP, PUSH_UP, Athlete, Queries, a_phase, a_rule, a_schedule, refused
 from training_service.domain.exercise import exercise_id
 
 LOADING = {"start_load_kg": 20, "plate_step_kg": 2.5}
@@ -408,3 +415,65 @@ def test_the_worked_mesocycle(alice: Athlete, bob: Athlete) -> None:
     ):
         assert words in page
     assert in_words(listed(bob)[-1].exercises[0]) == "3 × 3–5, 17.5 kg"
+
+
+# What phases ask for
+
+
+def phase_statistics(
+    athlete: Athlete, phase_id: str, **request: Any
+) -> program_pb2.PhaseStatistics:
+    return athlete.programs.GetPhaseStatistics(
+        program_pb2.GetPhaseStatisticsRequest(phase_id=phase_id, **request)
+    )
+
+
+def test_what_each_week_of_a_phase_asks_for(alice: Athlete, bob: Athlete) -> None:
+    a_strength_block(alice)
+    a_strength_block(bob)
+    macrocycle, mesocycle = alice.phases.ListPhases(phase_pb2.ListPhasesRequest()).phases
+    found = phase_statistics(alice, mesocycle.id, body_mass_kg=80)
+    assert found.phase_id == mesocycle.id
+    assert [(one.week, one.deload) for one in found.weeks] == [
+        (1, False),
+        (2, False),
+        (3, False),
+        (4, True),
+    ]
+    assert [a_date(one.start_date) for one in found.weeks] == [
+        MONDAY + timedelta(weeks=week) for week in range(4)
+    ]
+    # Twice a week: 5, 5, 6 and 3 sets of pull-ups by the rule, 4, 4, 4 and 3 of push-ups.
+    weeks = [one.statistics for one in found.weeks]
+    assert [one.sets_per_week for one in weeks] == [18, 18, 20, 12]
+    assert [len(one.workouts) for one in weeks] == [2] * 4
+    lats = [
+        next(each.set_count for each in one.muscles if each.muscle == exercise_pb2.MUSCLE_LATS)
+        for one in weeks
+    ]
+    assert lats == [10, 10, 12, 6]
+    pull_ups = 5 * 4 * (0.95 * 80 + 20)
+    of_push_ups = weeks[0].workouts[0].volume_load_kg.value - pull_ups
+    in_deload = weeks[3].workouts[0].volume_load_kg.value
+    assert in_deload == pytest.approx(3 * 4 * (0.95 * 80 + 17.5) + of_push_ups * 3 / 4)
+    assert weeks[0].minutes_per_week > weeks[3].minutes_per_week > 0
+    assert phase_statistics(alice, macrocycle.id).weeks[3].deload
+    with refused("PHASE_NOT_FOUND", grpc.StatusCode.NOT_FOUND) as refusals:
+        phase_statistics(bob, mesocycle.id)
+    assert refusals[0].fields == ["phase_id"]
+
+
+def test_a_session_that_is_called_off_asks_for_nothing(alice: Athlete, bob: Athlete) -> None:
+    for athlete in (alice, bob):
+        workout = athlete.create_workout()
+        schedule = weekly(athlete, workout)
+        phase = a_mesocycle(athlete, volume_factors=[], deload_weeks=[])
+        if athlete is alice:
+            skip = pb.ReschedulePlannedSessionRequest(schedule_id=schedule.id, number=2, skip=True)
+            alice.schedules.ReschedulePlannedSession(skip)
+            mine = phase
+    of_weeks = [
+        [one.statistics.sessions_per_week for one in phase_statistics(athlete, id).weeks]
+        for athlete, id in ((alice, mine.id), (bob, phase.id))
+    ]
+    assert of_weeks == [[1, 0, 1, 1], [1, 1, 1, 1]]

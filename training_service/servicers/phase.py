@@ -246,8 +246,13 @@ class PhaseServicer(PhaseServiceServicer):
 
 def _found(phase: Phase | None) -> Phase:
     if phase is None:
-        raise bad_reference(Reason.PHASE_NOT_FOUND, "phase_id", "there is no such phase")
+        raise phase_not_found()
     return phase
+
+
+def phase_not_found() -> TrainingError:
+    """Returns the refusal of a phase that is not there."""
+    return bad_reference(Reason.PHASE_NOT_FOUND, "phase_id", "there is no such phase")
 
 
 def _current(near: Neighbours, phase_id: UUID, etag: str, etag_path: str = "etag") -> Phase:

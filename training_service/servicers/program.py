@@ -1,14 +1,18 @@
 """ProgramService."""
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
+from statistics import fmean
 from typing import Any
 from uuid import UUID
 
-from calisthenics.training.v1 import exercise_pb2, set_pb2, workout_pb2
+from calisthenics.training.v1 import exercise_pb2, schedule_pb2, set_pb2, workout_pb2
 from calisthenics.training.v1 import program_pb2 as pb
 from calisthenics.training.v1.program_pb2_grpc import ProgramServiceServicer
 
 from training_service.caller import athlete_scope
+from training_service.domain.phase import Phase, day_plan, week_of
 from training_service.domain.program import (
     PlannedExercise,
     WorkoutStatistics,
@@ -16,10 +20,14 @@ from training_service.domain.program import (
     workout_statistics,
 )
 from training_service.errors import FieldViolation, Reason, TrainingError
-from training_service.servicers.convert import exercise_uuid, optional_field
+from training_service.servicers.convert import exercise_uuid, from_date, optional_field, to_date
+from training_service.servicers.dates import today_of
 from training_service.servicers.enums import EnumNames
+from training_service.servicers.phase import phase_not_found
+from training_service.servicers.planned_session import PlannedSessionReader
 from training_service.servicers.session_metrics import to_total
 from training_service.storage.exercise import Catalogue, ExerciseFacts
+from training_service.storage.phase import PhaseRepository
 from training_service.storage.workout import StoredWorkout, WorkoutRepository
 
 MUSCLE = EnumNames(exercise_pb2.Muscle)
@@ -28,8 +36,16 @@ MUSCLE = EnumNames(exercise_pb2.Muscle)
 class ProgramServicer(ProgramServiceServicer):
     """Workouts that make up a week of training."""
 
-    def __init__(self, workouts: WorkoutRepository, catalogue: Catalogue) -> None:
+    def __init__(
+        self,
+        workouts: WorkoutRepository,
+        phases: PhaseRepository,
+        planned: PlannedSessionReader,
+        catalogue: Catalogue,
+    ) -> None:
         self._workouts = workouts
+        self._phases = phases
+        self._planned = planned
         self._catalogue = catalogue
 
     async def GetProgramStatistics(
@@ -43,14 +59,47 @@ class ProgramServicer(ProgramServiceServicer):
         exercises = [e.exercise_id for workout in workouts.values() for e in workout.exercises]
         facts = await self._catalogue.facts(map(exercise_uuid, exercises))
         body_mass_kg = optional_field(request, "body_mass_kg")
-        statistics = [workout_statistics(_planned(workouts[id], facts), body_mass_kg) for id in ids]
+        statistics = [
+            workout_statistics(_planned(workouts[id].exercises, facts), body_mass_kg) for id in ids
+        ]
         message = pb.ProgramStatistics(
-            workouts=[_workout(workouts[id], one) for id, one in zip(ids, statistics, strict=True)]
+            workouts=[
+                _workout(str(id), workouts[id].revision, one)
+                for id, one in zip(ids, statistics, strict=True)
+            ]
         )
         times = request.sessions_per_week or [1.0] * len(ids)
-        week = list(zip(statistics, times, strict=True))
-        _add_week(message, week)
+        _add_week(message, list(zip(statistics, times, strict=True)))
         return message
+
+    async def GetPhaseStatistics(
+        self, request: pb.GetPhaseStatisticsRequest, context: Any
+    ) -> pb.PhaseStatistics:
+        scope = athlete_scope(request.external_user_id)
+        today = today_of(request)
+        phase = await self._phases.get(scope, UUID(request.phase_id))
+        if phase is None:
+            raise phase_not_found()
+        planned, phases = await asyncio.gather(
+            self._planned.read(scope, phase.dates, today),
+            self._phases.in_range(scope, phase.dates),
+        )
+        asked = [one for one in planned if one.state != schedule_pb2.PLANNED_SESSION_STATE_SKIPPED]
+        exercises = [each.exercise.exercise_id for one in asked for each in one.exercises]
+        facts = await self._catalogue.facts(map(exercise_uuid, exercises))
+        body_mass_kg = optional_field(request, "body_mass_kg")
+        weeks: dict[int, list[tuple[schedule_pb2.PlannedSession, WorkoutStatistics]]] = {}
+        for one in asked:
+            week = week_of(from_date(one.local_date, "local_date"), phase.start_date)
+            prescribed = [_as_prescribed(each) for each in one.exercises]
+            statistics = workout_statistics(_planned(prescribed, facts), body_mass_kg)
+            weeks.setdefault(week, []).append((one, statistics))
+        return pb.PhaseStatistics(
+            phase_id=str(phase.id),
+            weeks=[
+                _week(phase, n, phases, weeks.get(n, [])) for n in range(1, phase.week_count + 1)
+            ],
+        )
 
 
 def _check_found(ids: list[UUID], stored: Mapping[UUID, StoredWorkout]) -> None:
@@ -66,11 +115,41 @@ def _check_found(ids: list[UUID], stored: Mapping[UUID, StoredWorkout]) -> None:
 
 
 def _planned(
-    workout: workout_pb2.Workout, facts: Mapping[UUID, ExerciseFacts]
+    exercises: Iterable[workout_pb2.WorkoutExercise], facts: Mapping[UUID, ExerciseFacts]
 ) -> list[PlannedExercise]:
-    return [
-        _planned_exercise(one, facts[exercise_uuid(one.exercise_id)]) for one in workout.exercises
-    ]
+    return [_planned_exercise(one, facts[exercise_uuid(one.exercise_id)]) for one in exercises]
+
+
+def _as_prescribed(prescribed: schedule_pb2.PrescribedExercise) -> workout_pb2.WorkoutExercise:
+    """Returns an exercise of a planned session with the mean load of its sets: those of a wave
+    differ."""
+    exercise = workout_pb2.WorkoutExercise()
+    exercise.CopyFrom(prescribed.exercise)
+    if prescribed.sets:
+        exercise.load_kg = fmean(one.target.load_kg for one in prescribed.sets)
+    return exercise
+
+
+def _week(
+    phase: Phase,
+    number: int,
+    phases: Sequence[Phase],
+    planned: Sequence[tuple[schedule_pb2.PlannedSession, WorkoutStatistics]],
+) -> pb.PhaseWeekStatistics:
+    start_date = phase.start_date + timedelta(weeks=number - 1)
+    message = pb.PhaseWeekStatistics(
+        week=number,
+        start_date=to_date(start_date),
+        deload=day_plan(phases, start_date).is_deload,
+        statistics=pb.ProgramStatistics(
+            workouts=[
+                _workout(one.workout_id, one.workout_revision, statistics)
+                for one, statistics in planned
+            ]
+        ),
+    )
+    _add_week(message.statistics, [(statistics, 1.0) for _, statistics in planned])
+    return message
 
 
 def _planned_exercise(
@@ -95,11 +174,11 @@ def _planned_exercise(
     )
 
 
-def _workout(workout: workout_pb2.Workout, of: WorkoutStatistics) -> pb.WorkoutStatistics:
+def _workout(workout_id: str, revision: int, of: WorkoutStatistics) -> pb.WorkoutStatistics:
     volume = of.metrics.volume
     return pb.WorkoutStatistics(
-        workout_id=workout.id,
-        revision=workout.revision,
+        workout_id=workout_id,
+        revision=revision,
         estimated_minutes=of.estimated_minutes,
         set_count=of.metrics.set_count,
         hard_sets=to_total(volume.hard_sets),

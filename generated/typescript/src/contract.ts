@@ -151,8 +151,11 @@ export {
   PrescriptionReasonKind,
 } from "./calisthenics/training/v1/prescription";
 export {
+  GetPhaseStatisticsRequest,
   GetProgramStatisticsRequest,
   MuscleStatistics,
+  PhaseStatistics,
+  PhaseWeekStatistics,
   ProgramServiceClient,
   ProgramServiceServer,
   ProgramServiceService,

@@ -9,6 +9,7 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
+from google.type import date_pb2 as _date_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -216,3 +217,107 @@ class ProgramStatistics(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__push_share) -> _WhichOneofReturnType__push_share | None: ...
 
 Global___ProgramStatistics: _TypeAlias = ProgramStatistics  # noqa: Y015
+
+@_typing.final
+class GetPhaseStatisticsRequest(_message.Message):
+    """Request of GetPhaseStatistics."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXTERNAL_USER_ID_FIELD_NUMBER: _builtins.int
+    PHASE_ID_FIELD_NUMBER: _builtins.int
+    BODY_MASS_KG_FIELD_NUMBER: _builtins.int
+    TIME_ZONE_FIELD_NUMBER: _builtins.int
+    external_user_id: _builtins.str
+    """Whose data: the athlete's id; empty is the caller's own."""
+    phase_id: _builtins.str
+    """Id of the phase."""
+    body_mass_kg: _builtins.float
+    """What the athlete weighs, in kilograms, for the volume load. Absent: it is unknown where the body
+    is moved.
+    """
+    time_zone: _builtins.str
+    """IANA name of the time zone that says what day it is today, such as "Europe/Berlin"; empty is UTC."""
+    def __init__(
+        self,
+        *,
+        external_user_id: _builtins.str = ...,
+        phase_id: _builtins.str = ...,
+        body_mass_kg: _builtins.float | None = ...,
+        time_zone: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_body_mass_kg", b"_body_mass_kg", "body_mass_kg", b"body_mass_kg"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_body_mass_kg", b"_body_mass_kg", "body_mass_kg", b"body_mass_kg", "external_user_id", b"external_user_id", "phase_id", b"phase_id", "time_zone", b"time_zone"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__body_mass_kg: _TypeAlias = _typing.Literal["body_mass_kg"]  # noqa: Y015
+    _WhichOneofArgType__body_mass_kg: _TypeAlias = _typing.Literal["_body_mass_kg", b"_body_mass_kg"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__body_mass_kg) -> _WhichOneofReturnType__body_mass_kg | None: ...
+
+Global___GetPhaseStatisticsRequest: _TypeAlias = GetPhaseStatisticsRequest  # noqa: Y015
+
+@_typing.final
+class PhaseWeekStatistics(_message.Message):
+    """What a week of a phase asks for."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WEEK_FIELD_NUMBER: _builtins.int
+    START_DATE_FIELD_NUMBER: _builtins.int
+    DELOAD_FIELD_NUMBER: _builtins.int
+    STATISTICS_FIELD_NUMBER: _builtins.int
+    week: _builtins.int
+    """Which week of the phase, from 1."""
+    deload: _builtins.bool
+    """Whether its first day is in a deload."""
+    @_builtins.property
+    def start_date(self) -> _date_pb2.Date:
+        """Its first local date."""
+
+    @_builtins.property
+    def statistics(self) -> Global___ProgramStatistics:
+        """What its planned sessions ask for; `workouts` has one for each of them, in their order."""
+
+    def __init__(
+        self,
+        *,
+        week: _builtins.int = ...,
+        start_date: _date_pb2.Date | None = ...,
+        deload: _builtins.bool = ...,
+        statistics: Global___ProgramStatistics | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["start_date", b"start_date", "statistics", b"statistics"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deload", b"deload", "start_date", b"start_date", "statistics", b"statistics", "week", b"week"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PhaseWeekStatistics: _TypeAlias = PhaseWeekStatistics  # noqa: Y015
+
+@_typing.final
+class PhaseStatistics(_message.Message):
+    """What a phase asks for."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PHASE_ID_FIELD_NUMBER: _builtins.int
+    WEEKS_FIELD_NUMBER: _builtins.int
+    phase_id: _builtins.str
+    """The phase."""
+    @_builtins.property
+    def weeks(self) -> _containers.RepeatedCompositeFieldContainer[Global___PhaseWeekStatistics]:
+        """Its weeks, counted from its first day; the last may be shorter."""
+
+    def __init__(
+        self,
+        *,
+        phase_id: _builtins.str = ...,
+        weeks: _abc.Iterable[Global___PhaseWeekStatistics] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["phase_id", b"phase_id", "weeks", b"weeks"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PhaseStatistics: _TypeAlias = PhaseStatistics  # noqa: Y015

@@ -40,6 +40,11 @@ class ProgramServiceStub:
                 request_serializer=calisthenics_dot_training_dot_v1_dot_program__pb2.GetProgramStatisticsRequest.SerializeToString,
                 response_deserializer=calisthenics_dot_training_dot_v1_dot_program__pb2.ProgramStatistics.FromString,
                 _registered_method=True)
+        self.GetPhaseStatistics = channel.unary_unary(
+                '/calisthenics.training.v1.ProgramService/GetPhaseStatistics',
+                request_serializer=calisthenics_dot_training_dot_v1_dot_program__pb2.GetPhaseStatisticsRequest.SerializeToString,
+                response_deserializer=calisthenics_dot_training_dot_v1_dot_program__pb2.PhaseStatistics.FromString,
+                _registered_method=True)
 
 
 class ProgramServiceServicer:
@@ -56,6 +61,17 @@ class ProgramServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetPhaseStatistics(self, request, context):
+        """Returns what each week of a phase asks for: its planned sessions, with the numbers of progression
+        rules as they stand and with what phases do to them. What rules will lead to is not foreseen.
+        Sessions that were called off ask for nothing; nothing is stored.
+
+        Errors: PHASE_NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ProgramServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -63,6 +79,11 @@ def add_ProgramServiceServicer_to_server(servicer, server):
                     servicer.GetProgramStatistics,
                     request_deserializer=calisthenics_dot_training_dot_v1_dot_program__pb2.GetProgramStatisticsRequest.FromString,
                     response_serializer=calisthenics_dot_training_dot_v1_dot_program__pb2.ProgramStatistics.SerializeToString,
+            ),
+            'GetPhaseStatistics': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetPhaseStatistics,
+                    request_deserializer=calisthenics_dot_training_dot_v1_dot_program__pb2.GetPhaseStatisticsRequest.FromString,
+                    response_serializer=calisthenics_dot_training_dot_v1_dot_program__pb2.PhaseStatistics.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -93,6 +114,33 @@ class ProgramService:
             '/calisthenics.training.v1.ProgramService/GetProgramStatistics',
             calisthenics_dot_training_dot_v1_dot_program__pb2.GetProgramStatisticsRequest.SerializeToString,
             calisthenics_dot_training_dot_v1_dot_program__pb2.ProgramStatistics.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetPhaseStatistics(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/calisthenics.training.v1.ProgramService/GetPhaseStatistics',
+            calisthenics_dot_training_dot_v1_dot_program__pb2.GetPhaseStatisticsRequest.SerializeToString,
+            calisthenics_dot_training_dot_v1_dot_program__pb2.PhaseStatistics.FromString,
             options,
             channel_credentials,
             insecure,

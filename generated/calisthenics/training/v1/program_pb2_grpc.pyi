@@ -39,6 +39,13 @@ class ProgramServiceStub:
 
     Errors: WORKOUT_NOT_FOUND.
     """
+    GetPhaseStatistics: _grpc.UnaryUnaryMultiCallable[_program_pb2.GetPhaseStatisticsRequest, _program_pb2.PhaseStatistics]
+    """Returns what each week of a phase asks for: its planned sessions, with the numbers of progression
+    rules as they stand and with what phases do to them. What rules will lead to is not foreseen.
+    Sessions that were called off ask for nothing; nothing is stored.
+
+    Errors: PHASE_NOT_FOUND.
+    """
 
 @_typing.type_check_only
 class ProgramServiceAsyncStub(ProgramServiceStub):
@@ -50,6 +57,13 @@ class ProgramServiceAsyncStub(ProgramServiceStub):
     load. An estimate from what the templates prescribe; nothing is stored.
 
     Errors: WORKOUT_NOT_FOUND.
+    """
+    GetPhaseStatistics: _aio.UnaryUnaryMultiCallable[_program_pb2.GetPhaseStatisticsRequest, _program_pb2.PhaseStatistics]  # type: ignore[assignment]
+    """Returns what each week of a phase asks for: its planned sessions, with the numbers of progression
+    rules as they stand and with what phases do to them. What rules will lead to is not foreseen.
+    Sessions that were called off ask for nothing; nothing is stored.
+
+    Errors: PHASE_NOT_FOUND.
     """
 
 class ProgramServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -65,6 +79,19 @@ class ProgramServiceServicer(metaclass=_abc_1.ABCMeta):
         load. An estimate from what the templates prescribe; nothing is stored.
 
         Errors: WORKOUT_NOT_FOUND.
+        """
+
+    @_abc_1.abstractmethod
+    def GetPhaseStatistics(
+        self,
+        request: _program_pb2.GetPhaseStatisticsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_program_pb2.PhaseStatistics, _abc.Awaitable[_program_pb2.PhaseStatistics]]:
+        """Returns what each week of a phase asks for: its planned sessions, with the numbers of progression
+        rules as they stand and with what phases do to them. What rules will lead to is not foreseen.
+        Sessions that were called off ask for nothing; nothing is stored.
+
+        Errors: PHASE_NOT_FOUND.
         """
 
 def add_ProgramServiceServicer_to_server(servicer: ProgramServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -15,6 +15,7 @@ import {
   type ServiceError,
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
+import { DateMessage } from "../../../google/type/date";
 import { Muscle } from "./exercise";
 import { Total } from "./metrics";
 
@@ -102,6 +103,45 @@ export interface ProgramStatistics {
   muscles: MuscleStatistics[];
   /** Share of pushing in the effective repetitions that push or pull, 0 to 1; absent without any. */
   pushShare?: number | undefined;
+}
+
+/** Request of GetPhaseStatistics. */
+export interface GetPhaseStatisticsRequest {
+  /** Whose data: the athlete's id; empty is the caller's own. */
+  externalUserId: string;
+  /** Id of the phase. */
+  phaseId: string;
+  /**
+   * What the athlete weighs, in kilograms, for the volume load. Absent: it is unknown where the body
+   * is moved.
+   */
+  bodyMassKg?:
+    | number
+    | undefined;
+  /** IANA name of the time zone that says what day it is today, such as "Europe/Berlin"; empty is UTC. */
+  timeZone: string;
+}
+
+/** What a week of a phase asks for. */
+export interface PhaseWeekStatistics {
+  /** Which week of the phase, from 1. */
+  week: number;
+  /** Its first local date. */
+  startDate?:
+    | DateMessage
+    | undefined;
+  /** Whether its first day is in a deload. */
+  deload: boolean;
+  /** What its planned sessions ask for; `workouts` has one for each of them, in their order. */
+  statistics?: ProgramStatistics | undefined;
+}
+
+/** What a phase asks for. */
+export interface PhaseStatistics {
+  /** The phase. */
+  phaseId: string;
+  /** Its weeks, counted from its first day; the last may be shorter. */
+  weeks: PhaseWeekStatistics[];
 }
 
 function createBaseGetProgramStatisticsRequest(): GetProgramStatisticsRequest {
@@ -585,6 +625,259 @@ export const ProgramStatistics: MessageFns<ProgramStatistics> = {
   },
 };
 
+function createBaseGetPhaseStatisticsRequest(): GetPhaseStatisticsRequest {
+  return { externalUserId: "", phaseId: "", bodyMassKg: undefined, timeZone: "" };
+}
+
+export const GetPhaseStatisticsRequest: MessageFns<GetPhaseStatisticsRequest> = {
+  encode(message: GetPhaseStatisticsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.externalUserId !== "") {
+      writer.uint32(10).string(message.externalUserId);
+    }
+    if (message.phaseId !== "") {
+      writer.uint32(18).string(message.phaseId);
+    }
+    if (message.bodyMassKg !== undefined) {
+      writer.uint32(25).double(message.bodyMassKg);
+    }
+    if (message.timeZone !== "") {
+      writer.uint32(34).string(message.timeZone);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetPhaseStatisticsRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetPhaseStatisticsRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.externalUserId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.phaseId = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 25) {
+              break;
+            }
+
+            message.bodyMassKg = reader.double();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.timeZone = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<GetPhaseStatisticsRequest>): GetPhaseStatisticsRequest {
+    return GetPhaseStatisticsRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<GetPhaseStatisticsRequest>): GetPhaseStatisticsRequest {
+    const message = createBaseGetPhaseStatisticsRequest();
+    message.externalUserId = object.externalUserId ?? "";
+    message.phaseId = object.phaseId ?? "";
+    message.bodyMassKg = object.bodyMassKg ?? undefined;
+    message.timeZone = object.timeZone ?? "";
+    return message;
+  },
+};
+
+function createBasePhaseWeekStatistics(): PhaseWeekStatistics {
+  return { week: 0, startDate: undefined, deload: false, statistics: undefined };
+}
+
+export const PhaseWeekStatistics: MessageFns<PhaseWeekStatistics> = {
+  encode(message: PhaseWeekStatistics, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.week !== 0) {
+      writer.uint32(8).int32(message.week);
+    }
+    if (message.startDate !== undefined) {
+      DateMessage.encode(message.startDate, writer.uint32(18).fork()).join();
+    }
+    if (message.deload !== false) {
+      writer.uint32(24).bool(message.deload);
+    }
+    if (message.statistics !== undefined) {
+      ProgramStatistics.encode(message.statistics, writer.uint32(34).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PhaseWeekStatistics {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePhaseWeekStatistics();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.week = reader.int32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.startDate = DateMessage.decode(reader, reader.uint32());
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.deload = reader.bool();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.statistics = ProgramStatistics.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<PhaseWeekStatistics>): PhaseWeekStatistics {
+    return PhaseWeekStatistics.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<PhaseWeekStatistics>): PhaseWeekStatistics {
+    const message = createBasePhaseWeekStatistics();
+    message.week = object.week ?? 0;
+    message.startDate = (object.startDate !== undefined && object.startDate !== null)
+      ? DateMessage.fromPartial(object.startDate)
+      : undefined;
+    message.deload = object.deload ?? false;
+    message.statistics = (object.statistics !== undefined && object.statistics !== null)
+      ? ProgramStatistics.fromPartial(object.statistics)
+      : undefined;
+    return message;
+  },
+};
+
+function createBasePhaseStatistics(): PhaseStatistics {
+  return { phaseId: "", weeks: [] };
+}
+
+export const PhaseStatistics: MessageFns<PhaseStatistics> = {
+  encode(message: PhaseStatistics, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.phaseId !== "") {
+      writer.uint32(10).string(message.phaseId);
+    }
+    for (const v of message.weeks) {
+      PhaseWeekStatistics.encode(v!, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PhaseStatistics {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePhaseStatistics();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.phaseId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.weeks.push(PhaseWeekStatistics.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<PhaseStatistics>): PhaseStatistics {
+    return PhaseStatistics.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<PhaseStatistics>): PhaseStatistics {
+    const message = createBasePhaseStatistics();
+    message.phaseId = object.phaseId ?? "";
+    message.weeks = object.weeks?.map((e) => PhaseWeekStatistics.fromPartial(e)) || [];
+    return message;
+  },
+};
+
 /** Programmes: workouts that make up a week of training, looked at before anybody trains. */
 export type ProgramServiceService = typeof ProgramServiceService;
 export const ProgramServiceService = {
@@ -604,6 +897,23 @@ export const ProgramServiceService = {
     responseSerialize: (value: ProgramStatistics): Buffer => Buffer.from(ProgramStatistics.encode(value).finish()),
     responseDeserialize: (value: Buffer): ProgramStatistics => ProgramStatistics.decode(value),
   },
+  /**
+   * Returns what each week of a phase asks for: its planned sessions, with the numbers of progression
+   * rules as they stand and with what phases do to them. What rules will lead to is not foreseen.
+   * Sessions that were called off ask for nothing; nothing is stored.
+   *
+   * Errors: PHASE_NOT_FOUND.
+   */
+  getPhaseStatistics: {
+    path: "/calisthenics.training.v1.ProgramService/GetPhaseStatistics" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: GetPhaseStatisticsRequest): Buffer =>
+      Buffer.from(GetPhaseStatisticsRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): GetPhaseStatisticsRequest => GetPhaseStatisticsRequest.decode(value),
+    responseSerialize: (value: PhaseStatistics): Buffer => Buffer.from(PhaseStatistics.encode(value).finish()),
+    responseDeserialize: (value: Buffer): PhaseStatistics => PhaseStatistics.decode(value),
+  },
 } as const;
 
 export interface ProgramServiceServer extends UntypedServiceImplementation {
@@ -614,6 +924,14 @@ export interface ProgramServiceServer extends UntypedServiceImplementation {
    * Errors: WORKOUT_NOT_FOUND.
    */
   getProgramStatistics: handleUnaryCall<GetProgramStatisticsRequest, ProgramStatistics>;
+  /**
+   * Returns what each week of a phase asks for: its planned sessions, with the numbers of progression
+   * rules as they stand and with what phases do to them. What rules will lead to is not foreseen.
+   * Sessions that were called off ask for nothing; nothing is stored.
+   *
+   * Errors: PHASE_NOT_FOUND.
+   */
+  getPhaseStatistics: handleUnaryCall<GetPhaseStatisticsRequest, PhaseStatistics>;
 }
 
 export interface ProgramServiceClient extends Client {
@@ -637,6 +955,28 @@ export interface ProgramServiceClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: ProgramStatistics) => void,
+  ): ClientUnaryCall;
+  /**
+   * Returns what each week of a phase asks for: its planned sessions, with the numbers of progression
+   * rules as they stand and with what phases do to them. What rules will lead to is not foreseen.
+   * Sessions that were called off ask for nothing; nothing is stored.
+   *
+   * Errors: PHASE_NOT_FOUND.
+   */
+  getPhaseStatistics(
+    request: GetPhaseStatisticsRequest,
+    callback: (error: ServiceError | null, response: PhaseStatistics) => void,
+  ): ClientUnaryCall;
+  getPhaseStatistics(
+    request: GetPhaseStatisticsRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: PhaseStatistics) => void,
+  ): ClientUnaryCall;
+  getPhaseStatistics(
+    request: GetPhaseStatisticsRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: PhaseStatistics) => void,
   ): ClientUnaryCall;
 }
 
