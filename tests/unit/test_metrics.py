@@ -263,6 +263,12 @@ def test_an_empty_session_is_known_to_be_nothing() -> None:
 
 
 NUMBERS = st.floats(0, 1000, allow_nan=False)
+TARGETS = st.builds(
+    Target,
+    reps=st.none() | NUMBERS,
+    hold_seconds=st.none() | NUMBERS,
+    tempo=st.sampled_from(["", "3-0-1-0"]),
+)
 
 
 @st.composite
@@ -278,6 +284,7 @@ def performances(draw: st.DrawFn) -> Performance:
         external_load_kg=st.floats(-100, 200, allow_nan=False),
         rpe=st.none() | st.floats(0, 10, allow_nan=False),
         tempo=st.sampled_from(["", "3-0-1-0", "40X0"]),
+        target=st.none() | TARGETS,
     )
     return of(exercise, *draw(st.lists(sets, max_size=4)))
 
