@@ -53,6 +53,7 @@ class Reason(StrEnum):
     SCHEDULE_NOT_FOUND = auto()
     PROGRESSION_RULE_NOT_FOUND = auto()
     PROGRESSION_RULE_ALREADY_EXISTS = auto()
+    PROGRAM_NOT_FOUND = auto()
     DEADLINE_EXCEEDED = auto()
     DATABASE_UNAVAILABLE = auto()
     KEYS_UNAVAILABLE = auto()

@@ -57,6 +57,7 @@ from training_service.storage.metrics import MetricsRepository
 from training_service.storage.migrations import earlier_revisions, head_revision
 from training_service.storage.personal_record import PersonalRecordRepository
 from training_service.storage.phase import PhaseRepository
+from training_service.storage.program import ProgramRepository
 from training_service.storage.progression import ProgressionRepository
 from training_service.storage.readiness import ReadinessRepository
 from training_service.storage.schedule import ScheduleRepository
@@ -155,7 +156,9 @@ class TrainingServer:
         add_ScheduleServiceServicer_to_server(schedules, self._server)
         add_GoalServiceServicer_to_server(goals, self._server)
         add_ProgressionServiceServicer_to_server(progression, self._server)
-        programs = ProgramServicer(templates, cycles, planned, catalogue)
+        programs = ProgramServicer(
+            ProgramRepository(self._database), templates, cycles, planned, catalogue
+        )
         add_ProgramServiceServicer_to_server(programs, self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         if self._settings.reflection:

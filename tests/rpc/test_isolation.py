@@ -74,6 +74,8 @@ OF_ADMINS = [n for n, m in ALL.items() if access(m) == access_pb2.ACCESS_LEVEL_A
 OWN: dict[str, dict[str, Any]] = {
     "ListSessions": {"workout_id": None, "exercise_id": None},
     "GetProgressChart": {"kind": "CHART_KIND_EXERCISE_PROGRESS"},
+    # Before all phases: what comes after them may be too far ahead.
+    "AdoptProgram": {"start_date": Date(year=2020, month=1, day=6)},
 }
 
 
@@ -188,6 +190,7 @@ class Belongings:
             "start_date": free_date(self.alice),
             "model": phase_pb2.PERIODIZATION_MODEL_STEP,
             "week_count": 8,
+            "slug": "recommended-routine",
             "shift_later": True,
             "force": True,
             # Left at their defaults: they only narrow or order.
@@ -228,14 +231,12 @@ class Belongings:
                     "display_name",
                     "focus",
                     "validate_only",
+                    "start_loads",
+                    "start_steps",
+                    "auto_apply",
                 ]
             ),
-            **({"workout_id": None, "exercise_id": None} if method.name == "ListSessions" else {}),
-            **(
-                {"kind": "CHART_KIND_EXERCISE_PROGRESS"}
-                if method.name == "GetProgressChart"
-                else {}
-            ),
+            **OWN.get(method.name, {}),
         }
 
 

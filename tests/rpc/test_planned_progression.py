@@ -20,7 +20,7 @@ from calisthenics.training.v1 import schedule_pb2 as pb
 
 from tests.rpc.test_progression import create as create_rule
 from tests.rpc.test_progression import done, events, kinds
-from tests.rpc.test_schedule import MONDAY, a_mesocycle, listed
+from tests.rpc.test_schedule import MONDAY, TODAY, a_mesocycle, listed
 from tests.rpc.test_schedule import create as create_schedule
 from tests.rpc.test_totals import a_date, on, to_date
 from tests.support import PULL_UP, PUSH_UP, Athlete, Queries, a_phase, a_rule, a_schedule, refused
@@ -147,10 +147,9 @@ def test_who_goes_up_a_ladder_is_given_the_next_exercise(alice: Athlete) -> None
 
 
 def test_a_wave_takes_turns_over_sessions_to_come(alice: Athlete) -> None:
-    today = date.today()
     sessions = [{"sets": [{"percent": percent, "reps": 5}]} for percent in (70, 80, 90)]
     rule = a_rule(
-        start_date=to_date(today),
+        start_date=to_date(TODAY),
         loading={"start_load_kg": 100, "plate_step_kg": 2.5},
         policy={"percent_wave": {"sessions": sessions}},
     )
@@ -160,12 +159,12 @@ def test_a_wave_takes_turns_over_sessions_to_come(alice: Athlete) -> None:
     create_schedule(
         alice,
         a_schedule(
-            workout.id, start_date=to_date(today), end_date=to_date(today + timedelta(days=5))
+            workout.id, start_date=to_date(TODAY), end_date=to_date(TODAY + timedelta(days=5))
         ),
     )
-    all_days = [loads_kg(one)[0] for one in of_pull_up(listed(alice, today))]
+    all_days = [loads_kg(one)[0] for one in of_pull_up(listed(alice, TODAY))]
     assert all_days == [70, 80, 90, 70, 80]
-    later = [loads_kg(one)[0] for one in of_pull_up(listed(alice, today + timedelta(days=2)))]
+    later = [loads_kg(one)[0] for one in of_pull_up(listed(alice, TODAY + timedelta(days=2)))]
     assert later == all_days[2:]
 
 

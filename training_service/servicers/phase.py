@@ -88,13 +88,13 @@ class PhaseServicer(PhaseServiceServicer):
             )
             near.check(phase)
             await change.insert([phase])
-            return _message(scope, phase)
+            return phase_message(scope, phase)
 
         return await once(self._phases.change(scope), write, pb.Phase, work)
 
     async def GetPhase(self, request: pb.GetPhaseRequest, context: Any) -> pb.Phase:
         scope = athlete_scope(request.external_user_id)
-        return _message(scope, _found(await self._phases.get(scope, UUID(request.phase_id))))
+        return phase_message(scope, _found(await self._phases.get(scope, UUID(request.phase_id))))
 
     async def ListPhases(
         self, request: pb.ListPhasesRequest, context: Any
@@ -111,7 +111,7 @@ class PhaseServicer(PhaseServiceServicer):
         after = _place_of_token(key) if key else None
         limit = paging.page_limit(request.page_size)
         found = await self._phases.list_page(scope, filters, after, limit + 1)
-        phases = [_message(scope, one) for one in found[:limit]]
+        phases = [phase_message(scope, one) for one in found[:limit]]
         count = paging.fitting_count(phase.ByteSize() for phase in phases)
         response = pb.ListPhasesResponse(phases=phases[:count])
         if count < len(found):
@@ -138,7 +138,7 @@ class PhaseServicer(PhaseServiceServicer):
                 to_date=window["end_date"],
             )
             current = _current(near, id, request.phase.etag, "phase.etag")
-            message = merged(_message(scope, current), request.phase, fields)
+            message = merged(phase_message(scope, current), request.phase, fields)
             contract.check(message, "phase")
             phase = replace(
                 _phase(message, id, write.received_at),
@@ -149,7 +149,7 @@ class PhaseServicer(PhaseServiceServicer):
             near.check(phase)
             await _keep_sessions(change, near, [phase])
             await change.update(phase)
-            return _message(scope, phase)
+            return phase_message(scope, phase)
 
         return await once(self._phases.change(scope), write, pb.Phase, work)
 
@@ -197,10 +197,10 @@ class PhaseServicer(PhaseServiceServicer):
     ) -> pb.GeneratePhasesResponse:
         scope = athlete_scope(request.external_user_id)
         write = write_request(request, utc_now())
-        template = _template(request)
+        template = phase_template_of(request)
         phases = phase_template.generate(template, uuid6.uuid7, write.received_at)
         macrocycle = phases[0]
-        response = pb.GeneratePhasesResponse(phases=[_message(scope, one) for one in phases])
+        response = pb.GeneratePhasesResponse(phases=[phase_message(scope, one) for one in phases])
 
         if request.validate_only:
             near = await self._phases.near(scope, macrocycle.dates)
@@ -210,11 +210,7 @@ class PhaseServicer(PhaseServiceServicer):
             return response
 
         async def work(change: PhaseChange) -> pb.GeneratePhasesResponse:
-            near = await change.neighbours(
-                from_date=macrocycle.start_date, to_date=macrocycle.end_date
-            )
-            near.check_free([macrocycle], "start_date")
-            await change.insert(phases)
+            await insert_macrocycle(change, phases)
             return response
 
         return await once(self._phases.change(scope), write, pb.GeneratePhasesResponse, work)
@@ -230,7 +226,7 @@ class PhaseServicer(PhaseServiceServicer):
         [plan] = day_plans(phases, dates)
         return pb.ActivePhase(
             external_user_id=str(scope.external_user_id),
-            phases=[_message(scope, phase) for phase in plan.phases],
+            phases=[phase_message(scope, phase) for phase in plan.phases],
             day=_day(plan, counts.get(day, 0)),
         )
 
@@ -276,6 +272,14 @@ async def _keep_sessions(change: PhaseChange, near: Neighbours, changed: Sequenc
         )
 
 
+async def insert_macrocycle(change: PhaseChange, phases: Sequence[Phase]) -> None:
+    """Stores a macrocycle, which comes first, with the phases within it."""
+    dates = phases[0].dates
+    near = await change.neighbours(from_date=dates.start_date, to_date=dates.end_date)
+    near.check_free(phases[:1], "start_date")
+    await change.insert(phases)
+
+
 def _optional_date(message: Any, name: str, prefix: str = "") -> date | None:
     if not message.HasField(name):
         return None
@@ -303,7 +307,8 @@ def _place_of_token(key: tuple[paging.KeyPart, ...]) -> PhasePlace:
     return date_of_token(key[0]), str(key[1]), uuid_of_token(key[2])
 
 
-def _template(request: pb.GeneratePhasesRequest) -> Template:
+def phase_template_of(request: pb.GeneratePhasesRequest) -> Template:
+    """Returns what phases a request asks for."""
     template = Template(
         model=Model(MODEL.name(request.model)),
         start_date=_date_in_range(request, "start_date"),
@@ -339,7 +344,8 @@ def _phase(message: pb.Phase, id: UUID, now: datetime) -> Phase:
     )
 
 
-def _message(scope: Scope, phase: Phase) -> pb.Phase:
+def phase_message(scope: Scope, phase: Phase) -> pb.Phase:
+    """Returns a phase as it is answered."""
     return pb.Phase(
         id=str(phase.id),
         external_user_id=str(scope.external_user_id),

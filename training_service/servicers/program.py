@@ -19,17 +19,36 @@ from training_service.domain.program import (
     program_statistics,
     workout_statistics,
 )
-from training_service.errors import FieldViolation, Reason, TrainingError
-from training_service.servicers.convert import exercise_uuid, from_date, optional_field, to_date
+from training_service.errors import FieldViolation, Reason, TrainingError, bad_reference
+from training_service.programs import load_programs
+from training_service.servicers.convert import (
+    exercise_uuid,
+    from_date,
+    optional_field,
+    to_date,
+    utc_now,
+    write_request,
+)
 from training_service.servicers.dates import today_of
 from training_service.servicers.enums import EnumNames
+from training_service.servicers.once import once
 from training_service.servicers.phase import phase_not_found
 from training_service.servicers.planned_session import PlannedSessionReader
+from training_service.servicers.program_adoption import (
+    adopt,
+    phases_of,
+    program_exercises,
+    rules_of,
+    usual_week,
+)
+from training_service.servicers.progression_rule import Facts
 from training_service.servicers.session_metrics import to_total
 from training_service.storage.exercise import Catalogue, ExerciseFacts
 from training_service.storage.phase import PhaseRepository
+from training_service.storage.program import ProgramChange, ProgramRepository
 from training_service.storage.workout import StoredWorkout, WorkoutRepository
 
+PROGRAMS = {program.slug: program for program in load_programs()}
 MUSCLE = EnumNames(exercise_pb2.Muscle)
 
 
@@ -38,15 +57,64 @@ class ProgramServicer(ProgramServiceServicer):
 
     def __init__(
         self,
+        programs: ProgramRepository,
         workouts: WorkoutRepository,
         phases: PhaseRepository,
         planned: PlannedSessionReader,
         catalogue: Catalogue,
     ) -> None:
+        self._programs = programs
         self._workouts = workouts
         self._phases = phases
         self._planned = planned
         self._catalogue = catalogue
+
+    async def ListPrograms(
+        self, request: pb.ListProgramsRequest, context: Any
+    ) -> pb.ListProgramsResponse:
+        return pb.ListProgramsResponse(
+            programs=[one for one in PROGRAMS.values() if _is_wanted(one, request)]
+        )
+
+    async def GetProgram(self, request: pb.GetProgramRequest, context: Any) -> pb.Program:
+        program = pb.Program()
+        program.CopyFrom(_program(request.slug))
+        facts = await self._catalogue.facts(program_exercises(program))
+        week = list(usual_week(program))
+        statistics = [
+            workout_statistics(_planned(workout.exercises, facts), None) for workout, _ in week
+        ]
+        program.statistics.workouts.extend(
+            _workout(workout.id, workout.revision, one)
+            for (workout, _), one in zip(week, statistics, strict=True)
+        )
+        times = [times for _, times in week]
+        _add_week(program.statistics, list(zip(statistics, times, strict=True)))
+        return program
+
+    async def AdoptProgram(
+        self, request: pb.AdoptProgramRequest, context: Any
+    ) -> pb.AdoptedProgram:
+        scope = athlete_scope(request.external_user_id)
+        write = write_request(request, utc_now())
+        program = _program(request.slug)
+        template = phases_of(program, request)
+        rules = rules_of(program, request)
+        facts = await self._frozen(program)
+
+        async def work(change: ProgramChange) -> pb.AdoptedProgram:
+            return await adopt(change, scope, program, template, rules, facts, write)
+
+        return await once(self._programs.change(scope), write, pb.AdoptedProgram, work)
+
+    async def _frozen(self, program: pb.Program) -> Facts:
+        """Returns the facts of all exercises; those of a programme are frozen if none of them is
+        deprecated: then it will be refused."""
+        ids = program_exercises(program)
+        facts = await self._catalogue.facts(ids, max_age_seconds=0)
+        if all(fact.active for fact in facts.values()):
+            await self._catalogue.freeze(facts, utc_now())
+        return await self._catalogue.everything()
 
     async def GetProgramStatistics(
         self, request: pb.GetProgramStatisticsRequest, context: Any
@@ -100,6 +168,18 @@ class ProgramServicer(ProgramServiceServicer):
                 _week(phase, n, phases, weeks.get(n, [])) for n in range(1, phase.week_count + 1)
             ],
         )
+
+
+def _program(slug: str) -> pb.Program:
+    if slug not in PROGRAMS:
+        raise bad_reference(Reason.PROGRAM_NOT_FOUND, "slug", "there is no such programme")
+    return PROGRAMS[slug]
+
+
+def _is_wanted(program: pb.Program, request: pb.ListProgramsRequest) -> bool:
+    if request.focus and program.focus != request.focus:
+        return False
+    return not request.equipment_at_hand or set(program.equipment) <= set(request.equipment_at_hand)
 
 
 def _check_found(ids: list[UUID], stored: Mapping[UUID, StoredWorkout]) -> None:

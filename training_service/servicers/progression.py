@@ -62,6 +62,7 @@ from training_service.servicers.progression_standing import (
 )
 from training_service.servicers.references import check_exercises_known
 from training_service.storage.exercise import Catalogue
+from training_service.storage.idempotency import WriteRequest
 from training_service.storage.progression import (
     ProgressionChange,
     ProgressionRepository,
@@ -110,16 +111,7 @@ class ProgressionServicer(ProgressionServiceServicer):
         facts = await self._frozen(request.rule)
 
         async def work(change: ProgressionChange) -> pb.ProgressionRule:
-            _check(request.rule, facts, write.received_at.date())
-            rule = merged(pb.ProgressionRule(), request.rule, [*FIXED, *CHANGEABLE])
-            rule.id = str(uuid6.uuid7())
-            rule.external_user_id = str(scope.external_user_id)
-            rule.create_time.FromDatetime(write.received_at)
-            if not rule.HasField("start_date"):
-                rule.start_date.CopyFrom(to_date(write.received_at.date()))
-            row = _row(rule, 1, write.received_at)
-            await change.insert(row)
-            return rule_message(StoredRule(row.id, row.version, row.updated_at, row.record))
+            return await insert_rule(change, scope, request.rule, facts, write)
 
         return await once(self._rules.change(scope), write, pb.ProgressionRule, work)
 
@@ -274,6 +266,26 @@ class ProgressionServicer(ProgressionServiceServicer):
         except TrainingError:
             return await self._catalogue.everything()
         return await self._frozen(rule)
+
+
+async def insert_rule(
+    change: ProgressionChange,
+    scope: Scope,
+    message: pb.ProgressionRule,
+    facts: Facts,
+    write: WriteRequest,
+) -> pb.ProgressionRule:
+    """Stores a new rule. `facts` are those of all exercises."""
+    _check(message, facts, write.received_at.date())
+    rule = merged(pb.ProgressionRule(), message, [*FIXED, *CHANGEABLE])
+    rule.id = str(uuid6.uuid7())
+    rule.external_user_id = str(scope.external_user_id)
+    rule.create_time.FromDatetime(write.received_at)
+    if not rule.HasField("start_date"):
+        rule.start_date.CopyFrom(to_date(write.received_at.date()))
+    row = _row(rule, 1, write.received_at)
+    await change.insert(row)
+    return rule_message(StoredRule(row.id, row.version, row.updated_at, row.record))
 
 
 def _check(message: pb.ProgressionRule, facts: Facts, today: date, allowed: Any = ()) -> None:

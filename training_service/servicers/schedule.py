@@ -1,7 +1,7 @@
 """ScheduleService."""
 
 from collections.abc import Iterator
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -65,23 +65,11 @@ class ScheduleServicer(ScheduleServiceServicer):
     async def CreateSchedule(self, request: pb.CreateScheduleRequest, context: Any) -> pb.Schedule:
         scope = athlete_scope(request.external_user_id)
         write = write_request(request, utc_now())
-        message = request.schedule
-        new = NewSchedule(
-            id=uuid6.uuid7(),
-            phase_id=optional_uuid(message.phase_id),
-            **_dates(message),
-            display_name=message.display_name,
-            workout_ids=[optional_uuid(id) for _, id in _slots(message)],
-            weekdays=[int(slot.weekday) for slot in message.weekly.slots],
-            missed_policy=MISSED_POLICY.name(
-                message.missed_policy or pb.MISSED_SESSION_POLICY_LET_GO
-            ),
-            created_at=write.received_at,
-        )
-        await self._check_workouts(scope, message)
+        new = new_schedule(request.schedule, write.received_at)
+        await self._check_workouts(scope, request.schedule)
 
         async def work(change: ScheduleChange) -> pb.Schedule:
-            return _message(scope, await change.insert(new))
+            return schedule_message(scope, await change.insert(new))
 
         return await once(self._schedules.change(scope), write, pb.Schedule, work)
 
@@ -102,7 +90,7 @@ class ScheduleServicer(ScheduleServiceServicer):
     async def GetSchedule(self, request: pb.GetScheduleRequest, context: Any) -> pb.Schedule:
         scope = athlete_scope(request.external_user_id)
         stored = await self._schedules.get(scope, UUID(request.schedule_id))
-        return _message(scope, _found(stored))
+        return schedule_message(scope, _found(stored))
 
     async def ListSchedules(
         self, request: pb.ListSchedulesRequest, context: Any
@@ -114,7 +102,7 @@ class ScheduleServicer(ScheduleServiceServicer):
         before_id = uuid_of_token(key[0]) if key else None
         found = await self._schedules.list_page(scope, before_id, limit + 1)
         response = pb.ListSchedulesResponse(
-            schedules=[_message(scope, one) for one in found[:limit]]
+            schedules=[schedule_message(scope, one) for one in found[:limit]]
         )
         if len(found) > limit:
             place = (str(found[limit - 1].id),)
@@ -166,6 +154,20 @@ class ScheduleServicer(ScheduleServiceServicer):
         return pb.ListPlannedSessionsResponse(planned_sessions=found)
 
 
+def new_schedule(message: pb.Schedule, now: datetime) -> NewSchedule:
+    """Returns the schedule in a request, to be stored."""
+    return NewSchedule(
+        id=uuid6.uuid7(),
+        phase_id=optional_uuid(message.phase_id),
+        **_dates(message),
+        display_name=message.display_name,
+        workout_ids=[optional_uuid(id) for _, id in _slots(message)],
+        weekdays=[int(slot.weekday) for slot in message.weekly.slots],
+        missed_policy=MISSED_POLICY.name(message.missed_policy or pb.MISSED_SESSION_POLICY_LET_GO),
+        created_at=now,
+    )
+
+
 def _found(stored: StoredSchedule | None) -> StoredSchedule:
     if stored is None:
         raise _not_found()
@@ -211,7 +213,8 @@ def _listed_dates(request: pb.ListPlannedSessionsRequest, today: date) -> DateRa
     return DateRange(start, end)
 
 
-def _message(scope: Scope, stored: StoredSchedule) -> pb.Schedule:
+def schedule_message(scope: Scope, stored: StoredSchedule) -> pb.Schedule:
+    """Returns a schedule as it is answered."""
     message = pb.Schedule(
         id=str(stored.id),
         external_user_id=str(scope.external_user_id),

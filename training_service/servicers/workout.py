@@ -55,16 +55,7 @@ class WorkoutServicer(WorkoutServiceServicer):
         facts = await self._facts(request.workout.exercises, _always)
 
         async def work(change: WorkoutChange) -> pb.Workout:
-            _check_exercises(request.workout.exercises, facts, allowed=set())
-            _check_frozen(facts)
-            ordered = _ordered(request.workout)
-            source = merged(pb.Workout(), request.workout, CHANGEABLE)
-            source.id = str(uuid6.uuid7())
-            source.revision = 1
-            source.create_time.FromDatetime(write.received_at)
-            new = _new_revision(scope, source, ordered, write)
-            await change.insert(new)
-            return _with_head(new.record, version=1)
+            return await insert_workout(change, scope, request.workout, facts, write)
 
         return await once(self._workouts.change(scope), write, pb.Workout, work)
 
@@ -238,6 +229,26 @@ class WorkoutServicer(WorkoutServiceServicer):
             return facts
         await self._catalogue.freeze(facts, utc_now())
         return await self._catalogue.facts(ids)
+
+
+async def insert_workout(
+    change: WorkoutChange,
+    scope: Scope,
+    workout: pb.Workout,
+    facts: Mapping[UUID, ExerciseFacts],
+    write: WriteRequest,
+) -> pb.Workout:
+    """Stores a new workout. `facts` are those of its exercises, which must be in use already."""
+    _check_exercises(workout.exercises, facts, allowed=set())
+    _check_frozen(facts)
+    ordered = _ordered(workout)
+    source = merged(pb.Workout(), workout, CHANGEABLE)
+    source.id = str(uuid6.uuid7())
+    source.revision = 1
+    source.create_time.FromDatetime(write.received_at)
+    new = _new_revision(scope, source, ordered, write)
+    await change.insert(new)
+    return _with_head(new.record, version=1)
 
 
 async def _always() -> bool:

@@ -151,18 +151,6 @@ export {
   PrescriptionReasonKind,
 } from "./calisthenics/training/v1/prescription";
 export {
-  GetPhaseStatisticsRequest,
-  GetProgramStatisticsRequest,
-  MuscleStatistics,
-  PhaseStatistics,
-  PhaseWeekStatistics,
-  ProgramServiceClient,
-  ProgramServiceServer,
-  ProgramServiceService,
-  ProgramStatistics,
-  WorkoutStatistics,
-} from "./calisthenics/training/v1/program";
-export {
   AmendSessionRequest,
   BatchLogSessionsRequest,
   BatchLogSessionsResponse,
@@ -240,22 +228,6 @@ export {
   WaveSet,
 } from "./calisthenics/training/v1/progression";
 export {
-  GetReadinessRequest,
-  ListWellnessRequest,
-  ListWellnessResponse,
-  LogWellnessRequest,
-  Readiness,
-  ReadinessAbsenceReason,
-  ReadinessBand,
-  ReadinessComponent,
-  ReadinessComponentKind,
-  ReadinessServiceClient,
-  ReadinessServiceServer,
-  ReadinessServiceService,
-  ReadinessWithheldReason,
-  WellnessEntry,
-} from "./calisthenics/training/v1/readiness";
-export {
   CreateWorkoutRequest,
   DeleteWorkoutRequest,
   GetWorkoutRequest,
@@ -297,6 +269,43 @@ export {
   WeeklyPlan,
   WeeklySlot,
 } from "./calisthenics/training/v1/schedule";
+export {
+  AdoptProgramRequest,
+  AdoptedProgram,
+  GetPhaseStatisticsRequest,
+  GetProgramRequest,
+  GetProgramStatisticsRequest,
+  ListProgramsRequest,
+  ListProgramsResponse,
+  MuscleStatistics,
+  PhaseStatistics,
+  PhaseWeekStatistics,
+  Program,
+  ProgramPhases,
+  ProgramServiceClient,
+  ProgramServiceServer,
+  ProgramServiceService,
+  ProgramStatistics,
+  StartLoad,
+  StartStep,
+  WorkoutStatistics,
+} from "./calisthenics/training/v1/program";
+export {
+  GetReadinessRequest,
+  ListWellnessRequest,
+  ListWellnessResponse,
+  LogWellnessRequest,
+  Readiness,
+  ReadinessAbsenceReason,
+  ReadinessBand,
+  ReadinessComponent,
+  ReadinessComponentKind,
+  ReadinessServiceClient,
+  ReadinessServiceServer,
+  ReadinessServiceService,
+  ReadinessWithheldReason,
+  WellnessEntry,
+} from "./calisthenics/training/v1/readiness";
 export {
   GetProgressionGraphRequest,
   GetSkillPathRequest,

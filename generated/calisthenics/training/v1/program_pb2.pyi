@@ -5,6 +5,10 @@ isort:skip_file
 
 from calisthenics.training.v1 import exercise_pb2 as _exercise_pb2
 from calisthenics.training.v1 import metrics_pb2 as _metrics_pb2
+from calisthenics.training.v1 import phase_pb2 as _phase_pb2
+from calisthenics.training.v1 import progression_pb2 as _progression_pb2
+from calisthenics.training.v1 import schedule_pb2 as _schedule_pb2
+from calisthenics.training.v1 import workout_pb2 as _workout_pb2
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
@@ -321,3 +325,345 @@ class PhaseStatistics(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PhaseStatistics: _TypeAlias = PhaseStatistics  # noqa: Y015
+
+@_typing.final
+class ProgramPhases(_message.Message):
+    """The phases of a programme; see GeneratePhases."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: _builtins.int
+    WEEK_COUNT_FIELD_NUMBER: _builtins.int
+    MESOCYCLE_WEEK_COUNT_FIELD_NUMBER: _builtins.int
+    DELOAD_EVERY_WEEKS_FIELD_NUMBER: _builtins.int
+    model: _phase_pb2.PeriodizationModel.ValueType
+    """By what they are made."""
+    week_count: _builtins.int
+    """How many weeks the programme lasts."""
+    mesocycle_week_count: _builtins.int
+    """Most weeks of a mesocycle; 0 is 4."""
+    deload_every_weeks: _builtins.int
+    """Every how many weeks one is a deload; 0 is never. Absent: the last of each mesocycle."""
+    def __init__(
+        self,
+        *,
+        model: _phase_pb2.PeriodizationModel.ValueType = ...,
+        week_count: _builtins.int = ...,
+        mesocycle_week_count: _builtins.int = ...,
+        deload_every_weeks: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_deload_every_weeks", b"_deload_every_weeks", "deload_every_weeks", b"deload_every_weeks"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_deload_every_weeks", b"_deload_every_weeks", "deload_every_weeks", b"deload_every_weeks", "mesocycle_week_count", b"mesocycle_week_count", "model", b"model", "week_count", b"week_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__deload_every_weeks: _TypeAlias = _typing.Literal["deload_every_weeks"]  # noqa: Y015
+    _WhichOneofArgType__deload_every_weeks: _TypeAlias = _typing.Literal["_deload_every_weeks", b"_deload_every_weeks"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__deload_every_weeks) -> _WhichOneofReturnType__deload_every_weeks | None: ...
+
+Global___ProgramPhases: _TypeAlias = ProgramPhases  # noqa: Y015
+
+@_typing.final
+class Program(_message.Message):
+    """A programme that comes with the service."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SLUG_FIELD_NUMBER: _builtins.int
+    DISPLAY_NAME_FIELD_NUMBER: _builtins.int
+    SUMMARY_FIELD_NUMBER: _builtins.int
+    FOCUS_FIELD_NUMBER: _builtins.int
+    MIN_DIFFICULTY_FIELD_NUMBER: _builtins.int
+    MAX_DIFFICULTY_FIELD_NUMBER: _builtins.int
+    EQUIPMENT_FIELD_NUMBER: _builtins.int
+    PHASES_FIELD_NUMBER: _builtins.int
+    WORKOUTS_FIELD_NUMBER: _builtins.int
+    SCHEDULE_FIELD_NUMBER: _builtins.int
+    RULES_FIELD_NUMBER: _builtins.int
+    STATISTICS_FIELD_NUMBER: _builtins.int
+    slug: _builtins.str
+    """Its name in requests, such as "recommended-routine"."""
+    display_name: _builtins.str
+    """Name for people."""
+    summary: _builtins.str
+    """What it is for, and for whom."""
+    focus: _phase_pb2.PhaseFocus.ValueType
+    """What it is for."""
+    min_difficulty: _builtins.int
+    """Difficulty of its easiest exercise, steps of ladders included."""
+    max_difficulty: _builtins.int
+    """Difficulty of its hardest exercise, which an athlete may get to."""
+    @_builtins.property
+    def equipment(self) -> _containers.RepeatedScalarFieldContainer[_exercise_pb2.Equipment.ValueType]:
+        """What its exercises need, steps of ladders included."""
+
+    @_builtins.property
+    def phases(self) -> Global___ProgramPhases:
+        """Its phases."""
+
+    @_builtins.property
+    def workouts(self) -> _containers.RepeatedCompositeFieldContainer[_workout_pb2.Workout]:
+        """Its workouts. Their ids are those of the programme: adopting it makes new ones."""
+
+    @_builtins.property
+    def schedule(self) -> _schedule_pb2.Schedule:
+        """When they are done; without days, which come with the adoption."""
+
+    @_builtins.property
+    def rules(self) -> _containers.RepeatedCompositeFieldContainer[_progression_pb2.ProgressionRule]:
+        """How they progress; without a start date. Where `loading` has no start_load_kg, one is needed for the
+        adoption.
+        """
+
+    @_builtins.property
+    def statistics(self) -> Global___ProgramStatistics:
+        """What a usual week asks for, without a deload. Only from GetProgram."""
+
+    def __init__(
+        self,
+        *,
+        slug: _builtins.str = ...,
+        display_name: _builtins.str = ...,
+        summary: _builtins.str = ...,
+        focus: _phase_pb2.PhaseFocus.ValueType = ...,
+        min_difficulty: _builtins.int = ...,
+        max_difficulty: _builtins.int = ...,
+        equipment: _abc.Iterable[_exercise_pb2.Equipment.ValueType] | None = ...,
+        phases: Global___ProgramPhases | None = ...,
+        workouts: _abc.Iterable[_workout_pb2.Workout] | None = ...,
+        schedule: _schedule_pb2.Schedule | None = ...,
+        rules: _abc.Iterable[_progression_pb2.ProgressionRule] | None = ...,
+        statistics: Global___ProgramStatistics | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["phases", b"phases", "schedule", b"schedule", "statistics", b"statistics"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["display_name", b"display_name", "equipment", b"equipment", "focus", b"focus", "max_difficulty", b"max_difficulty", "min_difficulty", b"min_difficulty", "phases", b"phases", "rules", b"rules", "schedule", b"schedule", "slug", b"slug", "statistics", b"statistics", "summary", b"summary", "workouts", b"workouts"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Program: _TypeAlias = Program  # noqa: Y015
+
+@_typing.final
+class ListProgramsRequest(_message.Message):
+    """Request of ListPrograms."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FOCUS_FIELD_NUMBER: _builtins.int
+    EQUIPMENT_AT_HAND_FIELD_NUMBER: _builtins.int
+    focus: _phase_pb2.PhaseFocus.ValueType
+    """Only programmes for this; not given is any."""
+    @_builtins.property
+    def equipment_at_hand(self) -> _containers.RepeatedScalarFieldContainer[_exercise_pb2.Equipment.ValueType]:
+        """What is at hand: only programmes that need nothing else. EQUIPMENT_NONE is nothing but the floor.
+        Empty: any.
+        """
+
+    def __init__(
+        self,
+        *,
+        focus: _phase_pb2.PhaseFocus.ValueType = ...,
+        equipment_at_hand: _abc.Iterable[_exercise_pb2.Equipment.ValueType] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["equipment_at_hand", b"equipment_at_hand", "focus", b"focus"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListProgramsRequest: _TypeAlias = ListProgramsRequest  # noqa: Y015
+
+@_typing.final
+class ListProgramsResponse(_message.Message):
+    """Response of ListPrograms."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROGRAMS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def programs(self) -> _containers.RepeatedCompositeFieldContainer[Global___Program]:
+        """The programmes."""
+
+    def __init__(
+        self,
+        *,
+        programs: _abc.Iterable[Global___Program] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["programs", b"programs"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListProgramsResponse: _TypeAlias = ListProgramsResponse  # noqa: Y015
+
+@_typing.final
+class GetProgramRequest(_message.Message):
+    """Request of GetProgram."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SLUG_FIELD_NUMBER: _builtins.int
+    slug: _builtins.str
+    """Slug of the programme."""
+    def __init__(
+        self,
+        *,
+        slug: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["slug", b"slug"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetProgramRequest: _TypeAlias = GetProgramRequest  # noqa: Y015
+
+@_typing.final
+class StartLoad(_message.Message):
+    """The load that an exercise of a programme is begun with."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXERCISE_ID_FIELD_NUMBER: _builtins.int
+    LOAD_KG_FIELD_NUMBER: _builtins.int
+    exercise_id: _builtins.str
+    """The exercise."""
+    load_kg: _builtins.float
+    """Load in kilograms beyond the body. For a percent wave: the training maximum."""
+    def __init__(
+        self,
+        *,
+        exercise_id: _builtins.str = ...,
+        load_kg: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["exercise_id", b"exercise_id", "load_kg", b"load_kg"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StartLoad: _TypeAlias = StartLoad  # noqa: Y015
+
+@_typing.final
+class StartStep(_message.Message):
+    """The step that a ladder of a programme is begun on."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXERCISE_ID_FIELD_NUMBER: _builtins.int
+    START_EXERCISE_ID_FIELD_NUMBER: _builtins.int
+    exercise_id: _builtins.str
+    """The exercise that the ladder begins with in the programme."""
+    start_exercise_id: _builtins.str
+    """The exercise of the ladder to begin with instead. The steps before it are left out."""
+    def __init__(
+        self,
+        *,
+        exercise_id: _builtins.str = ...,
+        start_exercise_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["exercise_id", b"exercise_id", "start_exercise_id", b"start_exercise_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StartStep: _TypeAlias = StartStep  # noqa: Y015
+
+@_typing.final
+class AdoptProgramRequest(_message.Message):
+    """Request of AdoptProgram."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXTERNAL_USER_ID_FIELD_NUMBER: _builtins.int
+    SLUG_FIELD_NUMBER: _builtins.int
+    START_DATE_FIELD_NUMBER: _builtins.int
+    START_LOADS_FIELD_NUMBER: _builtins.int
+    START_STEPS_FIELD_NUMBER: _builtins.int
+    AUTO_APPLY_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    external_user_id: _builtins.str
+    """Whose data: the athlete's id; empty is the caller's own."""
+    slug: _builtins.str
+    """Slug of the programme."""
+    auto_apply: _builtins.bool
+    """Whether what rules ask for holds at once; otherwise it is proposed."""
+    request_id: _builtins.str
+    """UUID that makes a retry safe: the same id and body return the first answer."""
+    @_builtins.property
+    def start_date(self) -> _date_pb2.Date:
+        """First day of the programme, which its weeks are counted from."""
+
+    @_builtins.property
+    def start_loads(self) -> _containers.RepeatedCompositeFieldContainer[Global___StartLoad]:
+        """Loads to begin with: one for each exercise whose rule has a loading."""
+
+    @_builtins.property
+    def start_steps(self) -> _containers.RepeatedCompositeFieldContainer[Global___StartStep]:
+        """Steps to begin ladders on; others are begun with their first."""
+
+    def __init__(
+        self,
+        *,
+        external_user_id: _builtins.str = ...,
+        slug: _builtins.str = ...,
+        start_date: _date_pb2.Date | None = ...,
+        start_loads: _abc.Iterable[Global___StartLoad] | None = ...,
+        start_steps: _abc.Iterable[Global___StartStep] | None = ...,
+        auto_apply: _builtins.bool = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["start_date", b"start_date"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["auto_apply", b"auto_apply", "external_user_id", b"external_user_id", "request_id", b"request_id", "slug", b"slug", "start_date", b"start_date", "start_loads", b"start_loads", "start_steps", b"start_steps"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AdoptProgramRequest: _TypeAlias = AdoptProgramRequest  # noqa: Y015
+
+@_typing.final
+class AdoptedProgram(_message.Message):
+    """What an adoption made."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SLUG_FIELD_NUMBER: _builtins.int
+    WORKOUTS_FIELD_NUMBER: _builtins.int
+    PHASES_FIELD_NUMBER: _builtins.int
+    SCHEDULE_FIELD_NUMBER: _builtins.int
+    RULES_FIELD_NUMBER: _builtins.int
+    slug: _builtins.str
+    """Slug of the programme."""
+    @_builtins.property
+    def workouts(self) -> _containers.RepeatedCompositeFieldContainer[_workout_pb2.Workout]:
+        """The workouts, in the order of the programme."""
+
+    @_builtins.property
+    def phases(self) -> _containers.RepeatedCompositeFieldContainer[_phase_pb2.Phase]:
+        """The macrocycle, and its mesocycles."""
+
+    @_builtins.property
+    def schedule(self) -> _schedule_pb2.Schedule:
+        """The schedule, which fills the macrocycle."""
+
+    @_builtins.property
+    def rules(self) -> _containers.RepeatedCompositeFieldContainer[_progression_pb2.ProgressionRule]:
+        """The rules, in the order of the programme."""
+
+    def __init__(
+        self,
+        *,
+        slug: _builtins.str = ...,
+        workouts: _abc.Iterable[_workout_pb2.Workout] | None = ...,
+        phases: _abc.Iterable[_phase_pb2.Phase] | None = ...,
+        schedule: _schedule_pb2.Schedule | None = ...,
+        rules: _abc.Iterable[_progression_pb2.ProgressionRule] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["schedule", b"schedule"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["phases", b"phases", "rules", b"rules", "schedule", b"schedule", "slug", b"slug", "workouts", b"workouts"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AdoptedProgram: _TypeAlias = AdoptedProgram  # noqa: Y015

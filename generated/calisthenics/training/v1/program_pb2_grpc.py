@@ -26,7 +26,9 @@ if _version_not_supported:
 
 
 class ProgramServiceStub:
-    """Programmes: workouts that make up a week of training, looked at before anybody trains.
+    """Programmes: workouts, phases, a schedule and progression rules that belong together. The service
+    comes with some; an athlete who adopts one gets all of it as their own, to be changed at will. And
+    what programmes, weeks and phases ask for, before anybody trains.
     """
 
     def __init__(self, channel):
@@ -35,6 +37,21 @@ class ProgramServiceStub:
         Args:
             channel: A grpc.Channel.
         """
+        self.ListPrograms = channel.unary_unary(
+                '/calisthenics.training.v1.ProgramService/ListPrograms',
+                request_serializer=calisthenics_dot_training_dot_v1_dot_program__pb2.ListProgramsRequest.SerializeToString,
+                response_deserializer=calisthenics_dot_training_dot_v1_dot_program__pb2.ListProgramsResponse.FromString,
+                _registered_method=True)
+        self.GetProgram = channel.unary_unary(
+                '/calisthenics.training.v1.ProgramService/GetProgram',
+                request_serializer=calisthenics_dot_training_dot_v1_dot_program__pb2.GetProgramRequest.SerializeToString,
+                response_deserializer=calisthenics_dot_training_dot_v1_dot_program__pb2.Program.FromString,
+                _registered_method=True)
+        self.AdoptProgram = channel.unary_unary(
+                '/calisthenics.training.v1.ProgramService/AdoptProgram',
+                request_serializer=calisthenics_dot_training_dot_v1_dot_program__pb2.AdoptProgramRequest.SerializeToString,
+                response_deserializer=calisthenics_dot_training_dot_v1_dot_program__pb2.AdoptedProgram.FromString,
+                _registered_method=True)
         self.GetProgramStatistics = channel.unary_unary(
                 '/calisthenics.training.v1.ProgramService/GetProgramStatistics',
                 request_serializer=calisthenics_dot_training_dot_v1_dot_program__pb2.GetProgramStatisticsRequest.SerializeToString,
@@ -48,8 +65,36 @@ class ProgramServiceStub:
 
 
 class ProgramServiceServicer:
-    """Programmes: workouts that make up a week of training, looked at before anybody trains.
+    """Programmes: workouts, phases, a schedule and progression rules that belong together. The service
+    comes with some; an athlete who adopts one gets all of it as their own, to be changed at will. And
+    what programmes, weeks and phases ask for, before anybody trains.
     """
+
+    def ListPrograms(self, request, context):
+        """Lists the programmes that come with the service. They are few: there are no pages.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetProgram(self, request, context):
+        """Returns a programme that comes with the service.
+
+        Errors: PROGRAM_NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AdoptProgram(self, request, context):
+        """Makes a programme the athlete's own: its workouts, a macrocycle with its mesocycles, a schedule that
+        fills it, and a progression rule for each place of a workout that has one. All of it or nothing.
+
+        Errors: PROGRAM_NOT_FOUND, PHASE_OVERLAP, EXERCISE_DEPRECATED, REQUEST_ID_REUSED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
 
     def GetProgramStatistics(self, request, context):
         """Returns what a week of workouts asks for: time, sets and volume of each muscle, push and pull,
@@ -75,6 +120,21 @@ class ProgramServiceServicer:
 
 def add_ProgramServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
+            'ListPrograms': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListPrograms,
+                    request_deserializer=calisthenics_dot_training_dot_v1_dot_program__pb2.ListProgramsRequest.FromString,
+                    response_serializer=calisthenics_dot_training_dot_v1_dot_program__pb2.ListProgramsResponse.SerializeToString,
+            ),
+            'GetProgram': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetProgram,
+                    request_deserializer=calisthenics_dot_training_dot_v1_dot_program__pb2.GetProgramRequest.FromString,
+                    response_serializer=calisthenics_dot_training_dot_v1_dot_program__pb2.Program.SerializeToString,
+            ),
+            'AdoptProgram': grpc.unary_unary_rpc_method_handler(
+                    servicer.AdoptProgram,
+                    request_deserializer=calisthenics_dot_training_dot_v1_dot_program__pb2.AdoptProgramRequest.FromString,
+                    response_serializer=calisthenics_dot_training_dot_v1_dot_program__pb2.AdoptedProgram.SerializeToString,
+            ),
             'GetProgramStatistics': grpc.unary_unary_rpc_method_handler(
                     servicer.GetProgramStatistics,
                     request_deserializer=calisthenics_dot_training_dot_v1_dot_program__pb2.GetProgramStatisticsRequest.FromString,
@@ -94,8 +154,91 @@ def add_ProgramServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ProgramService:
-    """Programmes: workouts that make up a week of training, looked at before anybody trains.
+    """Programmes: workouts, phases, a schedule and progression rules that belong together. The service
+    comes with some; an athlete who adopts one gets all of it as their own, to be changed at will. And
+    what programmes, weeks and phases ask for, before anybody trains.
     """
+
+    @staticmethod
+    def ListPrograms(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/calisthenics.training.v1.ProgramService/ListPrograms',
+            calisthenics_dot_training_dot_v1_dot_program__pb2.ListProgramsRequest.SerializeToString,
+            calisthenics_dot_training_dot_v1_dot_program__pb2.ListProgramsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetProgram(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/calisthenics.training.v1.ProgramService/GetProgram',
+            calisthenics_dot_training_dot_v1_dot_program__pb2.GetProgramRequest.SerializeToString,
+            calisthenics_dot_training_dot_v1_dot_program__pb2.Program.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AdoptProgram(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/calisthenics.training.v1.ProgramService/AdoptProgram',
+            calisthenics_dot_training_dot_v1_dot_program__pb2.AdoptProgramRequest.SerializeToString,
+            calisthenics_dot_training_dot_v1_dot_program__pb2.AdoptedProgram.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
 
     @staticmethod
     def GetProgramStatistics(request,

@@ -27,12 +27,28 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class ProgramServiceStub:
-    """Programmes: workouts that make up a week of training, looked at before anybody trains."""
+    """Programmes: workouts, phases, a schedule and progression rules that belong together. The service
+    comes with some; an athlete who adopts one gets all of it as their own, to be changed at will. And
+    what programmes, weeks and phases ask for, before anybody trains.
+    """
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> ProgramServiceAsyncStub: ...
+    ListPrograms: _grpc.UnaryUnaryMultiCallable[_program_pb2.ListProgramsRequest, _program_pb2.ListProgramsResponse]
+    """Lists the programmes that come with the service. They are few: there are no pages."""
+    GetProgram: _grpc.UnaryUnaryMultiCallable[_program_pb2.GetProgramRequest, _program_pb2.Program]
+    """Returns a programme that comes with the service.
+
+    Errors: PROGRAM_NOT_FOUND.
+    """
+    AdoptProgram: _grpc.UnaryUnaryMultiCallable[_program_pb2.AdoptProgramRequest, _program_pb2.AdoptedProgram]
+    """Makes a programme the athlete's own: its workouts, a macrocycle with its mesocycles, a schedule that
+    fills it, and a progression rule for each place of a workout that has one. All of it or nothing.
+
+    Errors: PROGRAM_NOT_FOUND, PHASE_OVERLAP, EXERCISE_DEPRECATED, REQUEST_ID_REUSED.
+    """
     GetProgramStatistics: _grpc.UnaryUnaryMultiCallable[_program_pb2.GetProgramStatisticsRequest, _program_pb2.ProgramStatistics]
     """Returns what a week of workouts asks for: time, sets and volume of each muscle, push and pull,
     load. An estimate from what the templates prescribe; nothing is stored.
@@ -49,9 +65,25 @@ class ProgramServiceStub:
 
 @_typing.type_check_only
 class ProgramServiceAsyncStub(ProgramServiceStub):
-    """Programmes: workouts that make up a week of training, looked at before anybody trains."""
+    """Programmes: workouts, phases, a schedule and progression rules that belong together. The service
+    comes with some; an athlete who adopts one gets all of it as their own, to be changed at will. And
+    what programmes, weeks and phases ask for, before anybody trains.
+    """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
+    ListPrograms: _aio.UnaryUnaryMultiCallable[_program_pb2.ListProgramsRequest, _program_pb2.ListProgramsResponse]  # type: ignore[assignment]
+    """Lists the programmes that come with the service. They are few: there are no pages."""
+    GetProgram: _aio.UnaryUnaryMultiCallable[_program_pb2.GetProgramRequest, _program_pb2.Program]  # type: ignore[assignment]
+    """Returns a programme that comes with the service.
+
+    Errors: PROGRAM_NOT_FOUND.
+    """
+    AdoptProgram: _aio.UnaryUnaryMultiCallable[_program_pb2.AdoptProgramRequest, _program_pb2.AdoptedProgram]  # type: ignore[assignment]
+    """Makes a programme the athlete's own: its workouts, a macrocycle with its mesocycles, a schedule that
+    fills it, and a progression rule for each place of a workout that has one. All of it or nothing.
+
+    Errors: PROGRAM_NOT_FOUND, PHASE_OVERLAP, EXERCISE_DEPRECATED, REQUEST_ID_REUSED.
+    """
     GetProgramStatistics: _aio.UnaryUnaryMultiCallable[_program_pb2.GetProgramStatisticsRequest, _program_pb2.ProgramStatistics]  # type: ignore[assignment]
     """Returns what a week of workouts asks for: time, sets and volume of each muscle, push and pull,
     load. An estimate from what the templates prescribe; nothing is stored.
@@ -67,7 +99,41 @@ class ProgramServiceAsyncStub(ProgramServiceStub):
     """
 
 class ProgramServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Programmes: workouts that make up a week of training, looked at before anybody trains."""
+    """Programmes: workouts, phases, a schedule and progression rules that belong together. The service
+    comes with some; an athlete who adopts one gets all of it as their own, to be changed at will. And
+    what programmes, weeks and phases ask for, before anybody trains.
+    """
+
+    @_abc_1.abstractmethod
+    def ListPrograms(
+        self,
+        request: _program_pb2.ListProgramsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_program_pb2.ListProgramsResponse, _abc.Awaitable[_program_pb2.ListProgramsResponse]]:
+        """Lists the programmes that come with the service. They are few: there are no pages."""
+
+    @_abc_1.abstractmethod
+    def GetProgram(
+        self,
+        request: _program_pb2.GetProgramRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_program_pb2.Program, _abc.Awaitable[_program_pb2.Program]]:
+        """Returns a programme that comes with the service.
+
+        Errors: PROGRAM_NOT_FOUND.
+        """
+
+    @_abc_1.abstractmethod
+    def AdoptProgram(
+        self,
+        request: _program_pb2.AdoptProgramRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_program_pb2.AdoptedProgram, _abc.Awaitable[_program_pb2.AdoptedProgram]]:
+        """Makes a programme the athlete's own: its workouts, a macrocycle with its mesocycles, a schedule that
+        fills it, and a progression rule for each place of a workout that has one. All of it or nothing.
+
+        Errors: PROGRAM_NOT_FOUND, PHASE_OVERLAP, EXERCISE_DEPRECATED, REQUEST_ID_REUSED.
+        """
 
     @_abc_1.abstractmethod
     def GetProgramStatistics(

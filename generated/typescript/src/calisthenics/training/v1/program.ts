@@ -16,8 +16,12 @@ import {
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
 import { DateMessage } from "../../../google/type/date";
-import { Muscle } from "./exercise";
+import { Equipment, Muscle } from "./exercise";
 import { Total } from "./metrics";
+import { PeriodizationModel, Phase, PhaseFocus } from "./phase";
+import { ProgressionRule } from "./progression";
+import { Schedule } from "./schedule";
+import { Workout } from "./workout";
 
 export const protobufPackage = "calisthenics.training.v1";
 
@@ -142,6 +146,128 @@ export interface PhaseStatistics {
   phaseId: string;
   /** Its weeks, counted from its first day; the last may be shorter. */
   weeks: PhaseWeekStatistics[];
+}
+
+/** The phases of a programme; see GeneratePhases. */
+export interface ProgramPhases {
+  /** By what they are made. */
+  model: PeriodizationModel;
+  /** How many weeks the programme lasts. */
+  weekCount: number;
+  /** Most weeks of a mesocycle; 0 is 4. */
+  mesocycleWeekCount: number;
+  /** Every how many weeks one is a deload; 0 is never. Absent: the last of each mesocycle. */
+  deloadEveryWeeks?: number | undefined;
+}
+
+/** A programme that comes with the service. */
+export interface Program {
+  /** Its name in requests, such as "recommended-routine". */
+  slug: string;
+  /** Name for people. */
+  displayName: string;
+  /** What it is for, and for whom. */
+  summary: string;
+  /** What it is for. */
+  focus: PhaseFocus;
+  /** Difficulty of its easiest exercise, steps of ladders included. */
+  minDifficulty: number;
+  /** Difficulty of its hardest exercise, which an athlete may get to. */
+  maxDifficulty: number;
+  /** What its exercises need, steps of ladders included. */
+  equipment: Equipment[];
+  /** Its phases. */
+  phases?:
+    | ProgramPhases
+    | undefined;
+  /** Its workouts. Their ids are those of the programme: adopting it makes new ones. */
+  workouts: Workout[];
+  /** When they are done; without days, which come with the adoption. */
+  schedule?:
+    | Schedule
+    | undefined;
+  /**
+   * How they progress; without a start date. Where `loading` has no start_load_kg, one is needed for the
+   * adoption.
+   */
+  rules: ProgressionRule[];
+  /** What a usual week asks for, without a deload. Only from GetProgram. */
+  statistics?: ProgramStatistics | undefined;
+}
+
+/** Request of ListPrograms. */
+export interface ListProgramsRequest {
+  /** Only programmes for this; not given is any. */
+  focus: PhaseFocus;
+  /**
+   * What is at hand: only programmes that need nothing else. EQUIPMENT_NONE is nothing but the floor.
+   * Empty: any.
+   */
+  equipmentAtHand: Equipment[];
+}
+
+/** Response of ListPrograms. */
+export interface ListProgramsResponse {
+  /** The programmes. */
+  programs: Program[];
+}
+
+/** Request of GetProgram. */
+export interface GetProgramRequest {
+  /** Slug of the programme. */
+  slug: string;
+}
+
+/** The load that an exercise of a programme is begun with. */
+export interface StartLoad {
+  /** The exercise. */
+  exerciseId: string;
+  /** Load in kilograms beyond the body. For a percent wave: the training maximum. */
+  loadKg: number;
+}
+
+/** The step that a ladder of a programme is begun on. */
+export interface StartStep {
+  /** The exercise that the ladder begins with in the programme. */
+  exerciseId: string;
+  /** The exercise of the ladder to begin with instead. The steps before it are left out. */
+  startExerciseId: string;
+}
+
+/** Request of AdoptProgram. */
+export interface AdoptProgramRequest {
+  /** Whose data: the athlete's id; empty is the caller's own. */
+  externalUserId: string;
+  /** Slug of the programme. */
+  slug: string;
+  /** First day of the programme, which its weeks are counted from. */
+  startDate?:
+    | DateMessage
+    | undefined;
+  /** Loads to begin with: one for each exercise whose rule has a loading. */
+  startLoads: StartLoad[];
+  /** Steps to begin ladders on; others are begun with their first. */
+  startSteps: StartStep[];
+  /** Whether what rules ask for holds at once; otherwise it is proposed. */
+  autoApply: boolean;
+  /** UUID that makes a retry safe: the same id and body return the first answer. */
+  requestId: string;
+}
+
+/** What an adoption made. */
+export interface AdoptedProgram {
+  /** Slug of the programme. */
+  slug: string;
+  /** The workouts, in the order of the programme. */
+  workouts: Workout[];
+  /** The macrocycle, and its mesocycles. */
+  phases: Phase[];
+  /** The schedule, which fills the macrocycle. */
+  schedule?:
+    | Schedule
+    | undefined;
+  /** The rules, in the order of the programme. */
+  rules: ProgressionRule[];
 }
 
 function createBaseGetProgramStatisticsRequest(): GetProgramStatisticsRequest {
@@ -878,9 +1004,927 @@ export const PhaseStatistics: MessageFns<PhaseStatistics> = {
   },
 };
 
-/** Programmes: workouts that make up a week of training, looked at before anybody trains. */
+function createBaseProgramPhases(): ProgramPhases {
+  return { model: 0, weekCount: 0, mesocycleWeekCount: 0, deloadEveryWeeks: undefined };
+}
+
+export const ProgramPhases: MessageFns<ProgramPhases> = {
+  encode(message: ProgramPhases, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.model !== 0) {
+      writer.uint32(8).int32(message.model);
+    }
+    if (message.weekCount !== 0) {
+      writer.uint32(16).int32(message.weekCount);
+    }
+    if (message.mesocycleWeekCount !== 0) {
+      writer.uint32(24).int32(message.mesocycleWeekCount);
+    }
+    if (message.deloadEveryWeeks !== undefined) {
+      writer.uint32(32).int32(message.deloadEveryWeeks);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ProgramPhases {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseProgramPhases();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.model = reader.int32() as any;
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.weekCount = reader.int32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.mesocycleWeekCount = reader.int32();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.deloadEveryWeeks = reader.int32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ProgramPhases>): ProgramPhases {
+    return ProgramPhases.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ProgramPhases>): ProgramPhases {
+    const message = createBaseProgramPhases();
+    message.model = object.model ?? 0;
+    message.weekCount = object.weekCount ?? 0;
+    message.mesocycleWeekCount = object.mesocycleWeekCount ?? 0;
+    message.deloadEveryWeeks = object.deloadEveryWeeks ?? undefined;
+    return message;
+  },
+};
+
+function createBaseProgram(): Program {
+  return {
+    slug: "",
+    displayName: "",
+    summary: "",
+    focus: 0,
+    minDifficulty: 0,
+    maxDifficulty: 0,
+    equipment: [],
+    phases: undefined,
+    workouts: [],
+    schedule: undefined,
+    rules: [],
+    statistics: undefined,
+  };
+}
+
+export const Program: MessageFns<Program> = {
+  encode(message: Program, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.slug !== "") {
+      writer.uint32(10).string(message.slug);
+    }
+    if (message.displayName !== "") {
+      writer.uint32(18).string(message.displayName);
+    }
+    if (message.summary !== "") {
+      writer.uint32(26).string(message.summary);
+    }
+    if (message.focus !== 0) {
+      writer.uint32(32).int32(message.focus);
+    }
+    if (message.minDifficulty !== 0) {
+      writer.uint32(40).int32(message.minDifficulty);
+    }
+    if (message.maxDifficulty !== 0) {
+      writer.uint32(48).int32(message.maxDifficulty);
+    }
+    if (message.equipment.length !== 0) {
+      writer.uint32(58).fork();
+      for (const v of message.equipment) {
+        writer.int32(v);
+      }
+      writer.join();
+    }
+    if (message.phases !== undefined) {
+      ProgramPhases.encode(message.phases, writer.uint32(66).fork()).join();
+    }
+    for (const v of message.workouts) {
+      Workout.encode(v!, writer.uint32(74).fork()).join();
+    }
+    if (message.schedule !== undefined) {
+      Schedule.encode(message.schedule, writer.uint32(82).fork()).join();
+    }
+    for (const v of message.rules) {
+      ProgressionRule.encode(v!, writer.uint32(90).fork()).join();
+    }
+    if (message.statistics !== undefined) {
+      ProgramStatistics.encode(message.statistics, writer.uint32(98).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Program {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseProgram();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.slug = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.displayName = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.summary = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.focus = reader.int32() as any;
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.minDifficulty = reader.int32();
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.maxDifficulty = reader.int32();
+            continue;
+          }
+          case 7: {
+            if (tag === 56) {
+              message.equipment.push(reader.int32() as any);
+
+              continue;
+            }
+
+            if (tag === 58) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.equipment.push(reader.int32() as any);
+              }
+
+              continue;
+            }
+
+            break;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.phases = ProgramPhases.decode(reader, reader.uint32());
+            continue;
+          }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.workouts.push(Workout.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.schedule = Schedule.decode(reader, reader.uint32());
+            continue;
+          }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.rules.push(ProgressionRule.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 12: {
+            if (tag !== 98) {
+              break;
+            }
+
+            message.statistics = ProgramStatistics.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Program>): Program {
+    return Program.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Program>): Program {
+    const message = createBaseProgram();
+    message.slug = object.slug ?? "";
+    message.displayName = object.displayName ?? "";
+    message.summary = object.summary ?? "";
+    message.focus = object.focus ?? 0;
+    message.minDifficulty = object.minDifficulty ?? 0;
+    message.maxDifficulty = object.maxDifficulty ?? 0;
+    message.equipment = object.equipment?.map((e) => e) || [];
+    message.phases = (object.phases !== undefined && object.phases !== null)
+      ? ProgramPhases.fromPartial(object.phases)
+      : undefined;
+    message.workouts = object.workouts?.map((e) => Workout.fromPartial(e)) || [];
+    message.schedule = (object.schedule !== undefined && object.schedule !== null)
+      ? Schedule.fromPartial(object.schedule)
+      : undefined;
+    message.rules = object.rules?.map((e) => ProgressionRule.fromPartial(e)) || [];
+    message.statistics = (object.statistics !== undefined && object.statistics !== null)
+      ? ProgramStatistics.fromPartial(object.statistics)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseListProgramsRequest(): ListProgramsRequest {
+  return { focus: 0, equipmentAtHand: [] };
+}
+
+export const ListProgramsRequest: MessageFns<ListProgramsRequest> = {
+  encode(message: ListProgramsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.focus !== 0) {
+      writer.uint32(8).int32(message.focus);
+    }
+    for (const v of message.equipmentAtHand) {
+      writer.uint32(16).int32(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListProgramsRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListProgramsRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.focus = reader.int32() as any;
+            continue;
+          }
+          case 2: {
+            if (tag === 16) {
+              message.equipmentAtHand.push(reader.int32() as any);
+
+              continue;
+            }
+
+            if (tag === 18) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.equipmentAtHand.push(reader.int32() as any);
+              }
+
+              continue;
+            }
+
+            break;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ListProgramsRequest>): ListProgramsRequest {
+    return ListProgramsRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ListProgramsRequest>): ListProgramsRequest {
+    const message = createBaseListProgramsRequest();
+    message.focus = object.focus ?? 0;
+    message.equipmentAtHand = object.equipmentAtHand?.map((e) => e) || [];
+    return message;
+  },
+};
+
+function createBaseListProgramsResponse(): ListProgramsResponse {
+  return { programs: [] };
+}
+
+export const ListProgramsResponse: MessageFns<ListProgramsResponse> = {
+  encode(message: ListProgramsResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.programs) {
+      Program.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListProgramsResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListProgramsResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.programs.push(Program.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ListProgramsResponse>): ListProgramsResponse {
+    return ListProgramsResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ListProgramsResponse>): ListProgramsResponse {
+    const message = createBaseListProgramsResponse();
+    message.programs = object.programs?.map((e) => Program.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseGetProgramRequest(): GetProgramRequest {
+  return { slug: "" };
+}
+
+export const GetProgramRequest: MessageFns<GetProgramRequest> = {
+  encode(message: GetProgramRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.slug !== "") {
+      writer.uint32(10).string(message.slug);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetProgramRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetProgramRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.slug = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<GetProgramRequest>): GetProgramRequest {
+    return GetProgramRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<GetProgramRequest>): GetProgramRequest {
+    const message = createBaseGetProgramRequest();
+    message.slug = object.slug ?? "";
+    return message;
+  },
+};
+
+function createBaseStartLoad(): StartLoad {
+  return { exerciseId: "", loadKg: 0 };
+}
+
+export const StartLoad: MessageFns<StartLoad> = {
+  encode(message: StartLoad, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.exerciseId !== "") {
+      writer.uint32(10).string(message.exerciseId);
+    }
+    if (message.loadKg !== 0) {
+      writer.uint32(17).double(message.loadKg);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): StartLoad {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseStartLoad();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.exerciseId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 17) {
+              break;
+            }
+
+            message.loadKg = reader.double();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<StartLoad>): StartLoad {
+    return StartLoad.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<StartLoad>): StartLoad {
+    const message = createBaseStartLoad();
+    message.exerciseId = object.exerciseId ?? "";
+    message.loadKg = object.loadKg ?? 0;
+    return message;
+  },
+};
+
+function createBaseStartStep(): StartStep {
+  return { exerciseId: "", startExerciseId: "" };
+}
+
+export const StartStep: MessageFns<StartStep> = {
+  encode(message: StartStep, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.exerciseId !== "") {
+      writer.uint32(10).string(message.exerciseId);
+    }
+    if (message.startExerciseId !== "") {
+      writer.uint32(18).string(message.startExerciseId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): StartStep {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseStartStep();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.exerciseId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.startExerciseId = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<StartStep>): StartStep {
+    return StartStep.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<StartStep>): StartStep {
+    const message = createBaseStartStep();
+    message.exerciseId = object.exerciseId ?? "";
+    message.startExerciseId = object.startExerciseId ?? "";
+    return message;
+  },
+};
+
+function createBaseAdoptProgramRequest(): AdoptProgramRequest {
+  return {
+    externalUserId: "",
+    slug: "",
+    startDate: undefined,
+    startLoads: [],
+    startSteps: [],
+    autoApply: false,
+    requestId: "",
+  };
+}
+
+export const AdoptProgramRequest: MessageFns<AdoptProgramRequest> = {
+  encode(message: AdoptProgramRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.externalUserId !== "") {
+      writer.uint32(10).string(message.externalUserId);
+    }
+    if (message.slug !== "") {
+      writer.uint32(18).string(message.slug);
+    }
+    if (message.startDate !== undefined) {
+      DateMessage.encode(message.startDate, writer.uint32(26).fork()).join();
+    }
+    for (const v of message.startLoads) {
+      StartLoad.encode(v!, writer.uint32(34).fork()).join();
+    }
+    for (const v of message.startSteps) {
+      StartStep.encode(v!, writer.uint32(42).fork()).join();
+    }
+    if (message.autoApply !== false) {
+      writer.uint32(48).bool(message.autoApply);
+    }
+    if (message.requestId !== "") {
+      writer.uint32(58).string(message.requestId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): AdoptProgramRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseAdoptProgramRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.externalUserId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.slug = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.startDate = DateMessage.decode(reader, reader.uint32());
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.startLoads.push(StartLoad.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.startSteps.push(StartStep.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.autoApply = reader.bool();
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.requestId = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<AdoptProgramRequest>): AdoptProgramRequest {
+    return AdoptProgramRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<AdoptProgramRequest>): AdoptProgramRequest {
+    const message = createBaseAdoptProgramRequest();
+    message.externalUserId = object.externalUserId ?? "";
+    message.slug = object.slug ?? "";
+    message.startDate = (object.startDate !== undefined && object.startDate !== null)
+      ? DateMessage.fromPartial(object.startDate)
+      : undefined;
+    message.startLoads = object.startLoads?.map((e) => StartLoad.fromPartial(e)) || [];
+    message.startSteps = object.startSteps?.map((e) => StartStep.fromPartial(e)) || [];
+    message.autoApply = object.autoApply ?? false;
+    message.requestId = object.requestId ?? "";
+    return message;
+  },
+};
+
+function createBaseAdoptedProgram(): AdoptedProgram {
+  return { slug: "", workouts: [], phases: [], schedule: undefined, rules: [] };
+}
+
+export const AdoptedProgram: MessageFns<AdoptedProgram> = {
+  encode(message: AdoptedProgram, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.slug !== "") {
+      writer.uint32(10).string(message.slug);
+    }
+    for (const v of message.workouts) {
+      Workout.encode(v!, writer.uint32(18).fork()).join();
+    }
+    for (const v of message.phases) {
+      Phase.encode(v!, writer.uint32(26).fork()).join();
+    }
+    if (message.schedule !== undefined) {
+      Schedule.encode(message.schedule, writer.uint32(34).fork()).join();
+    }
+    for (const v of message.rules) {
+      ProgressionRule.encode(v!, writer.uint32(42).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): AdoptedProgram {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseAdoptedProgram();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.slug = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.workouts.push(Workout.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.phases.push(Phase.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.schedule = Schedule.decode(reader, reader.uint32());
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.rules.push(ProgressionRule.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<AdoptedProgram>): AdoptedProgram {
+    return AdoptedProgram.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<AdoptedProgram>): AdoptedProgram {
+    const message = createBaseAdoptedProgram();
+    message.slug = object.slug ?? "";
+    message.workouts = object.workouts?.map((e) => Workout.fromPartial(e)) || [];
+    message.phases = object.phases?.map((e) => Phase.fromPartial(e)) || [];
+    message.schedule = (object.schedule !== undefined && object.schedule !== null)
+      ? Schedule.fromPartial(object.schedule)
+      : undefined;
+    message.rules = object.rules?.map((e) => ProgressionRule.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+/**
+ * Programmes: workouts, phases, a schedule and progression rules that belong together. The service
+ * comes with some; an athlete who adopts one gets all of it as their own, to be changed at will. And
+ * what programmes, weeks and phases ask for, before anybody trains.
+ */
 export type ProgramServiceService = typeof ProgramServiceService;
 export const ProgramServiceService = {
+  /** Lists the programmes that come with the service. They are few: there are no pages. */
+  listPrograms: {
+    path: "/calisthenics.training.v1.ProgramService/ListPrograms" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ListProgramsRequest): Buffer => Buffer.from(ListProgramsRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ListProgramsRequest => ListProgramsRequest.decode(value),
+    responseSerialize: (value: ListProgramsResponse): Buffer =>
+      Buffer.from(ListProgramsResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ListProgramsResponse => ListProgramsResponse.decode(value),
+  },
+  /**
+   * Returns a programme that comes with the service.
+   *
+   * Errors: PROGRAM_NOT_FOUND.
+   */
+  getProgram: {
+    path: "/calisthenics.training.v1.ProgramService/GetProgram" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: GetProgramRequest): Buffer => Buffer.from(GetProgramRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): GetProgramRequest => GetProgramRequest.decode(value),
+    responseSerialize: (value: Program): Buffer => Buffer.from(Program.encode(value).finish()),
+    responseDeserialize: (value: Buffer): Program => Program.decode(value),
+  },
+  /**
+   * Makes a programme the athlete's own: its workouts, a macrocycle with its mesocycles, a schedule that
+   * fills it, and a progression rule for each place of a workout that has one. All of it or nothing.
+   *
+   * Errors: PROGRAM_NOT_FOUND, PHASE_OVERLAP, EXERCISE_DEPRECATED, REQUEST_ID_REUSED.
+   */
+  adoptProgram: {
+    path: "/calisthenics.training.v1.ProgramService/AdoptProgram" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: AdoptProgramRequest): Buffer => Buffer.from(AdoptProgramRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): AdoptProgramRequest => AdoptProgramRequest.decode(value),
+    responseSerialize: (value: AdoptedProgram): Buffer => Buffer.from(AdoptedProgram.encode(value).finish()),
+    responseDeserialize: (value: Buffer): AdoptedProgram => AdoptedProgram.decode(value),
+  },
   /**
    * Returns what a week of workouts asks for: time, sets and volume of each muscle, push and pull,
    * load. An estimate from what the templates prescribe; nothing is stored.
@@ -917,6 +1961,21 @@ export const ProgramServiceService = {
 } as const;
 
 export interface ProgramServiceServer extends UntypedServiceImplementation {
+  /** Lists the programmes that come with the service. They are few: there are no pages. */
+  listPrograms: handleUnaryCall<ListProgramsRequest, ListProgramsResponse>;
+  /**
+   * Returns a programme that comes with the service.
+   *
+   * Errors: PROGRAM_NOT_FOUND.
+   */
+  getProgram: handleUnaryCall<GetProgramRequest, Program>;
+  /**
+   * Makes a programme the athlete's own: its workouts, a macrocycle with its mesocycles, a schedule that
+   * fills it, and a progression rule for each place of a workout that has one. All of it or nothing.
+   *
+   * Errors: PROGRAM_NOT_FOUND, PHASE_OVERLAP, EXERCISE_DEPRECATED, REQUEST_ID_REUSED.
+   */
+  adoptProgram: handleUnaryCall<AdoptProgramRequest, AdoptedProgram>;
   /**
    * Returns what a week of workouts asks for: time, sets and volume of each muscle, push and pull,
    * load. An estimate from what the templates prescribe; nothing is stored.
@@ -935,6 +1994,63 @@ export interface ProgramServiceServer extends UntypedServiceImplementation {
 }
 
 export interface ProgramServiceClient extends Client {
+  /** Lists the programmes that come with the service. They are few: there are no pages. */
+  listPrograms(
+    request: ListProgramsRequest,
+    callback: (error: ServiceError | null, response: ListProgramsResponse) => void,
+  ): ClientUnaryCall;
+  listPrograms(
+    request: ListProgramsRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: ListProgramsResponse) => void,
+  ): ClientUnaryCall;
+  listPrograms(
+    request: ListProgramsRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: ListProgramsResponse) => void,
+  ): ClientUnaryCall;
+  /**
+   * Returns a programme that comes with the service.
+   *
+   * Errors: PROGRAM_NOT_FOUND.
+   */
+  getProgram(
+    request: GetProgramRequest,
+    callback: (error: ServiceError | null, response: Program) => void,
+  ): ClientUnaryCall;
+  getProgram(
+    request: GetProgramRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: Program) => void,
+  ): ClientUnaryCall;
+  getProgram(
+    request: GetProgramRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: Program) => void,
+  ): ClientUnaryCall;
+  /**
+   * Makes a programme the athlete's own: its workouts, a macrocycle with its mesocycles, a schedule that
+   * fills it, and a progression rule for each place of a workout that has one. All of it or nothing.
+   *
+   * Errors: PROGRAM_NOT_FOUND, PHASE_OVERLAP, EXERCISE_DEPRECATED, REQUEST_ID_REUSED.
+   */
+  adoptProgram(
+    request: AdoptProgramRequest,
+    callback: (error: ServiceError | null, response: AdoptedProgram) => void,
+  ): ClientUnaryCall;
+  adoptProgram(
+    request: AdoptProgramRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: AdoptedProgram) => void,
+  ): ClientUnaryCall;
+  adoptProgram(
+    request: AdoptProgramRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: AdoptedProgram) => void,
+  ): ClientUnaryCall;
   /**
    * Returns what a week of workouts asks for: time, sets and volume of each muscle, push and pull,
    * load. An estimate from what the templates prescribe; nothing is stored.
