@@ -284,6 +284,36 @@ def test_a_deprecated_exercise_is_never_advanced_to() -> None:
     assert (state.numbers.exercise_id, state.numbers.set_count) == (rule.exercise_id, 4)
 
 
+def test_the_way_back_is_to_the_exercise_of_the_rule_and_not_to_another_that_follows() -> None:
+    """From a push-up two ways lead on; who fell back to it from one goes on with that one."""
+    rule = a_rule("ring")
+    bad, good = (done(name, n, n, n) for name, n in (("ring", 1), ("push-up", 8)))
+    state, kinds = run(rule, bad, bad, bad, good, good)
+    assert [of[-1] for of in kinds] == ["FAIL", "FAIL", "REGRESS", "SUCCESS", "ADVANCE"]
+    assert state.numbers.exercise_id == rule.exercise_id
+
+
+def test_a_load_above_that_of_the_start_is_taken_off_before_the_exercise_gets_easier() -> None:
+    rule = a_rule(loading=PLATES._replace(start_kg=10))
+    sessions = [done("pull-up", 8, 8, 8, load_kg=load_kg) for load_kg in (20, 22.5, 25)]
+    state, _ = run(rule, *sessions)
+    assert state.numbers.load_kg == 27.5
+    loads, events = [], []
+    while EventKind.REGRESS not in events:
+        load_kg = state.numbers.load_kg
+        failed = done("pull-up", 1, 1, 1, load_kg=load_kg)
+        for _ in range(3):
+            state, happened = step(rule, track_of(rule), state, failed)
+        events = [one.kind for one in happened]
+        loads.append(state.numbers.load_kg)
+    assert loads == [22.5, 20, 17.5, 15, 12.5, 10, 0]
+    assert state.numbers.exercise_id == id_of("row")
+    done_well = done("row", 8, 8, 8)
+    state, happened = step(rule, track_of(rule), state, done_well)
+    assert [one.kind for one in happened] == [EventKind.SUCCESS, EventKind.ADVANCE]
+    assert (state.numbers.exercise_id, state.numbers.load_kg) == (rule.exercise_id, 10)
+
+
 def test_at_the_top_sets_are_added_and_then_nothing() -> None:
     rule = a_rule("one-arm")
     sessions = [done("one-arm", *[8] * 5)] * 10

@@ -346,7 +346,8 @@ class _Log:
         loading = self._rule.loading
         is_wave = isinstance(self._rule.policy, PercentWave)
         is_asked = self._factors.of_load > 1
-        if outcome is not Outcome.SUCCESS or loading is None or is_wave or is_asked:
+        is_below = self._track.way_back(state.numbers.exercise_id) is not None
+        if outcome is not Outcome.SUCCESS or not loading or is_wave or is_asked or is_below:
             return state
         done_kg = min(one.load_kg for one in sets[: len(targets)])
         load_kg = loading.floored(done_kg)

@@ -165,6 +165,8 @@ class LinearProgression(Policy):
 
     def progress(self, at: "Situation") -> Change | None:
         """See Policy."""
+        if at.way_back:
+            return raised(at)
         return load_up(at.rule, at.state.numbers, Cause.SUCCESSES)
 
 
@@ -322,7 +324,7 @@ class AmrapProgression(Policy):
         """See Policy."""
         rule, numbers = at.rule, at.state.numbers
         last = at.sets[: numbers.set_count][-1].amount or 0
-        if rule.is_load_first:
+        if rule.is_load_first and not at.way_back:
             times = 2 if last >= numbers.high else 1
             return load_up(rule, numbers, Cause.SUCCESSES, times)
         return raised(at) if last >= numbers.high and at.is_due else None
@@ -416,6 +418,11 @@ class Situation(NamedTuple):
         return self.rule.amount_step(self.rung)
 
     @property
+    def way_back(self) -> UUID | None:
+        """What leads back to the exercise of the rule; None unless failures led below it."""
+        return self.track.way_back(self.state.numbers.exercise_id)
+
+    @property
     def is_due(self) -> bool:
         """Whether there were successes enough in a row."""
         return self.state.success_count >= self.rule.successes
@@ -453,10 +460,13 @@ def _amount_up(at: Situation) -> Change | None:
 def raised(at: Situation) -> Change:
     """Returns what to raise when the upper end of a range was reached often enough.
 
-    With load first: load. Else tempo, then leverage, which is the next exercise, then load, and at
-    last a set more.
+    Below the exercise of the rule: the way back to it. With load first: load. Else tempo, then
+    leverage, which is the next exercise, then load, and at last a set more.
     """
     rule, numbers = at.rule, at.state.numbers
+    if at.way_back:
+        back = begun(rule, at.track.rungs[at.way_back])
+        return Change(EventKind.ADVANCE, back, Cause.SUCCESSES)
     loaded = load_up(rule, numbers, Cause.SUCCESSES)
     if rule.is_load_first and loaded:
         return loaded
@@ -491,8 +501,9 @@ def begun(rule: Rule, rung: Rung, *, at_high: bool = False) -> Numbers:
 
 
 def lowered(at: Situation) -> Change:
-    """Returns what to lower after too many failures: the load, once; else the exercise; else the
-    sets and the range."""
+    """Returns what to lower after too many failures: the load, once, or where load comes first as
+    long as it stays above what the rule began with; else the exercise; else the sets and the
+    range."""
     rule, state, numbers = at.rule, at.state, at.state.numbers
     loading = rule.loading
     drops = loading is not None and numbers.load_kg != 0
@@ -503,7 +514,8 @@ def lowered(at: Situation) -> Change:
         wave_index=0,
     )
     is_wave = isinstance(rule.policy, PercentWave)
-    if drops and (is_wave or state.reset_count + 1 < RESET_LIMIT):
+    is_above = rule.is_load_first and loading and lighter.load_kg >= loading.start_kg
+    if drops and (is_wave or is_above or state.reset_count + 1 < RESET_LIMIT):
         return Change(EventKind.RESET, lighter, Cause.FAILURES)
     cause = Cause.RESETS if drops else Cause.FAILURES
     easier_id = state.previous_exercise_id or at.rung.easier_id

@@ -70,6 +70,18 @@ class Track:
             found.update(following)
         return sorted(found)
 
+    def way_back(self, exercise_id: UUID) -> UUID | None:
+        """Returns what leads from an exercise that is easier than the first back towards it; None
+        for the first and those that come after it."""
+        seen = [self.start_id]
+        while (easier_id := self.rungs[seen[-1]].easier_id) and easier_id not in seen:
+            if easier_id == exercise_id:
+                return seen[-1]
+            if easier_id not in self.rungs:
+                return None
+            seen.append(easier_id)
+        return None
+
 
 def graph_track(
     start_id: UUID,
