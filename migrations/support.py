@@ -3,6 +3,8 @@
 from alembic import op
 
 APP_ROLE = "training_app"
+GRANTEE = "NULLIF(current_setting('app.grantee_user_id', true), '')::uuid"
+"""Who makes use of a grant; null when nobody does."""
 
 
 def begin() -> None:

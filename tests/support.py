@@ -22,6 +22,7 @@ import grpc
 import psycopg
 import uvloop
 from calisthenics.training.v1 import (
+    coaching_pb2,
     exercise_pb2_grpc,
     goal_pb2,
     phase_pb2,
@@ -32,6 +33,7 @@ from calisthenics.training.v1 import (
     workout_pb2,
     workout_pb2_grpc,
 )
+from calisthenics.training.v1.coaching_pb2_grpc import CoachingServiceStub
 from calisthenics.training.v1.goal_pb2_grpc import GoalServiceStub
 from calisthenics.training.v1.load_pb2_grpc import LoadServiceStub
 from calisthenics.training.v1.metrics_pb2_grpc import MetricsServiceStub
@@ -176,6 +178,7 @@ class Athlete:
         self.loads = LoadServiceStub(self.channel)
         self.schedules = ScheduleServiceStub(self.channel)
         self.programs = ProgramServiceStub(self.channel)
+        self.coaching = CoachingServiceStub(self.channel)
         self.readiness = ReadinessServiceStub(self.channel)
         self.skills = SkillServiceStub(self.channel)
         self.phases = PhaseServiceStub(self.channel)
@@ -282,6 +285,12 @@ def a_goal(**fields: Any) -> goal_pb2.Goal:
     if not fields.keys() & {one.name for one in goal_pb2.Goal.DESCRIPTOR.oneofs[0].fields}:
         fields["reps"] = {"exercise_id": PULL_UP, "reps": 12}
     return goal_pb2.Goal(**{"display_name": "Twelve in a row", **fields})
+
+
+def a_grant(**fields: Any) -> coaching_pb2.Grant:
+    """Returns a grant for somebody to read sessions; fields replace the usual ones."""
+    usual = {"grantee_user_id": str(uuid.uuid4()), "scopes": ["GRANT_SCOPE_READ_SESSIONS"]}
+    return coaching_pb2.Grant(**{**usual, **fields})
 
 
 def a_rule(**fields: Any) -> progression_pb2.ProgressionRule:

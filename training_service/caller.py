@@ -26,18 +26,43 @@ class Caller:
 
 
 @dataclass(frozen=True, slots=True)
+class Grantee:
+    """Somebody whom an athlete granted something."""
+
+    user_id: UUID
+    grant_scope: str
+    """What the call needs, by its name in GrantScope."""
+
+
+@dataclass(frozen=True, slots=True)
 class Scope:
     """The one athlete whose rows a unit of work may see and write."""
 
     external_user_id: UUID
+    grantee: Grantee | None = None
+    """Who acts by a grant; None for the athlete and services. The database looks at it again."""
 
 
 _current: ContextVar[Caller] = ContextVar("caller")
+_granted: ContextVar[Scope | None] = ContextVar("granted", default=None)
 
 
 def set_current_caller(caller: Caller) -> None:
     """Records the caller for the rest of this RPC."""
     _current.set(caller)
+
+
+def set_granted_scope(scope: Scope | None) -> None:
+    """Records what the caller was granted for the rest of this RPC."""
+    _granted.set(scope)
+
+
+def needs_grant(external_user_id: str) -> bool:
+    """Returns whether the data of the athlete that a request names is somebody else's, and the
+    caller no service."""
+    caller = current_caller()
+    is_other = bool(external_user_id) and UUID(external_user_id) != caller.external_user_id
+    return is_other and Role.SERVICE not in caller.roles
 
 
 def current_caller() -> Caller:
@@ -58,13 +83,15 @@ def is_administrator() -> bool:
 def athlete_scope(external_user_id: str) -> Scope:
     """Returns the scope for the athlete a request names; empty is the caller's own.
 
-    Somebody else's needs the SERVICE role. Without it the answer is the same as for an athlete
-    who does not exist, whether or not there is one.
+    Somebody else's needs the SERVICE role, or a grant that was found before. Without it the answer
+    is the same as for an athlete who does not exist, whether or not there is one.
     """
-    caller = current_caller()
     if not external_user_id:
-        return Scope(caller.external_user_id)
+        return Scope(current_caller().external_user_id)
     athlete = UUID(external_user_id)
-    if athlete != caller.external_user_id and Role.SERVICE not in caller.roles:
+    if not needs_grant(external_user_id):
+        return Scope(athlete)
+    granted = _granted.get()
+    if granted is None or granted.external_user_id != athlete:
         raise TrainingError(Reason.ATHLETE_NOT_FOUND, "there is no such athlete")
-    return Scope(athlete)
+    return granted

@@ -6,6 +6,7 @@ from types import MappingProxyType
 
 from calisthenics.training.v1 import (
     access_pb2,
+    coaching_pb2,
     error_pb2,
     exercise_pb2,
     goal_pb2,
@@ -49,6 +50,7 @@ _FILES = (
     program_pb2,
     schedule_pb2,
     progression_pb2,
+    coaching_pb2,
 )
 
 SERVICES: tuple[ServiceDescriptor, ...] = tuple(
@@ -75,8 +77,11 @@ class ContractError(Exception):
 class Method:
     """One RPC: its path on the wire and who may call it."""
 
+    name: str
     path: str
     access: "access_pb2.AccessLevel.ValueType"
+    grant_scope: str
+    """What a caller must be granted who is not the athlete; empty when nobody can be."""
 
 
 def methods() -> Iterator[MethodDescriptor]:
@@ -96,8 +101,14 @@ def access_levels() -> dict[str, Method]:
         if access == AccessLevel.ACCESS_LEVEL_UNSPECIFIED:
             raise ContractError(f"{method.full_name} declares no access level")
         path = f"/{method.containing_service.full_name}/{method.name}"
-        found[path] = Method(path, access)
+        found[path] = Method(method.name, path, access, grant_scope(method))
     return found
+
+
+def grant_scope(method: MethodDescriptor) -> str:
+    """Returns the name of what a caller must be granted for an RPC; empty for nothing."""
+    number = method.GetOptions().Extensions[access_pb2.grant]
+    return access_pb2.GrantScope.Name(number).removeprefix("GRANT_SCOPE_") if number else ""
 
 
 def is_read(method: MethodDescriptor) -> bool:

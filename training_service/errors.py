@@ -54,6 +54,7 @@ class Reason(StrEnum):
     PROGRESSION_RULE_NOT_FOUND = auto()
     PROGRESSION_RULE_ALREADY_EXISTS = auto()
     PROGRAM_NOT_FOUND = auto()
+    GRANT_NOT_FOUND = auto()
     DEADLINE_EXCEEDED = auto()
     DATABASE_UNAVAILABLE = auto()
     KEYS_UNAVAILABLE = auto()

@@ -9,6 +9,7 @@ from typing import Any
 
 import grpc
 import structlog
+from calisthenics.training.v1.coaching_pb2_grpc import add_CoachingServiceServicer_to_server
 from calisthenics.training.v1.exercise_pb2_grpc import add_ExerciseServiceServicer_to_server
 from calisthenics.training.v1.goal_pb2_grpc import add_GoalServiceServicer_to_server
 from calisthenics.training.v1.load_pb2_grpc import add_LoadServiceServicer_to_server
@@ -32,6 +33,7 @@ from training_service.charts.render import ChartRenderer
 from training_service.errors import TrainingError
 from training_service.interceptors.chain import InterceptorChain
 from training_service.interceptors.identity import make_authenticator
+from training_service.servicers.coaching import CoachingServicer
 from training_service.servicers.exercise import ExerciseServicer
 from training_service.servicers.goal import GoalServicer
 from training_service.servicers.load import LoadServicer
@@ -51,6 +53,7 @@ from training_service.settings import Settings, SettingsError
 from training_service.storage.database import Database
 from training_service.storage.exercise import Catalogue, CatalogueVersion, ExerciseRepository
 from training_service.storage.goal import GoalRepository
+from training_service.storage.grant import GrantRepository
 from training_service.storage.health import database_revision, excess_privileges
 from training_service.storage.load import LoadRepository
 from training_service.storage.metrics import MetricsRepository
@@ -101,8 +104,10 @@ class TrainingServer:
         self._monitor: asyncio.Task[None] | None = None
         self._serving = asyncio.Event()
         self._has_checked_role = False
+        self._grants = GrantRepository(self._database)
+        chain = InterceptorChain(settings, make_authenticator(settings), self._grants)
         self._server = grpc.aio.server(
-            interceptors=[InterceptorChain(settings, make_authenticator(settings))],
+            interceptors=[chain],
             options=_options(settings),
         )
         self._register()
@@ -160,6 +165,7 @@ class TrainingServer:
             ProgramRepository(self._database), templates, cycles, planned, catalogue
         )
         add_ProgramServiceServicer_to_server(programs, self._server)
+        add_CoachingServiceServicer_to_server(CoachingServicer(self._grants), self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         if self._settings.reflection:
             channelz.add_channelz_servicer(self._server)

@@ -16,6 +16,7 @@ import psycopg
 import pytest
 from calisthenics.training.v1 import (
     access_pb2,
+    coaching_pb2,
     goal_pb2,
     phase_pb2,
     progression_pb2,
@@ -33,6 +34,7 @@ from tests.support import (
     Athlete,
     Refusal,
     a_goal,
+    a_grant,
     a_phase,
     a_rule,
     a_schedule,
@@ -56,6 +58,7 @@ NOT_FOUND = {
     "UNKNOWN_PHASE",
     "SCHEDULE_NOT_FOUND",
     "GOAL_NOT_FOUND",
+    "GRANT_NOT_FOUND",
     "PROGRESSION_RULE_NOT_FOUND",
 }
 ALL = {m.full_name: m for m in contract.methods()}
@@ -127,6 +130,8 @@ class Belongings:
             )
         )
 
+        self.grant = alice.coaching.CreateGrant(coaching_pb2.CreateGrantRequest(grant=a_grant()))
+
     def request(self, method: MethodDescriptor) -> Message:
         """Returns a request that alice herself could make."""
         request = GetMessageClass(method.input_type)()
@@ -155,6 +160,8 @@ class Belongings:
             "session_id": self.session.id,
             "exercise_id": PULL_UP,
             "revision": 1,
+            "grant_id": self.grant.id,
+            "grant": a_grant(),
             "goal_id": self.goal.id,
             "goal": a_goal(),
             "workout": a_workout(),

@@ -6,7 +6,8 @@
 4. limit       before anything is done for the call: a refusal must cost little
 5. identity    before the body is looked at: a stranger's bytes cost nothing
 6. parsing     here and not in gRPC, which would answer INTERNAL to bytes that are no message
-7. validation  last, so that servicers see only requests that keep the contract's rules
+7. validation  so that what follows sees only requests that keep the contract's rules
+8. grants      last: whose data is meant stands in the request
 
 Each method's handler is wrapped once, on its first call.
 """
@@ -23,10 +24,12 @@ from training_service.errors import Reason, TrainingError
 from training_service.interceptors.call import Call, Context
 from training_service.interceptors.deadline import Deadline
 from training_service.interceptors.errors import Refusals
+from training_service.interceptors.grants import establish_grant
 from training_service.interceptors.identity import Authenticator, establish_caller
 from training_service.interceptors.limit import InFlightLimit
 from training_service.interceptors.telemetry import Telemetry
 from training_service.settings import Settings
+from training_service.storage.grant import GrantRepository
 
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 Continuation = Callable[[grpc.HandlerCallDetails], Awaitable["Handler | None"]]
@@ -35,9 +38,12 @@ Continuation = Callable[[grpc.HandlerCallDetails], Awaitable["Handler | None"]]
 class InterceptorChain(grpc.aio.ServerInterceptor):
     """Wraps every RPC of the contract. Health, reflection and channelz pass by."""
 
-    def __init__(self, settings: Settings, authenticator: Authenticator) -> None:
+    def __init__(
+        self, settings: Settings, authenticator: Authenticator, grants: GrantRepository
+    ) -> None:
         self._settings = settings
         self._authenticator = authenticator
+        self._grants = grants
         self._limit = InFlightLimit(settings.max_calls_in_flight)
         self._methods = contract.access_levels()
         self._handlers: dict[str, Handler] = {}
@@ -101,6 +107,7 @@ class InterceptorChain(grpc.aio.ServerInterceptor):
         await establish_caller(call, self._authenticator)
         request = self._parse(body, handler.request_deserializer)
         contract.check(request)
+        await establish_grant(call, request, self._grants)
         return request
 
     def _parse(self, body: bytes, deserialize: Callable[[bytes], Message]) -> Message:

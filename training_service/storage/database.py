@@ -241,6 +241,12 @@ def _begin(pipeline: OneWritePipeline, scope: Scope | None, begin: bytes) -> Non
         # SET takes no parameters; a UUID has no character that could end the literal.
         athlete = f"SET LOCAL app.external_user_id = '{scope.external_user_id}'"
         pipeline.queue(athlete.encode())
+        if scope.grantee:
+            # Nor has the name of an enum's value.
+            grantee = f"SET LOCAL app.grantee_user_id = '{scope.grantee.user_id}'"
+            needed = f"SET LOCAL app.grant_scope = '{scope.grantee.grant_scope}'"
+            pipeline.queue(grantee.encode())
+            pipeline.queue(needed.encode())
 
 
 async def _run(

@@ -667,6 +667,42 @@ schedule_changes = Table(
     comment="Planned sessions that an athlete moved or called off.",
 )
 
+access_grants = Table(
+    "access_grants",
+    metadata,
+    Column("external_user_id", Uuid, comment="The athlete who grants."),
+    Column("id", Uuid),
+    Column("grantee_user_id", Uuid, nullable=False),
+    Column("scopes", ARRAY(Text), nullable=False, comment="Names of GrantScope."),
+    Column("expires_at", TIMESTAMP),
+    Column("created_at", TIMESTAMP, nullable=False),
+    Column("revoked_at", TIMESTAMP),
+    PrimaryKeyConstraint("external_user_id", "id", name="access_grants_pkey"),
+    CheckConstraint("cardinality(scopes) > 0", name="access_grants_scopes"),
+    Index("access_grants_grantee_idx", "external_user_id", "grantee_user_id"),
+    comment="What athletes let others do; the policies of all their tables look here.",
+)
+
+access_log = Table(
+    "access_log",
+    metadata,
+    Column("external_user_id", Uuid, comment="The athlete whose data it was."),
+    Column("id", Uuid),
+    Column("grant_id", Uuid, nullable=False),
+    Column("grantee_user_id", Uuid, nullable=False),
+    Column("rpc", Text, nullable=False),
+    Column("scope", Text, nullable=False),
+    Column("call_id", Text, nullable=False, comment="Finds the call in the logs."),
+    Column("accessed_at", TIMESTAMP, nullable=False),
+    PrimaryKeyConstraint("external_user_id", "id", name="access_log_pkey"),
+    ForeignKeyConstraint(
+        ["external_user_id", "grant_id"],
+        ["training.access_grants.external_user_id", "training.access_grants.id"],
+        name="access_log_grant_fkey",
+    ),
+    comment="Uses of grants; only added to.",
+)
+
 goals = Table(
     "goals",
     metadata,

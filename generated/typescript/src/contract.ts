@@ -5,7 +5,21 @@ export {
 } from "./calisthenics/training/v1/error";
 export {
   AccessLevel,
+  GrantScope,
 } from "./calisthenics/training/v1/access";
+export {
+  AccessLogEntry,
+  CoachingServiceClient,
+  CoachingServiceServer,
+  CoachingServiceService,
+  CreateGrantRequest,
+  Grant,
+  ListAccessLogRequest,
+  ListAccessLogResponse,
+  ListGrantsRequest,
+  ListGrantsResponse,
+  RevokeGrantRequest,
+} from "./calisthenics/training/v1/coaching";
 export {
   BatchGetExercisesRequest,
   BatchGetExercisesResponse,

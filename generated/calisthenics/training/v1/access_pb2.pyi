@@ -33,7 +33,9 @@ class _AccessLevelEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_AccessLev
     but one that is given must be well-formed.
     """
     ACCESS_LEVEL_USER: _AccessLevel.ValueType  # 2
-    """An athlete's data: the athlete's own id in the metadata, or a caller who holds the SERVICE role."""
+    """An athlete's data: the athlete's own id in the metadata, a caller who holds the SERVICE role, or one
+    whom the athlete granted the scope that the RPC names.
+    """
     ACCESS_LEVEL_ADMIN: _AccessLevel.ValueType  # 3
     """A caller who holds the ADMIN role."""
     ACCESS_LEVEL_SERVICE: _AccessLevel.ValueType  # 4
@@ -49,15 +51,58 @@ ACCESS_LEVEL_PUBLIC_CATALOGUE: AccessLevel.ValueType  # 1
 but one that is given must be well-formed.
 """
 ACCESS_LEVEL_USER: AccessLevel.ValueType  # 2
-"""An athlete's data: the athlete's own id in the metadata, or a caller who holds the SERVICE role."""
+"""An athlete's data: the athlete's own id in the metadata, a caller who holds the SERVICE role, or one
+whom the athlete granted the scope that the RPC names.
+"""
 ACCESS_LEVEL_ADMIN: AccessLevel.ValueType  # 3
 """A caller who holds the ADMIN role."""
 ACCESS_LEVEL_SERVICE: AccessLevel.ValueType  # 4
 """A caller who holds the SERVICE role."""
 Global___AccessLevel: _TypeAlias = AccessLevel  # noqa: Y015
 
+class _GrantScope:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _GrantScopeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_GrantScope.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    GRANT_SCOPE_UNSPECIFIED: _GrantScope.ValueType  # 0
+    """Not given: nobody can be granted it."""
+    GRANT_SCOPE_READ_SESSIONS: _GrantScope.ValueType  # 1
+    """Read sessions."""
+    GRANT_SCOPE_READ_WELLNESS: _GrantScope.ValueType  # 2
+    """Read wellness entries and readiness."""
+    GRANT_SCOPE_READ_METRICS: _GrantScope.ValueType  # 3
+    """Read workouts, plans, goals and all that is derived from sessions."""
+    GRANT_SCOPE_WRITE_WORKOUTS: _GrantScope.ValueType  # 4
+    """Write workouts."""
+    GRANT_SCOPE_WRITE_SCHEDULE: _GrantScope.ValueType  # 5
+    """Write phases, schedules, goals and progression rules."""
+    GRANT_SCOPE_LOG_SESSIONS: _GrantScope.ValueType  # 6
+    """Log, amend and void sessions, and log wellness."""
+
+class GrantScope(_GrantScope, metaclass=_GrantScopeEnumTypeWrapper):
+    """What an athlete can grant somebody else, such as a coach."""
+
+GRANT_SCOPE_UNSPECIFIED: GrantScope.ValueType  # 0
+"""Not given: nobody can be granted it."""
+GRANT_SCOPE_READ_SESSIONS: GrantScope.ValueType  # 1
+"""Read sessions."""
+GRANT_SCOPE_READ_WELLNESS: GrantScope.ValueType  # 2
+"""Read wellness entries and readiness."""
+GRANT_SCOPE_READ_METRICS: GrantScope.ValueType  # 3
+"""Read workouts, plans, goals and all that is derived from sessions."""
+GRANT_SCOPE_WRITE_WORKOUTS: GrantScope.ValueType  # 4
+"""Write workouts."""
+GRANT_SCOPE_WRITE_SCHEDULE: GrantScope.ValueType  # 5
+"""Write phases, schedules, goals and progression rules."""
+GRANT_SCOPE_LOG_SESSIONS: GrantScope.ValueType  # 6
+"""Log, amend and void sessions, and log wellness."""
+Global___GrantScope: _TypeAlias = GrantScope  # noqa: Y015
+
 ACCESS_FIELD_NUMBER: _builtins.int
 ERRORS_FIELD_NUMBER: _builtins.int
+GRANT_FIELD_NUMBER: _builtins.int
 access: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.MethodOptions, Global___AccessLevel.ValueType]
 """Who may call this RPC."""
 errors: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.MethodOptions, _containers.RepeatedScalarFieldContainer[_error_pb2.ErrorReason.ValueType]]
@@ -65,3 +110,5 @@ errors: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.MethodOptions,
 PERMISSION_DENIED, ATHLETE_NOT_FOUND, INVALID_FIELD, MALFORMED_REQUEST, REQUEST_TOO_LARGE,
 CONFLICT, DEADLINE_EXCEEDED, DATABASE_UNAVAILABLE, KEYS_UNAVAILABLE, OVERLOADED and INTERNAL.
 """
+grant: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.MethodOptions, Global___GrantScope.ValueType]
+"""With ACCESS_LEVEL_USER: what a caller must be granted who is not the athlete."""

@@ -107,6 +107,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """No such progression rule for this athlete."""
     PROGRESSION_RULE_ALREADY_EXISTS: _ErrorReason.ValueType  # 141
     """The athlete has a progression rule for this exercise, or for this place of the workout."""
+    GRANT_NOT_FOUND: _ErrorReason.ValueType  # 200
+    """No such grant of this athlete."""
     PROGRAM_NOT_FOUND: _ErrorReason.ValueType  # 180
     """There is no such programme."""
     DEADLINE_EXCEEDED: _ErrorReason.ValueType  # 80
@@ -220,6 +222,8 @@ PROGRESSION_RULE_NOT_FOUND: ErrorReason.ValueType  # 140
 """No such progression rule for this athlete."""
 PROGRESSION_RULE_ALREADY_EXISTS: ErrorReason.ValueType  # 141
 """The athlete has a progression rule for this exercise, or for this place of the workout."""
+GRANT_NOT_FOUND: ErrorReason.ValueType  # 200
+"""No such grant of this athlete."""
 PROGRAM_NOT_FOUND: ErrorReason.ValueType  # 180
 """There is no such programme."""
 DEADLINE_EXCEEDED: ErrorReason.ValueType  # 80

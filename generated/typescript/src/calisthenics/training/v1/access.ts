@@ -16,11 +16,33 @@ export enum AccessLevel {
    * but one that is given must be well-formed.
    */
   ACCESS_LEVEL_PUBLIC_CATALOGUE = 1,
-  /** ACCESS_LEVEL_USER - An athlete's data: the athlete's own id in the metadata, or a caller who holds the SERVICE role. */
+  /**
+   * ACCESS_LEVEL_USER - An athlete's data: the athlete's own id in the metadata, a caller who holds the SERVICE role, or one
+   * whom the athlete granted the scope that the RPC names.
+   */
   ACCESS_LEVEL_USER = 2,
   /** ACCESS_LEVEL_ADMIN - A caller who holds the ADMIN role. */
   ACCESS_LEVEL_ADMIN = 3,
   /** ACCESS_LEVEL_SERVICE - A caller who holds the SERVICE role. */
   ACCESS_LEVEL_SERVICE = 4,
+  UNRECOGNIZED = -1,
+}
+
+/** What an athlete can grant somebody else, such as a coach. */
+export enum GrantScope {
+  /** GRANT_SCOPE_UNSPECIFIED - Not given: nobody can be granted it. */
+  GRANT_SCOPE_UNSPECIFIED = 0,
+  /** GRANT_SCOPE_READ_SESSIONS - Read sessions. */
+  GRANT_SCOPE_READ_SESSIONS = 1,
+  /** GRANT_SCOPE_READ_WELLNESS - Read wellness entries and readiness. */
+  GRANT_SCOPE_READ_WELLNESS = 2,
+  /** GRANT_SCOPE_READ_METRICS - Read workouts, plans, goals and all that is derived from sessions. */
+  GRANT_SCOPE_READ_METRICS = 3,
+  /** GRANT_SCOPE_WRITE_WORKOUTS - Write workouts. */
+  GRANT_SCOPE_WRITE_WORKOUTS = 4,
+  /** GRANT_SCOPE_WRITE_SCHEDULE - Write phases, schedules, goals and progression rules. */
+  GRANT_SCOPE_WRITE_SCHEDULE = 5,
+  /** GRANT_SCOPE_LOG_SESSIONS - Log, amend and void sessions, and log wellness. */
+  GRANT_SCOPE_LOG_SESSIONS = 6,
   UNRECOGNIZED = -1,
 }

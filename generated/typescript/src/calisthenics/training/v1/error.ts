@@ -100,6 +100,8 @@ export enum ErrorReason {
   PROGRESSION_RULE_NOT_FOUND = 140,
   /** PROGRESSION_RULE_ALREADY_EXISTS - The athlete has a progression rule for this exercise, or for this place of the workout. */
   PROGRESSION_RULE_ALREADY_EXISTS = 141,
+  /** GRANT_NOT_FOUND - No such grant of this athlete. */
+  GRANT_NOT_FOUND = 200,
   /** PROGRAM_NOT_FOUND - There is no such programme. */
   PROGRAM_NOT_FOUND = 180,
   /** DEADLINE_EXCEEDED - The call's deadline passed; its database work was cancelled. */

@@ -1,0 +1,129 @@
+"""CoachingService."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import uuid6
+from calisthenics.training.v1 import access_pb2
+from calisthenics.training.v1 import coaching_pb2 as pb
+from calisthenics.training.v1.coaching_pb2_grpc import CoachingServiceServicer
+
+from training_service.caller import Scope, athlete_scope
+from training_service.domain import paging
+from training_service.errors import Reason, bad_reference, invalid_field
+from training_service.servicers.convert import to_timestamp, utc_now, write_request
+from training_service.servicers.enums import EnumNames
+from training_service.servicers.once import once
+from training_service.servicers.paging import listing_digest, uuid_of_token
+from training_service.storage.grant import GrantChange, GrantRepository, StoredGrant, Use
+
+SCOPE = EnumNames(access_pb2.GrantScope)
+
+
+class CoachingServicer(CoachingServiceServicer):
+    """What athletes let others do."""
+
+    def __init__(self, grants: GrantRepository) -> None:
+        self._grants = grants
+
+    async def CreateGrant(self, request: pb.CreateGrantRequest, context: Any) -> pb.Grant:
+        scope = athlete_scope(request.external_user_id)
+        write = write_request(request, utc_now())
+        new = _new_grant(scope, request.grant, write.received_at)
+
+        async def work(change: GrantChange) -> pb.Grant:
+            await change.insert(new)
+            return _grant(scope, new, write.received_at)
+
+        return await once(self._grants.change(scope), write, pb.Grant, work)
+
+    async def ListGrants(
+        self, request: pb.ListGrantsRequest, context: Any
+    ) -> pb.ListGrantsResponse:
+        scope = athlete_scope(request.external_user_id)
+        listing = listing_digest(request, scope)
+        key = paging.decode_page_token(listing, request.page_token, (str,))
+        limit = paging.page_limit(request.page_size)
+        before_id = uuid_of_token(key[0]) if key else None
+        found = await self._grants.list_page(scope, before_id, limit + 1)
+        now = utc_now()
+        response = pb.ListGrantsResponse(grants=[_grant(scope, one, now) for one in found[:limit]])
+        if len(found) > limit:
+            place = (str(found[limit - 1].id),)
+            response.next_page_token = paging.encode_page_token(listing, place)
+        return response
+
+    async def RevokeGrant(self, request: pb.RevokeGrantRequest, context: Any) -> pb.Grant:
+        scope = athlete_scope(request.external_user_id)
+        write = write_request(request, utc_now())
+
+        async def work(change: GrantChange) -> pb.Grant:
+            revoked = await change.revoke(UUID(request.grant_id), write.received_at)
+            if revoked is None:
+                raise bad_reference(Reason.GRANT_NOT_FOUND, "grant_id", "there is no such grant")
+            return _grant(scope, revoked, write.received_at)
+
+        return await once(self._grants.change(scope), write, pb.Grant, work)
+
+    async def ListAccessLog(
+        self, request: pb.ListAccessLogRequest, context: Any
+    ) -> pb.ListAccessLogResponse:
+        scope = athlete_scope(request.external_user_id)
+        listing = listing_digest(request, scope)
+        key = paging.decode_page_token(listing, request.page_token, (str,))
+        limit = paging.page_limit(request.page_size)
+        before_id = uuid_of_token(key[0]) if key else None
+        found = await self._grants.uses(scope, before_id, limit + 1)
+        response = pb.ListAccessLogResponse(entries=map(_entry, found[:limit]))
+        if len(found) > limit:
+            place = (str(found[limit - 1].id),)
+            response.next_page_token = paging.encode_page_token(listing, place)
+        return response
+
+
+def _new_grant(scope: Scope, message: pb.Grant, now: datetime) -> StoredGrant:
+    grantee_user_id = UUID(message.grantee_user_id)
+    if grantee_user_id == scope.external_user_id:
+        raise invalid_field("grant.grantee_user_id", "must be somebody else")
+    expires_at = None
+    if message.HasField("expire_time"):
+        expires_at = message.expire_time.ToDatetime(now.tzinfo)
+        if expires_at <= now:
+            raise invalid_field("grant.expire_time", "must be in the future")
+    return StoredGrant(
+        id=uuid6.uuid7(),
+        grantee_user_id=grantee_user_id,
+        scopes=sorted(map(SCOPE.name, message.scopes)),
+        expires_at=expires_at,
+        created_at=now,
+        revoked_at=None,
+    )
+
+
+def _grant(scope: Scope, stored: StoredGrant, now: datetime) -> pb.Grant:
+    message = pb.Grant(
+        id=str(stored.id),
+        external_user_id=str(scope.external_user_id),
+        grantee_user_id=str(stored.grantee_user_id),
+        scopes=sorted(map(SCOPE.number, stored.scopes)),
+        create_time=to_timestamp(stored.created_at),
+        active=stored.is_active(now),
+    )
+    if stored.expires_at:
+        message.expire_time.CopyFrom(to_timestamp(stored.expires_at))
+    if stored.revoked_at:
+        message.revoke_time.CopyFrom(to_timestamp(stored.revoked_at))
+    return message
+
+
+def _entry(use: Use) -> pb.AccessLogEntry:
+    return pb.AccessLogEntry(
+        id=str(use.id),
+        access_time=to_timestamp(use.accessed_at),
+        grantee_user_id=str(use.grantee_user_id),
+        grant_id=str(use.grant_id),
+        rpc=use.rpc,
+        scope=SCOPE.number(use.scope),
+        call_id=use.call_id,
+    )

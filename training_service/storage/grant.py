@@ -1,0 +1,187 @@
+"""What athletes let others do, and the record of its use."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime
+from functools import cache
+from typing import NamedTuple
+from uuid import UUID
+
+import uuid6
+from sqlalchemy import (
+    Integer,
+    Text,
+    any_,
+    bindparam,
+    func,
+    insert,
+    literal_column,
+    or_,
+    select,
+    update,
+)
+
+from training_service.caller import Scope
+from training_service.storage.database import Database
+from training_service.storage.idempotency import AthleteChange
+from training_service.storage.statements import (
+    Statement,
+    own,
+    parameter,
+    prepare,
+    prepare_command,
+    written,
+)
+from training_service.storage.tables import access_grants, access_log
+
+
+class StoredGrant(NamedTuple):
+    """A grant as it is stored."""
+
+    id: UUID
+    grantee_user_id: UUID
+    scopes: Sequence[str]
+    """Names of GrantScope."""
+    expires_at: datetime | None
+    created_at: datetime
+    revoked_at: datetime | None
+
+    def is_active(self, now: datetime) -> bool:
+        """Returns whether it holds."""
+        is_over = self.expires_at is not None and self.expires_at <= now
+        return self.revoked_at is None and not is_over
+
+
+class Use(NamedTuple):
+    """A use of a grant."""
+
+    id: UUID
+    grant_id: UUID
+    grantee_user_id: UUID
+    rpc: str
+    scope: str
+    call_id: str
+    accessed_at: datetime
+
+
+_OF = access_grants.c
+_GRANT = (
+    _OF.id,
+    _OF.grantee_user_id,
+    _OF.scopes,
+    _OF.expires_at,
+    _OF.created_at,
+    _OF.revoked_at,
+)
+_INSERT = prepare_command(
+    insert(access_grants).values({c.name: parameter(c.name, c) for c in written(access_grants)})
+)
+_REVOKE = prepare(
+    update(access_grants)
+    .where(own(access_grants), _OF.id == parameter("id", _OF.id))
+    .values(revoked_at=func.coalesce(_OF.revoked_at, parameter("now", _OF.created_at)))
+    .returning(*_GRANT),
+    StoredGrant,
+)
+# Finds the grant and notes its use in one statement: nothing is let in that is not on record.
+_NOTED = {
+    "external_user_id": parameter("external_user_id", _OF.external_user_id),
+    "id": parameter("id", _OF.id),
+    "grant_id": _OF.id,
+    "grantee_user_id": _OF.grantee_user_id,
+    "rpc": bindparam("rpc", type_=Text),
+    "scope": bindparam("scope", type_=Text),
+    "call_id": bindparam("call_id", type_=Text),
+    "accessed_at": func.now(),
+}
+_ADMIT = prepare(
+    insert(access_log)
+    .from_select(
+        list(_NOTED),
+        select(*_NOTED.values())
+        .where(
+            own(access_grants),
+            _OF.grantee_user_id == parameter("grantee_user_id", _OF.grantee_user_id),
+            bindparam("scope", type_=Text) == any_(_OF.scopes),
+            _OF.revoked_at.is_(None),
+            or_(_OF.expires_at.is_(None), _OF.expires_at > func.now()),
+        )
+        .order_by(_OF.id.desc())
+        .limit(literal_column("1")),
+    )
+    .returning(access_log.c.grant_id),
+    lambda grant_id: grant_id,
+)
+
+
+@cache
+def _list(*, continued: bool) -> Statement[StoredGrant]:
+    """Returns the listing of grants, the newest first: ids sort by creation."""
+    statement = select(*_GRANT).where(own(access_grants))
+    if continued:
+        statement = statement.where(_OF.id < parameter("before_id", _OF.id))
+    return prepare(
+        statement.order_by(_OF.id.desc()).limit(bindparam("limit", type_=Integer)), StoredGrant
+    )
+
+
+@cache
+def _list_uses(*, continued: bool) -> Statement[Use]:
+    of = access_log.c
+    statement = select(*(of[name] for name in Use._fields)).where(own(access_log))
+    if continued:
+        statement = statement.where(of.id < parameter("before_id", of.id))
+    return prepare(statement.order_by(of.id.desc()).limit(bindparam("limit", type_=Integer)), Use)
+
+
+class GrantRepository:
+    """Reads and writes the grants of one athlete at a time."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def admit(self, scope: Scope, rpc: str, call_id: str) -> bool:
+        """Returns whether the athlete granted what the scope names to its grantee; the use of it is
+        then on record."""
+        if scope.grantee is None:
+            return False
+        parameters = {
+            "external_user_id": scope.external_user_id,
+            "id": uuid6.uuid7(),
+            "grantee_user_id": scope.grantee.user_id,
+            "scope": scope.grantee.grant_scope,
+            "rpc": rpc,
+            "call_id": call_id,
+        }
+        async with self._database.transaction(scope) as transaction:
+            return bool(await transaction.fetch(_ADMIT, parameters))
+
+    async def list_page(
+        self, scope: Scope, before_id: UUID | None, limit: int
+    ) -> list[StoredGrant]:
+        """Returns up to `limit` grants, newest first, older than `before_id`."""
+        statement = _list(continued=before_id is not None)
+        return await self._database.read(scope, statement, {"before_id": before_id, "limit": limit})
+
+    async def uses(self, scope: Scope, before_id: UUID | None, limit: int) -> list[Use]:
+        """Returns up to `limit` uses of grants, newest first, older than `before_id`."""
+        statement = _list_uses(continued=before_id is not None)
+        return await self._database.read(scope, statement, {"before_id": before_id, "limit": limit})
+
+    @asynccontextmanager
+    async def change(self, scope: Scope) -> AsyncIterator["GrantChange"]:
+        """Opens a change of an athlete's grants."""
+        async with self._database.transaction(scope) as transaction:
+            yield GrantChange(transaction)
+
+
+class GrantChange(AthleteChange):
+    """One transaction that changes an athlete's grants."""
+
+    async def insert(self, grant: StoredGrant) -> None:
+        """Stores a new grant."""
+        await self._transaction.execute(_INSERT, grant._asdict())
+
+    async def revoke(self, id: UUID, now: datetime) -> StoredGrant | None:
+        """Takes a grant back, unless it was before, and returns it."""
+        return await self._transaction.fetch_first(_REVOKE, {"id": id, "now": now})
