@@ -82,6 +82,8 @@ def catalogue_request(method: MethodDescriptor, admin: Athlete) -> Message:
             request.muscles.extend([exercise_pb2.MUSCLE_LATS, exercise_pb2.MUSCLE_BICEPS])
         elif field.name == "query":
             request.query = "pul-up"
+        elif field.name == "slug":
+            request.slug = "recommended-routine"
     return request
 
 
@@ -480,6 +482,8 @@ def test_the_catalogue_is_open_and_nothing_else_is(stranger: RestClient) -> None
     assert (
         stranger.get(f"{BASE}/exercises:batchGet?exercises=pull-up&exercises=push-up").status == 200
     )
+    assert stranger.get(f"{BASE}/programs").status == 200
+    assert stranger.get(f"{BASE}/programs/recommended-routine").status == 200
     answer = stranger.get(stranger.sessions)
     assert_refused(answer, 401, grpc.StatusCode.UNAUTHENTICATED, "gateway UNAUTHENTICATED")
     answer = stranger.send("POST", f"{BASE}/exercises", {})
