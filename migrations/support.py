@@ -3,8 +3,10 @@
 from alembic import op
 
 APP_ROLE = "training_app"
+GRANTEE_ROLE = "training_grantee"
+"""What a transaction takes on that makes use of a grant: its policies cost nobody else anything."""
+ATHLETE = "NULLIF(current_setting('app.external_user_id', true), '')::uuid"
 GRANTEE = "NULLIF(current_setting('app.grantee_user_id', true), '')::uuid"
-"""Who makes use of a grant; null when nobody does."""
 
 
 def begin() -> None:
@@ -56,3 +58,22 @@ def protect(table: str) -> None:
 def grant(privileges: str, table: str) -> None:
     """Grants rights on a table to the service; what is not granted is refused."""
     op.execute(f"GRANT {privileges} ON training.{table} TO {APP_ROLE}")
+
+
+def guard(table: str) -> None:
+    """Lets a transaction that makes use of a grant see and write only what was granted, and is now.
+
+    In a subquery of its own, so that it is looked at once in a statement and not for each row.
+    """
+    granted = f"""
+        SELECT FROM training.access_grants AS one
+        WHERE one.external_user_id = {ATHLETE}
+        AND one.grantee_user_id = {GRANTEE}
+        AND current_setting('app.grant_scope', true) = ANY (one.scopes)
+        AND one.revoked_at IS NULL
+        AND (one.expires_at IS NULL OR one.expires_at > now())
+    """  # noqa: S608
+    op.execute(
+        f"CREATE POLICY grantee ON training.{table} AS RESTRICTIVE TO {GRANTEE_ROLE}"
+        f" USING ((SELECT EXISTS ({granted})))"
+    )

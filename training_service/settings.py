@@ -49,6 +49,12 @@ class Settings(BaseSettings):
         description="Role that a connection takes on while it reads the sessions of all athletes "
         "for a sibling service. The login must be a member of it.",
     )
+    database_grantee_role: str = Field(
+        "training_grantee",
+        pattern=r"^[a-z_][a-z0-9_]*$",
+        description="Role that a connection takes on while somebody makes use of an athlete's "
+        "grant. The login must be a member of it.",
+    )
     data_directory: Path = Field(
         Path(".data"), description="Folder for the embedded PostgreSQL's data."
     )

@@ -6,7 +6,16 @@ Revision: 0012
 import sqlalchemy as sa
 from alembic import op
 
-from migrations.support import GRANTEE, begin, grant
+from migrations.support import (
+    APP_ROLE,
+    GRANTEE,
+    GRANTEE_ROLE,
+    begin,
+    create_role,
+    grant,
+    guard,
+    protect,
+)
 
 revision = "0012"
 down_revision = "0011"
@@ -36,19 +45,34 @@ TABLES = (
 )
 """All that athletes own, as of this revision."""
 
-ATHLETE = "NULLIF(current_setting('app.external_user_id', true), '')::uuid"
-IS_OWN = f"external_user_id = {ATHLETE}"
-# In a subquery, so that it is looked at once in a statement and not for each row.
-IS_GRANTED = f"""(
-    SELECT {GRANTEE} IS NULL OR EXISTS (
-        SELECT FROM training.access_grants AS g
-        WHERE g.external_user_id = {ATHLETE}
-        AND g.grantee_user_id = {GRANTEE}
-        AND current_setting('app.grant_scope', true) = ANY (g.scopes)
-        AND g.revoked_at IS NULL
-        AND (g.expires_at IS NULL OR g.expires_at > now())
-    )
-)"""  # noqa: S608
+# What a grantee's transaction may do is what the service may: policies say with which rows.
+COPY_PRIVILEGES = f"""
+    DO $$
+    DECLARE
+        one record;
+    BEGIN
+        FOR one IN
+            SELECT table_name, privilege_type, '' AS columns
+            FROM information_schema.role_table_grants
+            WHERE table_schema = 'training' AND grantee = '{APP_ROLE}'
+            UNION ALL
+            SELECT table_name, privilege_type, format('(%I)', column_name)
+            FROM information_schema.role_column_grants AS of_column
+            WHERE table_schema = 'training' AND grantee = '{APP_ROLE}'
+            AND NOT EXISTS (
+                SELECT FROM information_schema.role_table_grants AS of_table
+                WHERE of_table.table_schema = 'training' AND of_table.grantee = '{APP_ROLE}'
+                AND of_table.table_name = of_column.table_name
+                AND of_table.privilege_type = of_column.privilege_type
+            )
+        LOOP
+            EXECUTE format(
+                'GRANT %s %s ON training.%I TO {GRANTEE_ROLE}',
+                one.privilege_type, one.columns, one.table_name
+            );
+        END LOOP;
+    END $$
+"""
 
 
 def upgrade() -> None:
@@ -96,23 +120,26 @@ def upgrade() -> None:
     )
     grant("SELECT, INSERT, UPDATE (revoked_at)", "access_grants")
     grant("SELECT, INSERT", "access_log")
+    create_role(GRANTEE_ROLE)
+    op.execute(f"GRANT USAGE ON SCHEMA training TO {GRANTEE_ROLE}")
+    op.execute(COPY_PRIVILEGES)
     for table in ("access_grants", "access_log"):
-        op.execute(f"ALTER TABLE training.{table} ENABLE ROW LEVEL SECURITY")
-        # A grantee sees what concerns them. These are what the other policies look at, so they
-        # can't look there themselves.
+        protect(table)
+        # A grantee sees what concerns them. The other policies look here, so these can't.
         op.execute(f"""
-            CREATE POLICY athlete ON training.{table}
-            USING ({IS_OWN} AND ({GRANTEE} IS NULL OR grantee_user_id = {GRANTEE}))
+            CREATE POLICY grantee ON training.{table} AS RESTRICTIVE TO {GRANTEE_ROLE}
+            USING (grantee_user_id = {GRANTEE})
         """)
     for table in TABLES:
-        op.execute(f"""
-            ALTER POLICY athlete ON training.{table} USING ({IS_OWN} AND {IS_GRANTED})
-        """)
+        guard(table)
 
 
 def downgrade() -> None:
     begin()
     for table in TABLES:
-        op.execute(f"ALTER POLICY athlete ON training.{table} USING ({IS_OWN})")
+        op.execute(f"DROP POLICY grantee ON training.{table}")
     op.drop_table("access_log", schema="training")
     op.drop_table("access_grants", schema="training")
+    op.execute(f"REVOKE ALL ON ALL TABLES IN SCHEMA training FROM {GRANTEE_ROLE}")
+    op.execute(f"REVOKE USAGE ON SCHEMA training FROM {GRANTEE_ROLE}")
+    # The role belongs to the cluster and may serve others: it stays.

@@ -116,12 +116,44 @@ def test_only_the_reader_sees_all_athletes_and_only_their_sessions(
 ) -> None:
     query = """
         SELECT polrelid::regclass::text, polcmd::text, polroles::regrole[]::text
-        FROM pg_policy WHERE polroles <> '{0}' ORDER BY 1
+        FROM pg_policy WHERE polroles <> '{0}' AND polpermissive ORDER BY 1
     """
     assert owner.execute(query).fetchall() == [
         ("training.session_retractions", "r", "{training_reader}"),
         ("training.sessions", "r", "{training_reader}"),
     ]
+
+
+@by_name
+def test_who_makes_use_of_a_grant_sees_and_writes_only_what_was_granted(
+    table: Table, owner: psycopg.Connection
+) -> None:
+    query = """
+        SELECT polcmd::text, polroles::regrole[]::text, pg_get_expr(polqual, polrelid)
+        FROM pg_policy WHERE polrelid = %s::regclass AND NOT polpermissive
+    """
+    [(command, roles, condition)] = owner.execute(query, [f"{SCHEMA}.{table.name}"])
+    assert (command, roles) == ("*", "{training_grantee}")
+    assert "app.grantee_user_id" in condition
+    if table.name not in ("access_grants", "access_log"):
+        assert "revoked_at IS NULL" in condition
+        assert "app.grant_scope" in condition
+
+
+def test_who_makes_use_of_a_grant_has_the_rights_of_the_service(owner: psycopg.Connection) -> None:
+    query = """
+        SELECT table_name, column_name, privilege_type FROM information_schema.role_column_grants
+        WHERE table_schema = 'training' AND grantee = %s
+        UNION ALL
+        SELECT table_name, '', privilege_type FROM information_schema.role_table_grants
+        WHERE table_schema = 'training' AND grantee = %s
+        ORDER BY 1, 2, 3
+    """
+    rights = [
+        owner.execute(query, [role] * 2).fetchall() for role in ("training_app", "training_grantee")
+    ]
+    assert rights[0]
+    assert rights[0] == rights[1]
 
 
 def test_no_triggers_or_rules(owner: psycopg.Connection) -> None:

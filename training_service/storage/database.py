@@ -78,6 +78,7 @@ class Database:
     def __init__(self, settings: Settings, url: str) -> None:
         self._role = settings.database_role
         self._reader_role = settings.database_reader_role
+        self._grantee_role = settings.database_grantee_role
         self._stream_deadline_seconds = settings.stream_deadline_seconds
         # Poolers refuse start-up options: behind one, these are the login's own settings.
         options = {"options": _session_options(settings)} if self._role else {}
@@ -119,7 +120,7 @@ class Database:
         """Runs one query for an athlete: a read-only transaction in a single round trip."""
         async with self._connection() as connection:
             async with OneWritePipeline(connection) as pipeline:
-                _begin(pipeline, scope, b"BEGIN READ ONLY")
+                self._begin(pipeline, scope, b"BEGIN READ ONLY")
                 own = {"external_user_id": scope.external_user_id}
                 cursor = await _run(connection, statement, statement.values({**own, **parameters}))
                 pipeline.queue(b"COMMIT")
@@ -139,7 +140,7 @@ class Database:
         own = {"external_user_id": scope.external_user_id}
         async with self._connection() as connection:
             async with OneWritePipeline(connection) as pipeline:
-                _begin(pipeline, scope, BEGIN_SNAPSHOT)
+                self._begin(pipeline, scope, BEGIN_SNAPSHOT)
                 cursors = [
                     await _run(connection, statement, statement.values({**own, **parameters}))
                     for statement, parameters in queries
@@ -179,11 +180,25 @@ class Database:
         self, scope: Scope | None, begin: bytes, *settings: str
     ) -> AsyncIterator[Transaction]:
         async with self._connection() as connection, OneWritePipeline(connection) as pipeline:
-            _begin(pipeline, scope, begin)
+            self._begin(pipeline, scope, begin)
             for setting in settings:
                 pipeline.queue(setting.encode())
             yield Transaction(connection, scope)
             pipeline.queue(b"COMMIT")
+
+    def _begin(self, pipeline: OneWritePipeline, scope: Scope | None, begin: bytes) -> None:
+        pipeline.queue(begin)
+        if scope is None:
+            return
+        # SET takes no parameters; a UUID has no character that could end the literal.
+        settings = {"app.external_user_id": str(scope.external_user_id)}
+        if scope.grantee:
+            # Nor has the name of a value of GrantScope.
+            settings["app.grantee_user_id"] = str(scope.grantee.user_id)
+            settings["app.grant_scope"] = scope.grantee.grant_scope
+            pipeline.queue(f'SET LOCAL ROLE "{self._grantee_role}"'.encode())
+        for name, value in settings.items():
+            pipeline.queue(f"SET LOCAL {name} = '{value}'".encode())
 
     def _connection(self) -> "_Borrowed":
         return _Borrowed(self._pool)
@@ -233,20 +248,6 @@ class _Borrowed:
             refusal = _refusal(error)
             if refusal is not None:
                 raise refusal from error
-
-
-def _begin(pipeline: OneWritePipeline, scope: Scope | None, begin: bytes) -> None:
-    pipeline.queue(begin)
-    if scope:
-        # SET takes no parameters; a UUID has no character that could end the literal.
-        athlete = f"SET LOCAL app.external_user_id = '{scope.external_user_id}'"
-        pipeline.queue(athlete.encode())
-        if scope.grantee:
-            # Nor has the name of an enum's value.
-            grantee = f"SET LOCAL app.grantee_user_id = '{scope.grantee.user_id}'"
-            needed = f"SET LOCAL app.grant_scope = '{scope.grantee.grant_scope}'"
-            pipeline.queue(grantee.encode())
-            pipeline.queue(needed.encode())
 
 
 async def _run(
