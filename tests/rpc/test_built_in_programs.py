@@ -30,6 +30,7 @@ from training_service import contract
 from training_service.catalogue import load_catalogue
 from training_service.domain.exercise import exercise_id
 from training_service.programs import SLUGS, load_programs, read_program
+from training_service.storage.database import Transaction
 from training_service.storage.migrations import migrate
 
 MARCH = date(2026, 3, 2)
@@ -313,6 +314,29 @@ def test_an_adoption_takes_as_many_statements_as_there_are_things(
     adopt(alice, BLOCK, start_date=to_date(MONDAY + timedelta(weeks=20)))
     # Phases 4; for each of 2 workouts 3; the schedule 2; 6 rules.
     assert len(queries.data) <= 4 + 2 * 3 + 2 + 6
+
+
+def test_an_adoption_waits_for_the_database_as_often_for_many_rules_as_for_few(
+    alice: Athlete, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[str] = []
+    original = Transaction.fetch
+
+    async def fetch(self: Transaction, statement: Any, parameters: Any) -> list[Any]:
+        waits.append(statement.sql)
+        return await original(self, statement, parameters)
+
+    # The first reference to an exercise freezes its definition.
+    for weeks, slug in ((0, BLOCK), (10, "undulating-three-day")):
+        adopt(alice, slug, start_date=to_date(MONDAY + timedelta(weeks=weeks)))
+    monkeypatch.setattr(Transaction, "fetch", fetch)
+    counts = []
+    for weeks, slug in ((20, BLOCK), (30, "undulating-three-day")):
+        waits.clear()
+        start_date = to_date(MONDAY + timedelta(weeks=weeks))
+        adopt(alice, slug, start_date=start_date, request_id=str(uuid4()))
+        counts.append(len(waits))
+    assert counts == [3, 3]  # the request_id, phases in the way, the days of the schedule
 
 
 # Through the simulator
