@@ -72,7 +72,7 @@ def guard(table: str) -> None:
         AND current_setting('app.grant_scope', true) = ANY (one.scopes)
         AND one.revoked_at IS NULL
         AND (one.expires_at IS NULL OR one.expires_at > now())
-    """  # noqa: S608
+    """
     op.execute(
         f"CREATE POLICY grantee ON training.{table} AS RESTRICTIVE TO {GRANTEE_ROLE}"
         f" USING ((SELECT EXISTS ({granted})))"

@@ -285,7 +285,7 @@ def track_of(rule: Rule) -> Track:
     """Returns the track of a rule, by the catalogue."""
     if isinstance(rule.policy, VariationLadder):
         return ladder_track(rule.policy.steps, EXERCISES)
-    return graph_track(rule.exercise_id, rule.goal, EXERCISES, {})
+    return graph_track(rule.exercise_id, rule.goal, EXERCISES, {}, rule.sets_of_goal)
 
 
 def year(plan: Plan, athlete: Athlete) -> list[Session]:

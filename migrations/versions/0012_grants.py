@@ -72,7 +72,7 @@ COPY_PRIVILEGES = f"""
             );
         END LOOP;
     END $$
-"""
+"""  # noqa: S608
 
 
 def upgrade() -> None:

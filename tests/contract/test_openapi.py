@@ -44,6 +44,7 @@ WITH_EXAMPLES = {
     "ExerciseService_CreateExercise",
     "ReadinessService_LogWellness",
     "GoalService_CreateGoal",
+    "ProgramService_AdoptProgram",
 }
 # As Envoy translates: https://cloud.google.com/apis/design/errors has the same table.
 HTTP = {

@@ -62,28 +62,31 @@ def each_method() -> Any:
 # Every RPC.
 
 
+OF_CATALOGUE = {
+    "exercise": "pull-up",
+    "exercises": ["pull-up", PULL_UP],
+    "muscles": [exercise_pb2.MUSCLE_LATS, exercise_pb2.MUSCLE_BICEPS],
+    "query": "pul-up",
+    "slug": "recommended-routine",
+}
+
+
 def catalogue_request(method: MethodDescriptor, admin: Athlete) -> Message:
-    """Returns a request about the catalogue, by the names of its fields."""
+    """Returns a request about what is shared by all, by the names of its fields."""
     request: Any = GetMessageClass(method.input_type)()
     for field in method.input_type.fields:
         if field.name == "exercise" and field.message_type:
             request.exercise.CopyFrom(an_exercise())
-        elif field.name == "exercise":
-            request.exercise = "pull-up"
-        elif field.name == "exercises":
-            request.exercises.extend(["pull-up", PULL_UP])
         elif field.name == "exercise_id":
             request.exercise_id = create(admin).id
         elif field.name == "update_mask":
             request.update_mask.paths.append("display_name")
         elif field.name == "request_id":
             request.request_id = str(uuid.uuid4())
-        elif field.name == "muscles":
-            request.muscles.extend([exercise_pb2.MUSCLE_LATS, exercise_pb2.MUSCLE_BICEPS])
-        elif field.name == "query":
-            request.query = "pul-up"
-        elif field.name == "slug":
-            request.slug = "recommended-routine"
+        elif field.name in OF_CATALOGUE and field.is_repeated:
+            getattr(request, field.name).extend(OF_CATALOGUE[field.name])
+        elif field.name in OF_CATALOGUE:
+            setattr(request, field.name, OF_CATALOGUE[field.name])
     return request
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date, timedelta
 from functools import reduce
+from math import ceil
 from typing import Any
 from uuid import UUID, uuid5
 
@@ -111,7 +112,7 @@ def track_of(rule: Rule, **choices: str) -> Track:
     if isinstance(rule.policy, VariationLadder):
         return ladder_track(rule.policy.steps, EXERCISES)
     chosen = {id_of(easier): id_of(harder) for easier, harder in choices.items()}
-    return graph_track(rule.exercise_id, rule.goal, EXERCISES, chosen)
+    return graph_track(rule.exercise_id, rule.goal, EXERCISES, chosen, rule.sets_of_goal)
 
 
 def done(
@@ -363,6 +364,10 @@ def test_rep_sum_progression() -> None:
     state, kinds = run(rule, done("pull-up", 12, 8, 4))
     assert kinds == [["SUCCESS", "ADVANCE"]]
     assert state.numbers.exercise_id == id_of("archer")
+    # Three sets of its criterion together, and the same proportion as before.
+    criterion = EXERCISES[id_of("archer")].criterion.amount
+    assert state.numbers.high == 3 * criterion
+    assert state.numbers.low == ceil(3 * criterion * 15 / 24)
     targets = rule.policy.targets(rule, beginning(rule, track_of(rule)).numbers, START)
     assert [(one.low, one.high) for one in targets] == [(5, 8), (5, 8), (5, 8)]
     targets = rule.policy.targets(

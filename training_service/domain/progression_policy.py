@@ -391,6 +391,11 @@ class Rule:
         """Whether load is raised before the exercise gets harder."""
         return self.loading is not None and not self.loading.is_last_resort
 
+    @property
+    def sets_of_goal(self) -> int:
+        """How many sets the goal is for together."""
+        return self.set_count if isinstance(self.policy, RepSumProgression) else 1
+
     def amount_step(self, rung: Rung) -> float:
         """Returns the least by which repetitions or seconds are raised or lowered."""
         if isinstance(self.policy, HoldTimeProgression):

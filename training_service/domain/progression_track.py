@@ -88,18 +88,21 @@ def graph_track(
     goal: Goal,
     exercises: Mapping[UUID, TrackExercise],
     choices: Mapping[UUID, UUID],
+    sets_of_goal: int = 1,
 ) -> Track:
     """Returns the track through the progression graph. Deprecated exercises are left out of it.
 
-    `goal` is that of the first exercise; others have their criterion for `high`, and keep the
-    proportion for `low` (our choice). `choices` says which of several an exercise is followed by.
+    `goal` is that of the first exercise, for so many sets together; others have their criterion
+    for `high`, and keep the proportion for `low` (our choice). `choices` says which of several an
+    exercise is followed by.
     """
     share = goal.low / goal.high
     harder = successors(exercises)
     came_from = {harder_id: easier_id for easier_id, harder_id in choices.items()}
     rungs = {}
     for one in exercises.values():
-        usual = Goal(max(1.0, ceil(one.criterion.amount * share)), one.criterion.amount)
+        high = one.criterion.amount * sets_of_goal
+        usual = Goal(max(1.0, ceil(high * share)), high)
         following = harder[one.id]
         chosen = choices.get(one.id)
         rungs[one.id] = Rung(

@@ -79,7 +79,10 @@ class ProgramServicer(ProgramServiceServicer):
     async def GetProgram(self, request: pb.GetProgramRequest, context: Any) -> pb.Program:
         program = pb.Program()
         program.CopyFrom(_program(request.slug))
-        facts = await self._catalogue.facts(program_exercises(program))
+        exercises = program_exercises(program)
+        facts = await self._catalogue.facts(exercises)
+        if len(facts) < len(exercises):
+            return program  # The database has another catalogue: what a week asks for is unknown.
         week = list(usual_week(program))
         statistics = [
             workout_statistics(_planned(workout.exercises, facts), None) for workout, _ in week

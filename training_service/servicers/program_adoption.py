@@ -10,7 +10,7 @@ from calisthenics.training.v1 import program_pb2 as pb
 
 from training_service.caller import Scope
 from training_service.domain import phase_template
-from training_service.errors import invalid_field
+from training_service.errors import Reason, bad_reference, invalid_field
 from training_service.servicers.convert import exercise_uuid, from_date, utc_now
 from training_service.servicers.phase import insert_macrocycle, phase_message, phase_template_of
 from training_service.servicers.progression import insert_rule
@@ -114,8 +114,11 @@ def _add_steps(
         steps = list(rule.policy.ladder.steps)
         first = str(exercise_uuid(start.start_exercise_id))
         place = next((n for n, step in enumerate(steps) if step.exercise_id == first), None)
-        if place is None:
-            raise invalid_field(f"{path}.start_exercise_id", "must be a step of the ladder")
+        # The last has no next one, and a ladder has two steps at least.
+        if place is None or place == len(steps) - 1:
+            raise invalid_field(
+                f"{path}.start_exercise_id", "must be a step of the ladder before its last"
+            )
         del rule.policy.ladder.steps[:place]
         rule.exercise_id = first
 
@@ -130,12 +133,13 @@ async def adopt(
     write: WriteRequest,
 ) -> pb.AdoptedProgram:
     """Stores all that a programme has. `facts` are those of all exercises."""
+    _check_exercises(program, facts)
     phases = phase_template.generate(template, uuid6.uuid7, write.received_at)
     await insert_macrocycle(change.phases, phases)
     workouts = {}
     for workout in program.workouts:
         named = {exercise_uuid(e.exercise_id) for e in workout.exercises}
-        of_workout = {id: facts[id] for id in named if id in facts}
+        of_workout = {id: facts[id] for id in named}
         stored = await insert_workout(change.workouts, scope, workout, of_workout, write)
         workouts[workout.id] = stored
     schedule = _schedule(program.schedule, workouts, phase_id=str(phases[0].id))
@@ -152,6 +156,17 @@ async def adopt(
         schedule=schedule_message(scope, stored_schedule),
         rules=stored_rules,
     )
+
+
+def _check_exercises(program: pb.Program, facts: Facts) -> None:
+    """Refuses a programme with an exercise that is not in the catalogue or is deprecated: the
+    request names the programme alone."""
+    for id in program_exercises(program):
+        if id not in facts:
+            raise bad_reference(Reason.UNKNOWN_EXERCISE, "slug", f"there is no exercise {id}")
+        if not facts[id].active:
+            words = f"has {facts[id].display_name}, which is deprecated"
+            raise bad_reference(Reason.EXERCISE_DEPRECATED, "slug", words)
 
 
 def _schedule(

@@ -230,7 +230,7 @@ def to_track(message: pb.ProgressionRule, rule: Rule, facts: Facts) -> Track:
         exercise_uuid(one.exercise_id): exercise_uuid(one.harder_exercise_id)
         for one in message.choices
     }
-    return graph_track(rule.exercise_id, rule.goal, exercises, choices)
+    return graph_track(rule.exercise_id, rule.goal, exercises, choices, rule.sets_of_goal)
 
 
 def _exercises(facts: Facts) -> dict[UUID, TrackExercise]:

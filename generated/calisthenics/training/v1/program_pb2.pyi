@@ -410,13 +410,15 @@ class Program(_message.Message):
 
     @_builtins.property
     def rules(self) -> _containers.RepeatedCompositeFieldContainer[_progression_pb2.ProgressionRule]:
-        """How they progress; without a start date. Where `loading` has no start_load_kg, one is needed for the
-        adoption.
+        """How they progress; without what comes with the adoption: a start date, and the start_load_kg of a
+        `loading`.
         """
 
     @_builtins.property
     def statistics(self) -> Global___ProgramStatistics:
-        """What a usual week asks for, without a deload. Only from GetProgram."""
+        """What a usual week asks for, without a deload. Only from GetProgram, and absent there while the
+        catalogue lacks one of the exercises.
+        """
 
     def __init__(
         self,
@@ -555,7 +557,9 @@ class StartStep(_message.Message):
     exercise_id: _builtins.str
     """The exercise that the ladder begins with in the programme."""
     start_exercise_id: _builtins.str
-    """The exercise of the ladder to begin with instead. The steps before it are left out."""
+    """The exercise of the ladder to begin with instead, but not its last: a ladder leads on. The steps
+    before it are left out.
+    """
     def __init__(
         self,
         *,
@@ -597,7 +601,9 @@ class AdoptProgramRequest(_message.Message):
 
     @_builtins.property
     def start_loads(self) -> _containers.RepeatedCompositeFieldContainer[Global___StartLoad]:
-        """Loads to begin with: one for each exercise whose rule has a loading."""
+        """Loads to begin with, of exercises whose rule has a loading: needed for percent waves, linear
+        progression and repetitions in reserve. Others begin without.
+        """
 
     @_builtins.property
     def start_steps(self) -> _containers.RepeatedCompositeFieldContainer[Global___StartStep]:

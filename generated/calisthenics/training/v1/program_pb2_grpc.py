@@ -90,7 +90,8 @@ class ProgramServiceServicer:
         """Makes a programme the athlete's own: its workouts, a macrocycle with its mesocycles, a schedule that
         fills it, and a progression rule for each place of a workout that has one. All of it or nothing.
 
-        Errors: PROGRAM_NOT_FOUND, PHASE_OVERLAP, EXERCISE_DEPRECATED, REQUEST_ID_REUSED.
+        Errors: PROGRAM_NOT_FOUND, PHASE_OVERLAP, UNKNOWN_EXERCISE, EXERCISE_DEPRECATED,
+        REQUEST_ID_REUSED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -47,7 +47,8 @@ class ProgramServiceStub:
     """Makes a programme the athlete's own: its workouts, a macrocycle with its mesocycles, a schedule that
     fills it, and a progression rule for each place of a workout that has one. All of it or nothing.
 
-    Errors: PROGRAM_NOT_FOUND, PHASE_OVERLAP, EXERCISE_DEPRECATED, REQUEST_ID_REUSED.
+    Errors: PROGRAM_NOT_FOUND, PHASE_OVERLAP, UNKNOWN_EXERCISE, EXERCISE_DEPRECATED,
+    REQUEST_ID_REUSED.
     """
     GetProgramStatistics: _grpc.UnaryUnaryMultiCallable[_program_pb2.GetProgramStatisticsRequest, _program_pb2.ProgramStatistics]
     """Returns what a week of workouts asks for: time, sets and volume of each muscle, push and pull,
@@ -82,7 +83,8 @@ class ProgramServiceAsyncStub(ProgramServiceStub):
     """Makes a programme the athlete's own: its workouts, a macrocycle with its mesocycles, a schedule that
     fills it, and a progression rule for each place of a workout that has one. All of it or nothing.
 
-    Errors: PROGRAM_NOT_FOUND, PHASE_OVERLAP, EXERCISE_DEPRECATED, REQUEST_ID_REUSED.
+    Errors: PROGRAM_NOT_FOUND, PHASE_OVERLAP, UNKNOWN_EXERCISE, EXERCISE_DEPRECATED,
+    REQUEST_ID_REUSED.
     """
     GetProgramStatistics: _aio.UnaryUnaryMultiCallable[_program_pb2.GetProgramStatisticsRequest, _program_pb2.ProgramStatistics]  # type: ignore[assignment]
     """Returns what a week of workouts asks for: time, sets and volume of each muscle, push and pull,
@@ -132,7 +134,8 @@ class ProgramServiceServicer(metaclass=_abc_1.ABCMeta):
         """Makes a programme the athlete's own: its workouts, a macrocycle with its mesocycles, a schedule that
         fills it, and a progression rule for each place of a workout that has one. All of it or nothing.
 
-        Errors: PROGRAM_NOT_FOUND, PHASE_OVERLAP, EXERCISE_DEPRECATED, REQUEST_ID_REUSED.
+        Errors: PROGRAM_NOT_FOUND, PHASE_OVERLAP, UNKNOWN_EXERCISE, EXERCISE_DEPRECATED,
+        REQUEST_ID_REUSED.
         """
 
     @_abc_1.abstractmethod

@@ -187,11 +187,14 @@ export interface Program {
     | Schedule
     | undefined;
   /**
-   * How they progress; without a start date. Where `loading` has no start_load_kg, one is needed for the
-   * adoption.
+   * How they progress; without what comes with the adoption: a start date, and the start_load_kg of a
+   * `loading`.
    */
   rules: ProgressionRule[];
-  /** What a usual week asks for, without a deload. Only from GetProgram. */
+  /**
+   * What a usual week asks for, without a deload. Only from GetProgram, and absent there while the
+   * catalogue lacks one of the exercises.
+   */
   statistics?: ProgramStatistics | undefined;
 }
 
@@ -230,7 +233,10 @@ export interface StartLoad {
 export interface StartStep {
   /** The exercise that the ladder begins with in the programme. */
   exerciseId: string;
-  /** The exercise of the ladder to begin with instead. The steps before it are left out. */
+  /**
+   * The exercise of the ladder to begin with instead, but not its last: a ladder leads on. The steps
+   * before it are left out.
+   */
   startExerciseId: string;
 }
 
@@ -244,7 +250,10 @@ export interface AdoptProgramRequest {
   startDate?:
     | DateMessage
     | undefined;
-  /** Loads to begin with: one for each exercise whose rule has a loading. */
+  /**
+   * Loads to begin with, of exercises whose rule has a loading: needed for percent waves, linear
+   * progression and repetitions in reserve. Others begin without.
+   */
   startLoads: StartLoad[];
   /** Steps to begin ladders on; others are begun with their first. */
   startSteps: StartStep[];
@@ -1914,7 +1923,8 @@ export const ProgramServiceService = {
    * Makes a programme the athlete's own: its workouts, a macrocycle with its mesocycles, a schedule that
    * fills it, and a progression rule for each place of a workout that has one. All of it or nothing.
    *
-   * Errors: PROGRAM_NOT_FOUND, PHASE_OVERLAP, EXERCISE_DEPRECATED, REQUEST_ID_REUSED.
+   * Errors: PROGRAM_NOT_FOUND, PHASE_OVERLAP, UNKNOWN_EXERCISE, EXERCISE_DEPRECATED,
+   * REQUEST_ID_REUSED.
    */
   adoptProgram: {
     path: "/calisthenics.training.v1.ProgramService/AdoptProgram" as const,
@@ -1973,7 +1983,8 @@ export interface ProgramServiceServer extends UntypedServiceImplementation {
    * Makes a programme the athlete's own: its workouts, a macrocycle with its mesocycles, a schedule that
    * fills it, and a progression rule for each place of a workout that has one. All of it or nothing.
    *
-   * Errors: PROGRAM_NOT_FOUND, PHASE_OVERLAP, EXERCISE_DEPRECATED, REQUEST_ID_REUSED.
+   * Errors: PROGRAM_NOT_FOUND, PHASE_OVERLAP, UNKNOWN_EXERCISE, EXERCISE_DEPRECATED,
+   * REQUEST_ID_REUSED.
    */
   adoptProgram: handleUnaryCall<AdoptProgramRequest, AdoptedProgram>;
   /**
@@ -2034,7 +2045,8 @@ export interface ProgramServiceClient extends Client {
    * Makes a programme the athlete's own: its workouts, a macrocycle with its mesocycles, a schedule that
    * fills it, and a progression rule for each place of a workout that has one. All of it or nothing.
    *
-   * Errors: PROGRAM_NOT_FOUND, PHASE_OVERLAP, EXERCISE_DEPRECATED, REQUEST_ID_REUSED.
+   * Errors: PROGRAM_NOT_FOUND, PHASE_OVERLAP, UNKNOWN_EXERCISE, EXERCISE_DEPRECATED,
+   * REQUEST_ID_REUSED.
    */
   adoptProgram(
     request: AdoptProgramRequest,
