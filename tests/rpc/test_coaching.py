@@ -1,6 +1,8 @@
 """Grants: who may do what with an athlete's data, over the wire."""
 
+import re
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -16,6 +18,7 @@ from tests.support import Athlete, Queries, Refusal, a_session, a_wellness, refu
 from training_service import contract
 from training_service.storage.grant import GrantRepository
 
+ROOT = Path(__file__).parents[2]
 SCOPES = list(access_pb2.GrantScope.values()[1:])
 READ_SESSIONS = access_pb2.GRANT_SCOPE_READ_SESSIONS
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
@@ -212,6 +215,21 @@ def needed(method: MethodDescriptor) -> int:
 def test_only_grants_themselves_can_not_be_granted() -> None:
     services = {ALL[name].containing_service.name for name in NEVER_GRANTED}
     assert services == {"CoachingService"}
+
+
+def test_the_docs_name_each_rpc_with_its_scope() -> None:
+    page = (ROOT / "docs" / "coaching.md").read_text()
+    rows = dict(re.findall(r"^\| `(\w+)` \|[^|]*\| ([^|`]*) \|$", page, re.MULTILINE))
+    named = {scope: row.split(", ") for scope, row in rows.items()}
+    scopes = {contract.grant_scope(ALL[name]) for name in GRANTABLE}
+    assert named == {
+        scope: [
+            name.rpartition(".")[2]
+            for name in GRANTABLE
+            if contract.grant_scope(ALL[name]) == scope
+        ]
+        for scope in scopes
+    }
 
 
 def is_leak(answer: Any, belongings: Belongings) -> bool:
