@@ -1,6 +1,7 @@
 """CoachingService."""
 
 from datetime import datetime
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -10,12 +11,11 @@ from calisthenics.training.v1 import coaching_pb2 as pb
 from calisthenics.training.v1.coaching_pb2_grpc import CoachingServiceServicer
 
 from training_service.caller import Scope, athlete_scope
-from training_service.domain import paging
 from training_service.errors import Reason, bad_reference, invalid_field
 from training_service.servicers.convert import to_timestamp, utc_now, write_request
 from training_service.servicers.enums import EnumNames
 from training_service.servicers.once import once
-from training_service.servicers.paging import listing_digest, uuid_of_token
+from training_service.servicers.paging import page_by_id
 from training_service.storage.grant import GrantChange, GrantRepository, StoredGrant, Use
 
 SCOPE = EnumNames(access_pb2.GrantScope)
@@ -42,17 +42,11 @@ class CoachingServicer(CoachingServiceServicer):
         self, request: pb.ListGrantsRequest, context: Any
     ) -> pb.ListGrantsResponse:
         scope = athlete_scope(request.external_user_id)
-        listing = listing_digest(request, scope)
-        key = paging.decode_page_token(listing, request.page_token, (str,))
-        limit = paging.page_limit(request.page_size)
-        before_id = uuid_of_token(key[0]) if key else None
-        found = await self._grants.list_page(scope, before_id, limit + 1)
+        page, token = await page_by_id(request, scope, partial(self._grants.list_page, scope))
         now = utc_now()
-        response = pb.ListGrantsResponse(grants=[_grant(scope, one, now) for one in found[:limit]])
-        if len(found) > limit:
-            place = (str(found[limit - 1].id),)
-            response.next_page_token = paging.encode_page_token(listing, place)
-        return response
+        return pb.ListGrantsResponse(
+            grants=[_grant(scope, one, now) for one in page], next_page_token=token
+        )
 
     async def RevokeGrant(self, request: pb.RevokeGrantRequest, context: Any) -> pb.Grant:
         scope = athlete_scope(request.external_user_id)
@@ -70,16 +64,8 @@ class CoachingServicer(CoachingServiceServicer):
         self, request: pb.ListAccessLogRequest, context: Any
     ) -> pb.ListAccessLogResponse:
         scope = athlete_scope(request.external_user_id)
-        listing = listing_digest(request, scope)
-        key = paging.decode_page_token(listing, request.page_token, (str,))
-        limit = paging.page_limit(request.page_size)
-        before_id = uuid_of_token(key[0]) if key else None
-        found = await self._grants.uses(scope, before_id, limit + 1)
-        response = pb.ListAccessLogResponse(entries=map(_entry, found[:limit]))
-        if len(found) > limit:
-            place = (str(found[limit - 1].id),)
-            response.next_page_token = paging.encode_page_token(listing, place)
-        return response
+        page, token = await page_by_id(request, scope, partial(self._grants.uses, scope))
+        return pb.ListAccessLogResponse(entries=map(_entry, page), next_page_token=token)
 
 
 def _new_grant(scope: Scope, message: pb.Grant, now: datetime) -> StoredGrant:

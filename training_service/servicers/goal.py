@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -13,7 +14,6 @@ from calisthenics.training.v1.goal_pb2_grpc import GoalServiceServicer
 
 from training_service import contract
 from training_service.caller import Scope, athlete_scope
-from training_service.domain import paging
 from training_service.domain.exercise import Criterion, MovementKind
 from training_service.domain.forecast import Forecast
 from training_service.domain.goal import (
@@ -42,7 +42,7 @@ from training_service.servicers.dates import today_of
 from training_service.servicers.enums import EnumNames
 from training_service.servicers.masks import check_etag, masked_fields, merged
 from training_service.servicers.once import once
-from training_service.servicers.paging import listing_digest, uuid_of_token
+from training_service.servicers.paging import page_by_id
 from training_service.servicers.skill_source import SkillSource
 from training_service.storage.exercise import Catalogue, ExerciseFacts
 from training_service.storage.goal import GoalChange, GoalRepository
@@ -113,21 +113,13 @@ class GoalServicer(GoalServiceServicer):
     async def ListGoals(self, request: pb.ListGoalsRequest, context: Any) -> pb.ListGoalsResponse:
         scope = athlete_scope(request.external_user_id)
         today = today_of(request)
-        listing = listing_digest(request, scope)
-        key = paging.decode_page_token(listing, request.page_token, (str,))
-        before_id = uuid_of_token(key[0]) if key else None
-        limit = min(paging.page_limit(request.page_size), MAX_PAGE_SIZE)
-        found = await self._goals.list_page(
-            scope, before_id, limit + 1, show_abandoned=request.show_abandoned
-        )
-        page = found[:limit]
+        read = partial(self._goals.list_page, scope, show_abandoned=request.show_abandoned)
+        page, token = await page_by_id(request, scope, read, most=MAX_PAGE_SIZE)
         evidence = await self._evidence(scope, page, today)
-        response = pb.ListGoalsResponse()
+        response = pb.ListGoalsResponse(next_page_token=token)
         for goal in page:
             await asyncio.sleep(0)  # other calls have their turn between goals
             response.goals.append(_message(scope, goal, evidence[goal.id], today))
-        if len(found) > limit:
-            response.next_page_token = paging.encode_page_token(listing, (str(page[-1].id),))
         return response
 
     async def UpdateGoal(self, request: pb.UpdateGoalRequest, context: Any) -> pb.Goal:

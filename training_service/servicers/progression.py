@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import date, timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -37,7 +38,7 @@ from training_service.servicers.dates import EPOCH, dates_of, today_of
 from training_service.servicers.enums import EnumNames
 from training_service.servicers.masks import check_etag, masked_fields, merged
 from training_service.servicers.once import once
-from training_service.servicers.paging import listing_digest, uuid_of_token
+from training_service.servicers.paging import listing_digest, page_by_id
 from training_service.servicers.progression_answer import (
     event_message,
     numbers_message,
@@ -125,17 +126,9 @@ class ProgressionServicer(ProgressionServiceServicer):
         self, request: pb.ListProgressionRulesRequest, context: Any
     ) -> pb.ListProgressionRulesResponse:
         scope = athlete_scope(request.external_user_id)
-        listing = listing_digest(request, scope)
-        key = paging.decode_page_token(listing, request.page_token, (str,))
-        limit = paging.page_limit(request.page_size)
-        before_id = uuid_of_token(key[0]) if key else None
-        page = await self._rules.list_page(scope, before_id, limit + 1)
-        count = paging.fitting_count(len(one.record) for one in page[:limit])
-        response = pb.ListProgressionRulesResponse(rules=map(rule_message, page[:count]))
-        if len(page) > count:
-            last = str(page[count - 1].id)
-            response.next_page_token = paging.encode_page_token(listing, (last,))
-        return response
+        read = partial(self._rules.list_page, scope)
+        page, token = await page_by_id(request, scope, read, size=lambda one: len(one.record))
+        return pb.ListProgressionRulesResponse(rules=map(rule_message, page), next_page_token=token)
 
     async def UpdateProgressionRule(
         self, request: pb.UpdateProgressionRuleRequest, context: Any

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -10,7 +11,6 @@ from calisthenics.training.v1 import schedule_pb2 as pb
 from calisthenics.training.v1.schedule_pb2_grpc import ScheduleServiceServicer
 
 from training_service.caller import Scope, athlete_scope
-from training_service.domain import paging
 from training_service.domain.phase import DateRange
 from training_service.domain.schedule import (
     Change,
@@ -33,7 +33,7 @@ from training_service.servicers.convert import (
 from training_service.servicers.dates import EPOCH, today_of
 from training_service.servicers.enums import EnumNames
 from training_service.servicers.once import once
-from training_service.servicers.paging import listing_digest, uuid_of_token
+from training_service.servicers.paging import page_by_id
 from training_service.servicers.planned_session import PlannedSessionReader
 from training_service.storage.schedule import (
     NewSchedule,
@@ -96,18 +96,10 @@ class ScheduleServicer(ScheduleServiceServicer):
         self, request: pb.ListSchedulesRequest, context: Any
     ) -> pb.ListSchedulesResponse:
         scope = athlete_scope(request.external_user_id)
-        listing = listing_digest(request, scope)
-        key = paging.decode_page_token(listing, request.page_token, (str,))
-        limit = paging.page_limit(request.page_size)
-        before_id = uuid_of_token(key[0]) if key else None
-        found = await self._schedules.list_page(scope, before_id, limit + 1)
-        response = pb.ListSchedulesResponse(
-            schedules=[schedule_message(scope, one) for one in found[:limit]]
+        page, token = await page_by_id(request, scope, partial(self._schedules.list_page, scope))
+        return pb.ListSchedulesResponse(
+            schedules=[schedule_message(scope, one) for one in page], next_page_token=token
         )
-        if len(found) > limit:
-            place = (str(found[limit - 1].id),)
-            response.next_page_token = paging.encode_page_token(listing, place)
-        return response
 
     async def DeleteSchedule(
         self, request: pb.DeleteScheduleRequest, context: Any

@@ -1,6 +1,7 @@
 """WorkoutService."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -26,7 +27,7 @@ from training_service.servicers.convert import (
 )
 from training_service.servicers.masks import check_etag, masked_fields, merged
 from training_service.servicers.once import once
-from training_service.servicers.paging import listing_digest, uuid_of_token
+from training_service.servicers.paging import listing_digest, page_by_id
 from training_service.servicers.references import check_exercises_known, check_volume
 from training_service.storage.exercise import Catalogue, ExerciseFacts
 from training_service.storage.idempotency import WriteRequest
@@ -72,17 +73,9 @@ class WorkoutServicer(WorkoutServiceServicer):
             exercise_id=optional_uuid(request.exercise_id),
             query=request.query,
         )
-        listing = listing_digest(request, scope)
-        key = paging.decode_page_token(listing, request.page_token, (str,))
-        limit = paging.page_limit(request.page_size)
-        before_id = uuid_of_token(key[0]) if key else None
-        page = await self._workouts.list_page(scope, filters, before_id, limit + 1)
-        count = paging.fitting_count(len(w.record) for w in page[:limit])
-        response = pb.ListWorkoutsResponse(workouts=[to_message(w) for w in page[:count]])
-        if len(page) > count:
-            last = str(page[count - 1].id)
-            response.next_page_token = paging.encode_page_token(listing, (last,))
-        return response
+        read = partial(self._workouts.list_page, scope, filters)
+        page, token = await page_by_id(request, scope, read, size=lambda one: len(one.record))
+        return pb.ListWorkoutsResponse(workouts=map(to_message, page), next_page_token=token)
 
     async def UpdateWorkout(self, request: pb.UpdateWorkoutRequest, context: Any) -> pb.Workout:
         scope = athlete_scope(request.external_user_id)
