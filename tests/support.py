@@ -185,6 +185,12 @@ class Athlete:
         self.goals = GoalServiceStub(self.channel)
         self.progression = ProgressionServiceStub(self.channel)
 
+    def channel_of(self, user_id: str) -> grpc.Channel:
+        """Returns the same channel for somebody else."""
+        return grpc.intercept_channel(
+            self._channel, _WithMetadata([("x-external-user-id", user_id)])
+        )
+
     def close(self) -> None:
         """Closes the channel."""
         self._channel.close()

@@ -24,6 +24,7 @@ from calisthenics.training.v1 import (
     schedule_pb2,
     session_pb2,
 )
+from calisthenics.training.v1.session_pb2_grpc import SessionServiceStub
 from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
@@ -131,6 +132,11 @@ class Belongings:
         )
 
         self.grant = alice.coaching.CreateGrant(coaching_pb2.CreateGrantRequest(grant=a_grant()))
+        # So that the grant was made use of.
+        coach = SessionServiceStub(alice.channel_of(self.grant.grantee_user_id))
+        coach.ListSessions(
+            session_pb2.ListSessionsRequest(external_user_id=self.session.external_user_id)
+        )
 
     def request(self, method: MethodDescriptor) -> Message:
         """Returns a request that alice herself could make."""
