@@ -199,6 +199,15 @@ def test_who_does_not_get_stronger_is_not_driven_on(plan: Plan, seed: int) -> No
     assert bool(kinds & LESS) == is_pushing
 
 
+@SEEDS
+def test_who_does_not_get_stronger_does_not_go_to_and_fro(seed: int) -> None:
+    """Between a step of the ladder that is done with ease, and one that is too hard."""
+    [ladder] = [plan for plan in PLANS if plan.name == "Ladder"]
+    events = [e.kind for one in year(ladder, an_athlete(seed, gain=0.0)) for e in one.events]
+    assert 2 <= events.count(EventKind.REGRESS) <= 8
+    assert events.count(EventKind.STALL) >= 10
+
+
 @pytest.mark.parametrize("plan", LOADED, ids=lambda plan: plan.name)
 def test_who_answers_well_to_training_is_asked_for_more_than_others(plan: Plan) -> None:
     loads = [
