@@ -266,6 +266,7 @@ export {
   ScheduleServiceClient,
   ScheduleServiceServer,
   ScheduleServiceService,
+  UpdateScheduleRequest,
   WeeklyPlan,
   WeeklySlot,
 } from "./calisthenics/training/v1/schedule";
