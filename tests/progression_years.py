@@ -10,7 +10,7 @@ that leaves.
 
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,8 @@ from uuid import UUID
 
 from training_service.catalogue import load_catalogue
 from training_service.charts.data import Theme
-from training_service.charts.themes import PALETTES, config
-from training_service.charts.worker import VEGA_LITE_VERSION
+from training_service.charts.themes import PALETTES, Palette, config
+from training_service.charts.worker import VEGA_LITE_VERSION, described
 from training_service.domain.exercise import MovementKind, exercise_id
 from training_service.domain.progression import (
     Context,
@@ -50,6 +50,7 @@ from training_service.domain.progression_policy import (
     WaveSet,
 )
 from training_service.domain.progression_track import (
+    EventKind,
     Goal,
     State,
     Track,
@@ -288,8 +289,13 @@ def track_of(rule: Rule) -> Track:
     return graph_track(rule.exercise_id, rule.goal, EXERCISES, {}, rule.sets_of_goal)
 
 
-def year(plan: Plan, athlete: Athlete) -> list[Session]:
-    """Returns a year of training three times a week, by what the rule prescribes."""
+def proposing(plan: Plan) -> Plan:
+    """Returns a plan whose rule proposes, where it would change by itself."""
+    return replace(plan, rule=replace(plan.rule, auto_apply=False))
+
+
+def year(plan: Plan, athlete: Athlete, *, takes_proposals: bool = True) -> list[Session]:
+    """Returns a year of training three times a week, by what the rule prescribes, or proposes."""
     rule, track = plan.rule, track_of(plan.rule)
     state = beginning(rule, track)
     sessions = []
@@ -297,12 +303,22 @@ def year(plan: Plan, athlete: Athlete) -> list[Session]:
         day = START + timedelta(days=number)
         context = _context(number)
         asked = prescription(rule, state, day, context)
+        if takes_proposals:
+            asked = _taken(asked)
         athlete.rest_until(number)
         performance = _perform(plan, asked, athlete, number, context)
         state, events = step(rule, track, state, performance)
         sessions.append(Session(day, asked, performance, events, state))
         athlete.train(number)
     return sessions
+
+
+def _taken(asked: Prescription) -> Prescription:
+    """Returns the next session with what is proposed for it, if anything is."""
+    state, proposed = asked.state, asked.state.proposed
+    if proposed is None or asked.proposed_targets is None:
+        return asked
+    return Prescription(replace(state, numbers=proposed.numbers), asked.proposed_targets, None)
 
 
 def _training_days() -> Iterator[int]:
@@ -355,79 +371,130 @@ def _set(target: SetTarget, can: float, reserve: float, *, is_hold: bool) -> Don
 
 # The picture
 
-OUTCOMES = ("SUCCESS", "HOLD", "FAIL", "SKIP")
+OUTCOMES = {
+    EventKind.SUCCESS: "Success",
+    EventKind.HOLD: "Held",
+    EventKind.FAIL: "Failure",
+    EventKind.SKIP: "Not counted",
+}
 SHAPES = ("circle", "diamond", "cross", "triangle-down")
-MARKS = {"ADVANCE": "▲", "REGRESS": "▼", "RESET": "▼", "EASE": "▼"}
+MARKS = {
+    EventKind.ADVANCE: "▲",
+    EventKind.REGRESS: "▼",
+    EventKind.RESET: "▼",
+    EventKind.EASE: "▼",
+}
 """On to a harder exercise, and back to less."""
+PAUSE, LIGHT_WEEK = "Illness, holiday", "Deload, technique"
 COLUMNS = 3
 VALUE_HEADROOM = 1.15
 """Room above the values for the marks."""
 PANEL = {"width": 290, "height": 130}
+LABEL_PIXELS = 24
+"""Room for the numbers of the vertical axis, so that all panels begin at the same place."""
+LIGHT_WEEK_OPACITY = 0.16
+DESCRIPTION = (
+    "What nine rules of progression ask for in a year of training three times a week, and whether "
+    "each session was a success, held, a failure, or not counted."
+)
 
 
-def draw() -> str:
+def draw(theme: Theme = Theme.LIGHT) -> str:
     """Returns the picture of all years as SVG."""
     import altair
     import vl_convert
 
-    palette = PALETTES[Theme.LIGHT]
-    panels = [_panel(plan, year(plan, Athlete())) for plan in PLANS]
+    palette = PALETTES[theme]
+    panels = [_panel(plan, year(plan, Athlete()), palette) for plan in PLANS]
     picture = (
         altair.concat(*panels, columns=COLUMNS, background=palette.background)
-        .resolve_scale(color="shared", shape="shared")
+        .properties(bounds="flush", spacing={"row": 84, "column": 60}, padding=10)
+        .resolve_scale(color="shared", shape="shared", fill="shared")
         .configure(**config(palette))
+        .configure_axisY(minExtent=LABEL_PIXELS)
     )
-    return vl_convert.vegalite_to_svg(
+    svg = vl_convert.vegalite_to_svg(
         picture.to_dict(), vl_version=VEGA_LITE_VERSION, allowed_base_urls=[]
     )
+    return described(svg, DESCRIPTION)
 
 
-def _panel(plan: Plan, sessions: Sequence[Session]) -> Any:
+def _panel(plan: Plan, sessions: Sequence[Session], palette: Palette) -> Any:
     import altair
 
-    palette = PALETTES[Theme.LIGHT]
     rows = [_row(plan, one) for one in sessions]
-    pauses = [{"from": _week(of.start), "to": _week(of.stop)} for of in (ILLNESS, HOLIDAY)]
     axis = altair.Axis(title="week", values=list(range(0, WEEKS + 1, 13)), grid=False)
-    x = altair.X("week:Q", axis=axis, scale=altair.Scale(domain=[0, WEEKS]))
+    x = altair.X("week:Q", axis=axis, scale=altair.Scale(domain=[0, WEEKS], nice=False))
     most = VALUE_HEADROOM * max(max(row["asked"], row["done"]) for row in rows)
     y = altair.Y(
         "asked:Q",
         title=plan.unit,
         axis=altair.Axis(tickCount=4),
-        scale=altair.Scale(domain=[0, most]),
+        scale=altair.Scale(domain=[0, most], nice=False),
     )
     base = altair.Chart(altair.InlineData(values=rows))
-    shades = (
-        altair.Chart(altair.InlineData(values=pauses))
-        .mark_rect(color=palette.grid)
-        .encode(x=altair.X("from:Q"), x2="to:Q")
+    line = base.mark_line(interpolate="step-after", color=palette.muted, strokeWidth=1)
+    marks = base.transform_filter("datum.mark != ''").mark_text(fontSize=9, color=palette.text)
+    layers = (
+        _shades(sessions, x, palette),
+        line.encode(x=x, y=y),
+        _dots(base, x, palette),
+        marks.encode(x=x, y=altair.value(5), text="mark:N"),
     )
-    line = base.mark_line(interpolate="step-after", color=palette.muted, strokeWidth=1).encode(
-        x=x, y=y
-    )
+    title = altair.Title(plan.name, subtitle=_exercises(sessions), anchor="start")
+    return altair.layer(*layers, title=title).properties(**PANEL)
+
+
+def _shades(sessions: Sequence[Session], x: Any, palette: Palette) -> Any:
+    """Returns what lies behind the weeks that were unlike the others."""
+    import altair
+
+    light = {number // 7 for number in _days(sessions, EventKind.SKIP) if number not in ILLNESS}
+    spans = [{"week": of.start / 7, "to": of.stop / 7, "of": PAUSE} for of in (ILLNESS, HOLIDAY)]
+    spans += [{"week": week, "to": week + 1, "of": LIGHT_WEEK} for week in sorted(light)]
+    colours = [palette.grid, _mixed(palette.categories[0], palette.background)]
+    scale = altair.Scale(domain=[PAUSE, LIGHT_WEEK], range=colours)
+    fill = altair.Fill("of:N", title=None, scale=scale)
+    shades = altair.Chart(altair.InlineData(values=spans)).mark_rect()
+    return shades.encode(x=x, x2="to:Q", fill=fill)
+
+
+def _mixed(colour: str, background: str) -> str:
+    """Returns a little of a colour, opaque: a legend would show it as strong as it is."""
+    pairs = [(int(colour[at : at + 2], 16), int(background[at : at + 2], 16)) for at in (1, 3, 5)]
+    share = LIGHT_WEEK_OPACITY
+    return "#" + "".join(f"{round(of * share + under * (1 - share)):02X}" for of, under in pairs)
+
+
+def _dots(base: Any, x: Any, palette: Palette) -> Any:
+    import altair
+
+    names = list(OUTCOMES.values())
     colours = [palette.categories[3], palette.categories[2], palette.categories[1], palette.muted]
-    dots = base.mark_point(filled=True, size=14, opacity=0.9).encode(
+    return base.mark_point(filled=True, size=14, opacity=0.9).encode(
         x=x,
         y=altair.Y("done:Q"),
         color=altair.Color(
-            "outcome:N", title=None, scale=altair.Scale(domain=list(OUTCOMES), range=colours)
+            "outcome:N", title=None, scale=altair.Scale(domain=names, range=colours)
         ),
         shape=altair.Shape(
-            "outcome:N", title=None, scale=altair.Scale(domain=list(OUTCOMES), range=list(SHAPES))
+            "outcome:N", title=None, scale=altair.Scale(domain=names, range=list(SHAPES))
         ),
     )
-    marks = (
-        base.transform_filter("datum.mark != ''")
-        .mark_text(fontSize=9, color=palette.text)
-        .encode(x=x, y=altair.value(5), text="mark:N")
-    )
-    title = altair.Title(plan.name, anchor="start")
-    return altair.layer(shades, line, dots, marks, title=title).properties(**PANEL)
 
 
-def _week(day: int) -> float:
-    return day / 7
+def _days(sessions: Sequence[Session], kind: EventKind) -> list[int]:
+    return [
+        (one.day - START).days
+        for one in sessions
+        if any(event.kind is kind for event in one.events)
+    ]
+
+
+def _exercises(sessions: Sequence[Session]) -> str:
+    """Returns the names of the exercises of a year, in the order in which they came."""
+    ids = dict.fromkeys(one.prescribed.state.numbers.exercise_id for one in sessions)
+    return ", ".join(EXERCISES[id].name.split(" (")[0] for id in ids)
 
 
 def _row(plan: Plan, one: Session) -> dict[str, Any]:
@@ -438,12 +505,12 @@ def _row(plan: Plan, one: Session) -> dict[str, Any]:
     else:
         asked = sum(target.high or target.low for target in targets)
         done = sum(each.amount or 0 for each in sets)
-    kinds = [event.kind.value for event in one.events]
+    kinds = [event.kind for event in one.events]
     return {
-        "week": round(_week((one.day - START).days), 3),
+        "week": round((one.day - START).days / 7, 3),
         "asked": asked,
         "done": done,
-        "outcome": next(kind for kind in kinds if kind in OUTCOMES),
+        "outcome": next(OUTCOMES[kind] for kind in kinds if kind in OUTCOMES),
         "mark": next((MARKS[kind] for kind in kinds if kind in MARKS), ""),
     }
 

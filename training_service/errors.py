@@ -51,6 +51,7 @@ class Reason(StrEnum):
     PHASE_HAS_SESSIONS = auto()
     PHASE_HAS_CHILDREN = auto()
     SCHEDULE_NOT_FOUND = auto()
+    SCHEDULE_HAS_CHANGES = auto()
     PROGRESSION_RULE_NOT_FOUND = auto()
     PROGRESSION_RULE_ALREADY_EXISTS = auto()
     PROGRAM_NOT_FOUND = auto()

@@ -18,6 +18,7 @@ from calisthenics.training.v1 import (
     error_pb2,
     exercise_pb2,
     progression_pb2,
+    schedule_pb2,
     session_pb2,
     workout_pb2,
 )
@@ -41,6 +42,7 @@ from tests.support import (
     Refusal,
     RunningService,
     a_rule,
+    a_schedule,
     a_session,
     a_workout,
     call_bytes,
@@ -124,6 +126,14 @@ def world(make_database: Callable[[], str]) -> Iterator[World]:
                 caller.progression.CreateProgressionRule(
                     progression_pb2.CreateProgressionRuleRequest(rule=a_rule())
                 ).id
+            ],
+            "schedule": [
+                caller.schedules.CreateSchedule(
+                    schedule_pb2.CreateScheduleRequest(
+                        schedule=a_schedule(caller.create_workout().id)
+                    )
+                ).id
+                for _ in range(3)
             ],
             "request_id": ["", "", str(uuid.uuid4())],
         }

@@ -1,17 +1,27 @@
 """Schedules and planned sessions over the wire."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
 import grpc
+import psycopg
 import pytest
 from calisthenics.training.v1 import phase_pb2, prescription_pb2, session_pb2, workout_pb2
 from calisthenics.training.v1 import schedule_pb2 as pb
 
 from tests.rpc.test_totals import a_date, on, to_date
-from tests.support import PULL_UP, Athlete, Queries, a_phase, a_schedule, refused
+from tests.support import (
+    PULL_UP,
+    Athlete,
+    Queries,
+    a_phase,
+    a_schedule,
+    eventually,
+    refused,
+)
 
 MONDAY = date(2026, 3, 2)
 TODAY = datetime.now(UTC).date()
@@ -249,14 +259,415 @@ def test_a_schedule_is_deleted_with_its_changes(alice: Athlete, bob: Athlete) ->
             call()
 
 
-def test_a_write_that_is_sent_twice_is_done_once(alice: Athlete) -> None:
+def test_a_schedule_is_deleted_with_the_etag_that_it_has(alice: Athlete) -> None:
+    schedule = create(alice, a_schedule(alice.create_workout().id))
+    update(alice, schedule, "display_name", display_name="Other")
+    with refused("ETAG_MISMATCH", grpc.StatusCode.ABORTED) as refusals:
+        alice.schedules.DeleteSchedule(
+            pb.DeleteScheduleRequest(schedule_id=schedule.id, etag=schedule.etag)
+        )
+    assert refusals[0].fields == ["etag"]
+    alice.schedules.DeleteSchedule(pb.DeleteScheduleRequest(schedule_id=schedule.id, etag="2"))
+    with refused("SCHEDULE_NOT_FOUND"):
+        get(alice, schedule)
+
+
+# Changes
+
+
+def get(athlete: Athlete, schedule: pb.Schedule) -> pb.Schedule:
+    return athlete.schedules.GetSchedule(pb.GetScheduleRequest(schedule_id=schedule.id))
+
+
+def an_update(
+    schedule: pb.Schedule, *paths: str, discard_changes: bool = False, **fields: Any
+) -> pb.UpdateScheduleRequest:
+    return pb.UpdateScheduleRequest(
+        schedule_id=schedule.id,
+        schedule=pb.Schedule(**fields),
+        update_mask={"paths": paths},
+        discard_changes=discard_changes,
+    )
+
+
+def update(athlete: Athlete, schedule: pb.Schedule, *paths: str, **fields: Any) -> pb.Schedule:
+    return athlete.schedules.UpdateSchedule(an_update(schedule, *paths, **fields))
+
+
+def test_a_schedule_can_change(alice: Athlete, bob: Athlete) -> None:
+    a, b = alice.create_workout(), alice.create_workout()
+    schedule = create(alice, a_schedule(a.id, "", etag="9"))
+    assert (schedule.etag, schedule.update_time) == ("1", schedule.create_time)
+    others = create(bob, a_schedule(bob.create_workout().id))
+    renamed = update(alice, schedule, "display_name", display_name="Mine", etag="1")
+    assert (renamed.display_name, renamed.etag) == ("Mine", "2")
+    assert renamed.create_time == schedule.create_time
+    assert renamed.update_time.ToDatetime() > schedule.update_time.ToDatetime()
+    assert renamed.rotation == schedule.rotation
+    later = to_date(MONDAY + timedelta(1))
+    update(alice, schedule, "start_date", start_date=later)
+    update(alice, schedule, "rotation", rotation={"workout_ids": [b.id, "", a.id]})
+    update(alice, schedule, "missed_policy", missed_policy=CARRY_OVER)
+    end = to_date(MONDAY + timedelta(5))
+    changed = update(alice, schedule, "end_date", end_date=end)
+    assert (changed.start_date, changed.end_date, changed.missed_policy) == (later, end, CARRY_OVER)
+    assert list(changed.rotation.workout_ids) == [b.id, "", a.id]
+    assert changed.etag == "6"
+    assert get(alice, schedule) == changed
+    assert alice.schedules.ListSchedules(pb.ListSchedulesRequest()).schedules == [changed]
+    log(alice, b, MONDAY + timedelta(1))
+    assert told(listed(alice)) == "2+ 5!"
+    with refused("SCHEDULE_NOT_FOUND", grpc.StatusCode.NOT_FOUND) as refusals:
+        update(bob, schedule, "display_name", display_name="Stolen")
+    assert refusals[0].fields == ["schedule_id"]
+    assert get(alice, schedule) == changed
+    assert get(bob, others) == others
+
+
+def test_all_of_a_schedule_can_be_replaced(alice: Athlete) -> None:
+    a, b = alice.create_workout(), alice.create_workout()
+    schedule = create(
+        alice,
+        a_schedule(
+            weekly={"slots": [{"weekday": 1, "workout_id": a.id}]}, missed_policy=CARRY_OVER
+        ),
+    )
+    weekly = {"slots": [{"weekday": n, "workout_id": id} for n, id in ((3, b.id), (5, a.id))]}
+    new = a_schedule(weekly=weekly, display_name="Other", id=str(uuid4()), phase_id=str(uuid4()))
+    changed = alice.schedules.UpdateSchedule(
+        pb.UpdateScheduleRequest(
+            schedule_id=schedule.id, schedule=new, update_mask={"paths": ["*"]}
+        )
+    )
+    # What was not given is as in a new one; what is not to be changed stays.
+    assert (changed.display_name, changed.missed_policy) == ("Other", LET_GO)
+    assert changed.weekly == new.weekly
+    assert (changed.id, changed.phase_id) == (schedule.id, "")
+    assert told(listed(alice)) == "3! 5! 10! 12!"
+
+
+NOBODY = str(uuid4())
+MONDAYS = {"slots": [{"weekday": 1, "workout_id": NOBODY}]}
+
+
+@pytest.mark.parametrize(
+    ("paths", "fields", "reason", "path"),
+    [
+        ([], {}, "INVALID_UPDATE_MASK", "update_mask"),
+        (["phase_id"], {}, "INVALID_UPDATE_MASK", "update_mask"),
+        (["rotation.workout_ids"], {}, "INVALID_UPDATE_MASK", "update_mask"),
+        (["etag"], {}, "INVALID_UPDATE_MASK", "update_mask"),
+        (["display_name"], {"etag": "7"}, "ETAG_MISMATCH", "schedule.etag"),
+        (["display_name"], {}, "INVALID_FIELD", "schedule.display_name"),
+        (["missed_policy"], {"missed_policy": 7}, "INVALID_FIELD", "schedule.missed_policy"),
+        (["start_date"], {}, "INVALID_FIELD", "schedule"),
+        (["start_date"], {"start_date": {"year": 2026}}, "INVALID_FIELD", "schedule.start_date"),
+        (
+            ["start_date"],
+            {"start_date": to_date(date(1960, 1, 1))},
+            "INVALID_FIELD",
+            "schedule.start_date",
+        ),
+        (["end_date"], {"end_date": to_date(MONDAY)}, "INVALID_FIELD", "schedule.end_date"),
+        (
+            ["end_date"],
+            {"end_date": to_date(MONDAY + timedelta(732))},
+            "INVALID_FIELD",
+            "schedule.end_date",
+        ),
+        (["rotation"], {}, "INVALID_FIELD", "schedule.plan"),
+        (
+            ["rotation"],
+            {"rotation": {"workout_ids": [""]}},
+            "INVALID_FIELD",
+            "schedule.rotation",
+        ),
+        (
+            ["rotation"],
+            {"rotation": {"workout_ids": ["x"]}},
+            "INVALID_FIELD",
+            "schedule.rotation.workout_ids[0]",
+        ),
+        (["weekly"], {"weekly": MONDAYS}, "INVALID_FIELD", "schedule.weekly"),
+        (
+            ["display_name", "rotation"],
+            {"display_name": "Other", "rotation": {"workout_ids": ["", NOBODY]}},
+            "UNKNOWN_WORKOUT",
+            "schedule.rotation.workout_ids[1]",
+        ),
+    ],
+)
+def test_a_bad_change_is_refused(
+    alice: Athlete, paths: list[str], fields: dict[str, Any], reason: str, path: str
+) -> None:
+    schedule = create(alice, a_schedule(alice.create_workout().id))
+    with refused(reason) as refusals:
+        update(alice, schedule, *paths, **fields)
+    assert refusals[0].fields == [path]
+    assert get(alice, schedule) == schedule
+
+
+@pytest.mark.parametrize("path", ["rotation", "*"])
+def test_a_week_does_not_become_a_rotation(alice: Athlete, path: str) -> None:
     workout = alice.create_workout()
-    id = str(uuid4())
-    first = create(alice, a_schedule(workout.id), request_id=id)
-    assert create(alice, a_schedule(workout.id), request_id=id) == first
-    assert len(alice.schedules.ListSchedules(pb.ListSchedulesRequest()).schedules) == 1
-    with refused("REQUEST_ID_REUSED"):
-        create(alice, a_schedule(workout.id, ""), request_id=id)
+    weekly = {"slots": [{"weekday": 1, "workout_id": workout.id}]}
+    schedule = create(alice, a_schedule(weekly=weekly))
+    new = a_schedule(workout.id)
+    with refused("INVALID_FIELD") as refusals:
+        alice.schedules.UpdateSchedule(
+            pb.UpdateScheduleRequest(
+                schedule_id=schedule.id, schedule=new, update_mask={"paths": [path]}
+            )
+        )
+    assert refusals[0].fields == ["schedule.rotation"]
+    assert get(alice, schedule) == schedule
+
+
+def test_only_workouts_that_a_schedule_has_may_be_deleted_ones(
+    alice: Athlete, bob: Athlete
+) -> None:
+    kept, gone, other = (alice.create_workout() for _ in range(3))
+    schedule = create(alice, a_schedule(kept.id, gone.id))
+    for workout in (gone, other):
+        alice.workouts.DeleteWorkout(workout_pb2.DeleteWorkoutRequest(workout_id=workout.id))
+    foreign = bob.create_workout()
+    with refused("UNKNOWN_WORKOUT", grpc.StatusCode.INVALID_ARGUMENT) as refusals:
+        update(
+            alice,
+            schedule,
+            "rotation",
+            rotation={"workout_ids": [gone.id, other.id, kept.id, foreign.id]},
+        )
+    assert refusals[0].fields == [f"schedule.rotation.workout_ids[{n}]" for n in (1, 3)]
+    assert get(alice, schedule) == schedule
+    rotation = {"workout_ids": [gone.id, "", kept.id]}
+    assert update(alice, schedule, "rotation", rotation=rotation).etag == "2"
+
+
+def test_of_changes_at_once_with_one_etag_one_is_made(alice: Athlete) -> None:
+    schedule = create(alice, a_schedule(alice.create_workout().id))
+
+    def change(name: str) -> bool:
+        try:
+            update(alice, schedule, "display_name", display_name=name, etag="1")
+        except grpc.RpcError:
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as threads:
+        done = list(threads.map(change, map(str, range(8))))
+    assert sum(done) == 1
+    assert get(alice, schedule).etag == "2"
+
+
+# What an athlete moved or called off
+
+
+def test_a_schedule_keeps_its_numbers_while_the_athlete_changed_some(
+    alice: Athlete, bob: Athlete
+) -> None:
+    a, b = alice.create_workout(), alice.create_workout()
+    schedule = create(alice, beginning(TODAY, 9, a.id, "", ""))
+    reschedule(alice, schedule, 4, new_date=to_date(TODAY + timedelta(4)))
+    reschedule(alice, schedule, 1, skip=True)
+    assert told(listed(alice, TODAY), TODAY) == "1x 5 7"
+    others = create(bob, beginning(TODAY, 9, bob.create_workout().id))
+    reschedule(bob, others, 2, skip=True)
+    rotation = {"workout_ids": [b.id, "", ""]}
+    later = to_date(TODAY + timedelta(1))
+    for field, value in (("rotation", rotation), ("start_date", later)):
+        with refused("SCHEDULE_HAS_CHANGES", grpc.StatusCode.FAILED_PRECONDITION) as refusals:
+            update(alice, schedule, field, "display_name", display_name="New", **{field: value})
+        assert refusals[0].metadata["numbers"] == "1,4"
+        assert get(alice, schedule) == schedule
+        assert told(listed(alice, TODAY), TODAY) == "1x 5 7"
+    # These leave each its number and its day; so does what is given as it is.
+    update(
+        alice,
+        schedule,
+        "display_name",
+        "missed_policy",
+        "start_date",
+        "rotation",
+        display_name="New",
+        missed_policy=CARRY_OVER,
+        start_date=schedule.start_date,
+        rotation={"workout_ids": [a.id.upper(), "", ""]},
+    )
+    assert told(listed(alice, TODAY), TODAY) == "1x 5 7"
+    changed = update(alice, schedule, "rotation", rotation=rotation, discard_changes=True)
+    assert (changed.rotation.workout_ids[0], changed.etag) == (b.id, "3")
+    found = listed(alice, TODAY)
+    assert told(found, TODAY) == "1 4 7"
+    assert {one.workout_id for one in found} == {b.id}
+    update(alice, schedule, "start_date", start_date=later)
+    assert told(listed(alice, TODAY), TODAY) == "2 5 8"
+    assert told(listed(bob, TODAY, 3), TODAY) == "1 2x 3"
+
+
+def test_another_week_is_refused_alike(alice: Athlete) -> None:
+    workout = alice.create_workout()
+    schedule = create(
+        alice, a_schedule(weekly={"slots": [{"weekday": 1, "workout_id": workout.id}]})
+    )
+    reschedule(alice, schedule, 2, skip=True)
+    weekly = {"slots": [{"weekday": 2, "workout_id": workout.id}]}
+    with refused("SCHEDULE_HAS_CHANGES") as refusals:
+        update(alice, schedule, "weekly", weekly=weekly)
+    assert refusals[0].metadata["numbers"] == "2"
+    update(alice, schedule, "weekly", weekly=weekly, discard_changes=True)
+    assert told(listed(alice)) == "2! 9!"
+
+
+def test_an_end_comes_earlier_unless_a_session_was_moved_behind_it(alice: Athlete) -> None:
+    workout = alice.create_workout()
+    schedule = create(alice, beginning(TODAY, 10, workout.id, "", ""))
+    for number, days in ((1, 1), (4, 8)):
+        reschedule(alice, schedule, number, new_date=to_date(TODAY + timedelta(days)))
+    for number in (7, 10):
+        reschedule(alice, schedule, number, skip=True)
+    assert told(listed(alice, TODAY), TODAY) == "2 7x 9 10x"
+    short, shorter = (to_date(TODAY + timedelta(days)) for days in (9, 5))
+    update(alice, schedule, "end_date", end_date=short)
+    assert told(listed(alice, TODAY), TODAY) == "2 7x 9"
+    with refused("SCHEDULE_HAS_CHANGES") as refusals:
+        update(alice, schedule, "end_date", end_date=shorter)
+    assert refusals[0].metadata["numbers"] == "4"
+    assert get(alice, schedule).end_date == short
+    update(alice, schedule, "end_date", end_date=shorter, discard_changes=True)
+    assert told(listed(alice, TODAY), TODAY) == "2 4"
+    # What had its day before the new end, and what was called off, is as it was.
+    update(alice, schedule, "end_date", end_date=schedule.end_date)
+    assert told(listed(alice, TODAY), TODAY) == "2 4 7x 10x"
+
+
+def test_what_is_due_behind_an_earlier_end_is_back_with_a_later_one(alice: Athlete) -> None:
+    schedule = create(alice, beginning(TODAY, 10, alice.create_workout().id, "", ""))
+    reschedule(alice, schedule, 10, new_date=to_date(TODAY + timedelta(1)))
+    assert told(listed(alice, TODAY), TODAY) == "1 2 4 7"
+    update(alice, schedule, "end_date", end_date=to_date(TODAY + timedelta(5)))
+    assert told(listed(alice, TODAY), TODAY) == "1 4"
+    update(alice, schedule, "end_date", end_date=schedule.end_date)
+    assert told(listed(alice, TODAY), TODAY) == "1 2 4 7"
+
+
+def test_a_refusal_names_ten_numbers_at_most(alice: Athlete) -> None:
+    workout = alice.create_workout()
+    schedule = create(alice, a_schedule(workout.id))
+    for number in range(1, 13):
+        reschedule(alice, schedule, number, skip=True)
+    with refused("SCHEDULE_HAS_CHANGES") as refusals:
+        update(alice, schedule, "rotation", rotation={"workout_ids": [workout.id, ""]})
+    assert refusals[0].metadata["numbers"] == "1,2,3,4,5,6,7,8,9,10"
+
+
+def test_a_change_waits_for_a_session_that_is_being_moved(
+    alice: Athlete, owner: psycopg.Connection, database_url: str
+) -> None:
+    workout = alice.create_workout()
+    schedule = create(alice, a_schedule(workout.id))
+    with psycopg.connect(database_url) as writer:
+        writer.execute(
+            "INSERT INTO training.schedule_changes VALUES (%s, %s, 3, NULL, now())",
+            [alice.id, schedule.id],
+        )
+        asked = alice.schedules.UpdateSchedule.future(
+            an_update(schedule, "rotation", rotation={"workout_ids": [workout.id, ""]})
+        )
+        waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+        eventually(lambda: owner.execute(waiting).fetchone() != (0,))
+        writer.commit()
+    with refused("SCHEDULE_HAS_CHANGES") as refusals:
+        asked.result()
+    assert refusals[0].metadata["numbers"] == "3"
+
+
+# The days of a phase
+
+
+def of_a_phase(athlete: Athlete, phase: phase_pb2.Phase, *workout_ids: str) -> pb.Schedule:
+    schedule = a_schedule(*workout_ids, phase_id=phase.id)
+    for name in ("start_date", "end_date"):
+        schedule.ClearField(name)
+    return create(athlete, schedule)
+
+
+def test_a_schedule_of_a_phase_changes_in_all_but_its_days(alice: Athlete, bob: Athlete) -> None:
+    phase = a_mesocycle(alice)
+    a, b = alice.create_workout(), alice.create_workout()
+    schedule = of_a_phase(alice, phase, a.id, "")
+    assert a_mesocycle(bob).start_date == phase.start_date
+    later = to_date(MONDAY + timedelta(1))
+    for field in ("start_date", "end_date"):
+        for path in (field, "*"):
+            with refused("INVALID_FIELD") as refusals:
+                update(
+                    alice,
+                    schedule,
+                    path,
+                    display_name="Other",
+                    rotation=schedule.rotation,
+                    **{field: later},
+                )
+            assert refusals[0].fields == [f"schedule.{field}"]
+    assert get(alice, schedule) == schedule
+    # As it was read, with one field changed.
+    read = get(alice, schedule)
+    read.rotation.workout_ids[0] = b.id
+    changed = alice.schedules.UpdateSchedule(
+        pb.UpdateScheduleRequest(
+            schedule_id=schedule.id, schedule=read, update_mask={"paths": ["*"]}
+        )
+    )
+    assert (changed.phase_id, changed.start_date) == (phase.id, phase.start_date)
+    assert changed.rotation == read.rotation
+    assert get(alice, schedule) == changed
+    # It goes on moving with the phase.
+    move = phase_pb2.MovePhaseRequest(phase_id=phase.id, start_date=later)
+    alice.phases.MovePhase(move)
+    assert get(alice, schedule).start_date == later
+    with refused("INVALID_FIELD") as refusals:
+        update(alice, schedule, "start_date", start_date=phase.start_date)
+    assert refusals[0].fields == ["schedule.start_date"]
+
+
+# Writing twice
+
+
+@pytest.mark.parametrize("name", ["CreateSchedule", "UpdateSchedule", "DeleteSchedule"])
+def test_a_write_that_is_sent_twice_is_answered_twice_and_done_once(
+    alice: Athlete, bob: Athlete, name: str
+) -> None:
+    workout = alice.create_workout()
+    schedule = create(alice, a_schedule(workout.id))
+    requests: dict[str, Callable[[str], Any]] = {
+        "CreateSchedule": lambda display_name: pb.CreateScheduleRequest(
+            schedule=a_schedule(workout.id, "", display_name=display_name)
+        ),
+        "UpdateSchedule": lambda display_name: an_update(
+            schedule,
+            "display_name",
+            "rotation",
+            display_name=display_name,
+            etag="1",
+            rotation={"workout_ids": [workout.id, ""]},
+        ),
+        "DeleteSchedule": lambda display_name: pb.DeleteScheduleRequest(
+            schedule_id=schedule.id, etag="" if display_name == "Other" else "1"
+        ),
+    }
+    request, other = requests[name]("Mine"), requests[name]("Other")
+    request.request_id = other.request_id = str(uuid4())
+    call = getattr(alice.schedules, name)
+    first = call(request)
+    stored = alice.schedules.ListSchedules(pb.ListSchedulesRequest())
+    # What came before is answered as it was then.
+    alice.workouts.DeleteWorkout(workout_pb2.DeleteWorkoutRequest(workout_id=workout.id))
+    assert call(request) == first
+    with refused("REQUEST_ID_REUSED", grpc.StatusCode.ALREADY_EXISTS):
+        call(other)
+    assert alice.schedules.ListSchedules(pb.ListSchedulesRequest()) == stored
+    assert not bob.schedules.ListSchedules(pb.ListSchedulesRequest()).schedules
 
 
 def test_planned_sessions_take_as_many_statements_however_many_there_are(

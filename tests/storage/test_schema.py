@@ -252,6 +252,15 @@ def test_a_criterion_is_whole_and_within_its_range(
         owner.execute(f"UPDATE training.exercises SET {columns}", criterion)
 
 
+@pytest.mark.parametrize("change", ["phase_id = NULL", "created_at = now()"])
+def test_the_database_itself_refuses_to_change_whose_days_a_schedule_has(
+    as_service: psycopg.Connection, change: str
+) -> None:
+    as_service.execute("UPDATE training.schedules SET version = 2, updated_at = now()")
+    with pytest.raises(errors.InsufficientPrivilege):
+        as_service.execute(f"UPDATE training.schedules SET {change}")
+
+
 PHASES = """
     INSERT INTO training.training_phases
         (external_user_id, id, parent_id, kind, start_date, end_date, display_name, focus,

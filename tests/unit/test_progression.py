@@ -294,6 +294,22 @@ def test_the_way_back_is_to_the_exercise_of_the_rule_and_not_to_another_that_fol
     assert state.numbers.exercise_id == rule.exercise_id
 
 
+def test_each_further_fall_asks_for_more_successes_until_the_harder_exercise_is_met() -> None:
+    """At once after the first, or a bad week would cost too much; then later each time."""
+    rule = a_rule()
+    easy, hard = done("pull-up", 8, 8, 8), done("archer", 1, 1, 1)
+    fall = [hard] * 3
+    state, kinds = run(rule, easy, easy, *fall, easy, easy, *fall, easy, easy)
+    assert kinds[6][-1] == EventKind.ADVANCE
+    assert kinds[11][-1] == EventKind.SUCCESS
+    assert outlook(state, rule) == "Again: 2 more successes in a row would raise it"
+    state, kinds = run(rule, easy, easy, *fall, easy, easy, *fall, *[easy] * 4)
+    assert kinds[-1][-1] == EventKind.ADVANCE
+    met = done("archer", 8, 8, 8)
+    state, _ = run(rule, easy, easy, *fall, easy, easy, *fall, *[easy] * 4, met)
+    assert (state.regress_count, state.regressed_from_id) == (0, None)
+
+
 def test_a_load_above_that_of_the_start_is_taken_off_before_the_exercise_gets_easier() -> None:
     rule = a_rule(loading=PLATES._replace(start_kg=10))
     sessions = [done("pull-up", 8, 8, 8, load_kg=load_kg) for load_kg in (20, 22.5, 25)]

@@ -1,6 +1,8 @@
 """A year of a simulated athlete by each policy, and what must be true of any such year."""
 
 import random
+from collections.abc import Sequence
+from dataclasses import replace
 from statistics import fmean
 
 import pytest
@@ -16,17 +18,34 @@ from tests.progression_years import (
     Plan,
     Session,
     draw,
+    proposing,
     track_of,
     year,
 )
+from training_service.charts.data import Theme
+from training_service.charts.themes import PALETTES
 from training_service.domain.exercise import exercise_id
-from training_service.domain.progression import beginning, replay
-from training_service.domain.progression_policy import MAX_EXTRA_SETS, PercentWave
-from training_service.domain.progression_track import EventKind, Numbers
+from training_service.domain.progression import Event, beginning, replay
+from training_service.domain.progression_policy import MAX_EXTRA_SETS, PercentWave, StepLoading
+from training_service.domain.progression_track import Cause, EventKind, Numbers, Phase
 
 EACH = pytest.mark.parametrize("plan", PLANS, ids=lambda plan: plan.name)
 SEEDS = pytest.mark.parametrize("seed", range(3))
 LOADED = [plan for plan in PLANS if plan.rule.loading]
+ALL_BUT_RIR = [plan for plan in PLANS if plan.name != "RIR"]
+RAISES = {
+    EventKind.LOAD_UP,
+    EventKind.AMOUNT_UP,
+    EventKind.TEMPO_UP,
+    EventKind.SETS_UP,
+    EventKind.ADVANCE,
+}
+LESS = {EventKind.RESET, EventKind.REGRESS, EventKind.EASE}
+SETTLED_DAYS = 56
+"""After so many days a rule should have found out what can be done."""
+MOST_FAILURES = {"Linear": 0.5, "AMRAP": 0.6, "Percent wave": 0.4}
+"""Of the sessions then. Rules that raise with each success find the limit by failing at it."""
+MOST_FAILURES_OF_OTHERS = 0.15
 
 
 def outcomes(sessions: list[Session]) -> list[EventKind]:
@@ -90,14 +109,72 @@ def test_a_year_replayed_at_once_is_the_same(plan: Plan) -> None:
 
 @EACH
 @SEEDS
+def test_nothing_is_raised_without_the_successes_for_it(plan: Plan, seed: int) -> None:
+    """One raise at most after a session, and each after successes of its own."""
+    is_wave = isinstance(plan.rule.policy, PercentWave)
+    needed = 1 if isinstance(plan.rule.policy, StepLoading) else plan.rule.successes
+    successes = failures = 0
+    for one in year(plan, an_athlete(seed)):
+        kinds = {event.kind for event in one.events}
+        if EventKind.SUCCESS in kinds:
+            successes += 1
+        elif EventKind.SKIP not in kinds:
+            successes = 0
+        failures += EventKind.FAIL in kinds
+        raises = _raises(one.events)
+        assert len(raises) <= 1
+        for event in raises:
+            if event.cause is not Cause.EFFORT:
+                assert not failures if is_wave else successes >= needed
+                successes = 0
+        if is_wave and one.state.numbers.wave_index == 0 and EventKind.SKIP not in kinds:
+            failures = 0
+
+
+def _raises(events: Sequence[Event]) -> list[Event]:
+    return [event for event in events if event.kind in RAISES]
+
+
+@EACH
+def test_who_takes_each_proposal_gets_what_applies_itself(plan: Plan) -> None:
+    """Until a deload: what is proposed then waits, and the deload is of what holds."""
+    proposed = year(proposing(plan), Athlete())
+    applied = year(plan, Athlete())
+    if plan.name != "Hold time":  # 28 s of 30 proposed are as near to the 26 that hold
+        for one, other in zip(proposed, applied, strict=True):
+            if one.prescribed.state.phase is Phase.BUILD:
+                assert one.performance == other.performance
+    kinds = [event.kind for one in proposed for event in one.events]
+    assert kinds.count(EventKind.ACCEPTED) > 5
+    assert not [e for one in proposed for e in _raises(one.events) if e.is_applied]
+    assert _progress(plan, proposed[-1].state.numbers) > _progress(
+        plan, beginning(plan.rule, track_of(plan.rule)).numbers
+    )
+
+
+@pytest.mark.parametrize("plan", ALL_BUT_RIR, ids=lambda plan: plan.name)
+def test_who_takes_no_proposal_goes_on_as_before(plan: Plan) -> None:
+    """What holds never changes. By repetitions in reserve it may: of an aim within the range that
+    is proposed, a session does not say whether it was followed."""
+    began = beginning(plan.rule, track_of(plan.rule)).numbers
+    sessions = year(proposing(plan), Athlete(), takes_proposals=False)
+    for one in sessions:
+        assert replace(one.state.numbers, wave_index=0) == began
+    assert any(one.state.proposed for one in sessions)
+    assert EventKind.ACCEPTED not in {e.kind for one in sessions for e in one.events}
+
+
+@EACH
+@SEEDS
 def test_who_gets_stronger_is_asked_for_more(plan: Plan, seed: int) -> None:
     sessions = year(plan, an_athlete(seed))
     assert _progress(plan, sessions[-1].state.numbers) > _progress(
         plan, beginning(plan.rule, track_of(plan.rule)).numbers
     )
-    kinds = outcomes(sessions)
-    # Rules that raise with each success find the limit by failing at it.
-    assert kinds.count(EventKind.FAIL) < 0.6 * len(kinds)
+    settled = [one for one in sessions if (one.day - START).days >= SETTLED_DAYS]
+    kinds = outcomes(settled)
+    most = MOST_FAILURES.get(plan.name, MOST_FAILURES_OF_OTHERS)
+    assert kinds.count(EventKind.FAIL) < most * len(kinds)
     assert kinds.count(EventKind.SUCCESS) > 0.05 * len(kinds)
 
 
@@ -108,14 +185,27 @@ def _progress(plan: Plan, numbers: Numbers) -> tuple[float, float, float]:
 @EACH
 @SEEDS
 def test_who_does_not_get_stronger_is_not_driven_on(plan: Plan, seed: int) -> None:
-    """What is asked for stays near what can be done: within a sixth of its weight."""
-    athlete = an_athlete(seed, gain=0.0)
-    for one in year(plan, athlete)[-40:]:
+    """What is asked for stays near what can be done: no set weighs a ninth more than what can be
+    moved once. Rules that raised too far take it back; the others wait. All tell of it."""
+    limit_kg = Athlete().strength_kg * 10 / 9
+    sessions = year(plan, an_athlete(seed, gain=0.0))
+    for one in sessions[-40:]:
         numbers = one.prescribed.state.numbers
         heaviest = max(target.load_kg for target in one.prescribed.targets)
-        assert plan.weight_kg(numbers.exercise_id) + heaviest < athlete.limit_kg * 7 / 9
-    kinds = {event.kind for one in year(plan, an_athlete(seed, gain=0.0)) for event in one.events}
+        assert plan.weight_kg(numbers.exercise_id) + heaviest < limit_kg
+    kinds = {event.kind for one in sessions for event in one.events}
     assert EventKind.STALL in kinds
+    is_pushing = plan.name in ("Linear", "AMRAP", "Percent wave", "Hold time", "Ladder")
+    assert bool(kinds & LESS) == is_pushing
+
+
+@SEEDS
+def test_who_does_not_get_stronger_does_not_go_to_and_fro(seed: int) -> None:
+    """Between a step of the ladder that is done with ease, and one that is too hard."""
+    [ladder] = [plan for plan in PLANS if plan.name == "Ladder"]
+    events = [e.kind for one in year(ladder, an_athlete(seed, gain=0.0)) for e in one.events]
+    assert 2 <= events.count(EventKind.REGRESS) <= 8
+    assert events.count(EventKind.STALL) >= 10
 
 
 @pytest.mark.parametrize("plan", LOADED, ids=lambda plan: plan.name)
@@ -166,3 +256,9 @@ def test_the_way_back_leads_to_the_exercise_of_the_rule() -> None:
 def test_the_picture_is_that_of_the_years() -> None:
     """docs/progression.svg is what `python -m tests.progression_years` draws."""
     assert draw() == PICTURE.read_text(encoding="utf-8")
+
+
+def test_the_picture_can_be_dark() -> None:
+    dark = draw(Theme.DARK)
+    assert PALETTES[Theme.DARK].background in dark
+    assert PALETTES[Theme.LIGHT].background not in dark

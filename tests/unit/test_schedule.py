@@ -1,6 +1,7 @@
 """Which workout is due when, and what became of it."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import date, timedelta
 from uuid import UUID
 
@@ -16,6 +17,7 @@ from training_service.domain.schedule import (
     PlannedSession,
     PlannedState,
     Slot,
+    are_numbered_alike,
     planned_sessions,
 )
 
@@ -206,6 +208,23 @@ def test_a_plan_that_was_followed_has_nothing_missed(plan: Plan, log: str) -> No
     found = planned_sessions(plan, {}, done, plan.end, plan.end)
     assert [one.state for one in found] == [PlannedState.DONE] * len(followed)
     assert [one.local_date for one in found] == [one.local_date for one in followed]
+
+
+PLAN = rotation("A-B-")
+
+
+@pytest.mark.parametrize(
+    ("other", "alike"),
+    [
+        (rotation("A-B-", CARRY_OVER, days=7), True),
+        (replace(PLAN, start=day(2)), False),
+        (rotation("A-B"), False),
+        (rotation("A-A-"), False),
+        (rotation("-A-B"), False),
+    ],
+)
+def test_numbers_hold_as_long_as_the_start_and_the_slots(other: Plan, alike: bool) -> None:
+    assert are_numbered_alike(PLAN, other) is alike
 
 
 @pytest.mark.parametrize("missed", MissedPolicy)

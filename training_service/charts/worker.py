@@ -47,14 +47,14 @@ def _converted(spec: dict[str, Any], form: ChartFormat) -> bytes:
     match form:
         case ChartFormat.SVG:
             svg = vl_convert.vegalite_to_svg(spec, **options)
-            return _described(svg, spec["description"]).encode()
+            return described(svg, spec["description"]).encode()
         case ChartFormat.PNG:
             return vl_convert.vegalite_to_png(spec, **options)
         case ChartFormat.VEGA_LITE:
             return json.dumps(spec, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-def _described(svg: str, description: str) -> str:
+def described(svg: str, description: str) -> str:
     """Returns a picture with the text that a screen reader says; Vega leaves it to the page."""
     return svg.replace("<svg ", f'<svg role="img" aria-label="{escape(description)}" ', 1)
 

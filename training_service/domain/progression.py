@@ -372,6 +372,8 @@ class _Log:
             )
         successes = state.success_count + 1 if outcome is Outcome.SUCCESS else 0
         state = replace(state, success_count=successes, fail_count=0, cycle_fail_count=fails)
+        if successes and state.numbers.exercise_id == state.regressed_from_id:
+            state = replace(state, regress_count=0, regressed_from_id=None)
         reset_kg = state.reset_load_kg
         if successes and reset_kg is not None and state.numbers.load_kg >= reset_kg:
             return replace(state, reset_count=0, reset_load_kg=None)
@@ -501,6 +503,12 @@ def adopted(state: State, change: Change, day: date) -> State:
     if change.kind not in (EventKind.ADVANCE, EventKind.REGRESS):
         return state
     is_advance = change.kind is EventKind.ADVANCE
+    if not is_advance:
+        state = replace(
+            state,
+            regress_count=state.regress_count + 1,
+            regressed_from_id=before.exercise_id,
+        )
     return replace(
         state,
         reset_count=0,

@@ -166,7 +166,7 @@ class LinearProgression(Policy):
     def progress(self, at: "Situation") -> Change | None:
         """See Policy."""
         if at.way_back:
-            return raised(at)
+            return raised(at) if at.is_due else None
         return load_up(at.rule, at.state.numbers, Cause.SUCCESSES)
 
 
@@ -386,6 +386,12 @@ class Rule:
             return self.success_count
         return SUCCESSES_WITH_LOAD if self.is_load_first else SUCCESSES_WITHOUT_LOAD
 
+    def successes_after(self, regress_count: int) -> int:
+        """Returns successes in a row before something is raised once failures led back so often:
+        from the second time on as many more each (our choice), or an athlete would go to and fro
+        between an exercise that is too easy and one that is too hard."""
+        return self.successes * max(regress_count, 1)
+
     @property
     def is_load_first(self) -> bool:
         """Whether load is raised before the exercise gets harder."""
@@ -430,7 +436,7 @@ class Situation(NamedTuple):
     @property
     def is_due(self) -> bool:
         """Whether there were successes enough in a row."""
-        return self.state.success_count >= self.rule.successes
+        return self.state.success_count >= self.rule.successes_after(self.state.regress_count)
 
 
 USUAL_STEP_SECONDS = 2.0

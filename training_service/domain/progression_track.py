@@ -282,6 +282,10 @@ class State:
     """How often the load was lowered without its having been lifted since."""
     reset_load_kg: float | None = None
     """The load that was lowered."""
+    regress_count: int = 0
+    """How often failures led back from an exercise without its having been met since."""
+    regressed_from_id: UUID | None = None
+    """The last exercise that they led back from."""
     cycle_fail_count: int = 0
     """Failures since the wave or cycle began."""
     cycle: int = 0

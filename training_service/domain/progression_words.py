@@ -139,7 +139,7 @@ def outlook(state: State, rule: Rule) -> str:
     if state.fail_count:
         left = max(rule.fail_limit - state.fail_count, 0)
         return f"Again: {_counted(left, 'more failure', 'more failures')} would lower it"
-    left = max(rule.successes - state.success_count, 0)
+    left = max(rule.successes_after(state.regress_count) - state.success_count, 0)
     return f"Again: {_counted(left, 'more success', 'more successes')} in a row would raise it"
 
 

@@ -57,6 +57,12 @@ class Plan:
     missed: MissedPolicy
 
 
+def are_numbered_alike(one: Plan, other: Plan) -> bool:
+    """Returns whether a number names the same session of either plan: the same workout in the same
+    place, counted from the same day on."""
+    return one.start == other.start and list(one.slots) == list(other.slots)
+
+
 @dataclass(frozen=True, slots=True)
 class Change:
     """What an athlete decided about a planned session: another day, or none."""

@@ -12,7 +12,7 @@ from calisthenics.training.v1.coaching_pb2_grpc import CoachingServiceServicer
 
 from training_service.caller import Scope, athlete_scope
 from training_service.errors import Reason, bad_reference, invalid_field
-from training_service.servicers.convert import to_timestamp, utc_now, write_request
+from training_service.servicers.convert import to_datetime, to_timestamp, utc_now, write_request
 from training_service.servicers.enums import EnumNames
 from training_service.servicers.once import once
 from training_service.servicers.paging import page_by_id
@@ -74,7 +74,7 @@ def _new_grant(scope: Scope, message: pb.Grant, now: datetime) -> StoredGrant:
         raise invalid_field("grant.grantee_user_id", "must be somebody else")
     expires_at = None
     if message.HasField("expire_time"):
-        expires_at = message.expire_time.ToDatetime(now.tzinfo)
+        expires_at = to_datetime(message.expire_time, "grant.expire_time")
         if expires_at <= now:
             raise invalid_field("grant.expire_time", "must be in the future")
     return StoredGrant(

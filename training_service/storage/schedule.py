@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from psycopg import errors
-from sqlalchemy import Date, Integer, and_, bindparam, delete, func, select
+from sqlalchemy import Date, Integer, and_, bindparam, delete, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from training_service.caller import Scope
@@ -48,6 +48,8 @@ class StoredSchedule(NamedTuple):
     """Of its slots, 1 is Monday; empty for a rotation."""
     missed_policy: str
     created_at: datetime
+    version: int
+    updated_at: datetime
 
     @property
     def plan(self) -> Plan:
@@ -95,6 +97,8 @@ _SCHEDULES = (
         _OF.weekdays,
         _OF.missed_policy,
         _OF.created_at,
+        _OF.version,
+        func.coalesce(_OF.updated_at, _OF.created_at),
     )
     .outerjoin(
         training_phases,
@@ -105,7 +109,10 @@ _SCHEDULES = (
     )
     .where(own(schedules))
 )
-_GET = prepare(_SCHEDULES.where(_OF.id == parameter("schedule_id", _OF.id)), StoredSchedule)
+_IS_SCHEDULE = _OF.id == parameter("schedule_id", _OF.id)
+_GET_ONE = _SCHEDULES.where(_IS_SCHEDULE)
+_GET = prepare(_GET_ONE, StoredSchedule)
+_LOCK = prepare(_GET_ONE.with_for_update(of=schedules), StoredSchedule)
 
 
 @cache
@@ -152,14 +159,26 @@ _LIST_DONE = prepare(
     Done,
 )
 _INSERT = prepare_command(
-    insert(schedules).values({c.name: parameter(c.name, c) for c in written(schedules)})
+    insert(schedules).values(
+        {name: parameter(name, _OF[name]) for name in ("external_user_id", *NewSchedule._fields)}
+    )
 )
-_DELETE = prepare(
-    delete(schedules)
-    .where(own(schedules), _OF.id == parameter("schedule_id", _OF.id))
-    .returning(_OF.id),
-    lambda id: id,
+_UPDATED = (
+    "display_name",
+    "start_date",
+    "end_date",
+    "workout_ids",
+    "weekdays",
+    "missed_policy",
+    "version",
+    "updated_at",
 )
+_UPDATE = prepare_command(
+    update(schedules)
+    .where(own(schedules), _IS_SCHEDULE)
+    .values({name: parameter(name, _OF[name]) for name in _UPDATED})
+)
+_DELETE = prepare_command(delete(schedules).where(own(schedules), _IS_SCHEDULE))
 _INSERT_CHANGE = insert(schedule_changes).values(
     {c.name: parameter(c.name, c) for c in written(schedule_changes)}
 )
@@ -169,13 +188,25 @@ _CHANGE = prepare_command(
         set_={name: _INSERT_CHANGE.excluded[name] for name in ("new_date", "created_at")},
     )
 )
+_OF_SCHEDULE = (
+    own(schedule_changes),
+    _CHANGED.schedule_id == parameter("schedule_id", _CHANGED.schedule_id),
+)
 _RESTORE = prepare_command(
     delete(schedule_changes).where(
-        own(schedule_changes),
-        _CHANGED.schedule_id == parameter("schedule_id", _CHANGED.schedule_id),
-        _CHANGED.number == parameter("number", _CHANGED.number),
+        *_OF_SCHEDULE, _CHANGED.number == parameter("number", _CHANGED.number)
     )
 )
+_FIRST_DAY = bindparam("first_day", type_=Date)
+_FROM_DAY = or_(_FIRST_DAY.is_(None), _CHANGED.new_date >= _FIRST_DAY)
+_CHANGED_NUMBERS = prepare(
+    select(_CHANGED.number)
+    .where(*_OF_SCHEDULE, _FROM_DAY)
+    .order_by(_CHANGED.number)
+    .limit(bindparam("limit", type_=Integer)),
+    lambda number: number,
+)
+_DISCARD = prepare_command(delete(schedule_changes).where(*_OF_SCHEDULE, _FROM_DAY))
 
 
 class Planned(NamedTuple):
@@ -236,13 +267,33 @@ class ScheduleChange(AthleteChange):
         [stored] = await self._transaction.fetch(_GET, {"schedule_id": new.id})
         return stored
 
-    async def get(self, schedule_id: UUID) -> StoredSchedule | None:
-        """Returns a schedule."""
-        return await self._transaction.fetch_first(_GET, {"schedule_id": schedule_id})
+    async def lock(self, schedule_id: UUID) -> StoredSchedule | None:
+        """Returns a schedule, and keeps others from changing it or its sessions until the end."""
+        return await self._transaction.fetch_first(_LOCK, {"schedule_id": schedule_id})
 
-    async def delete(self, schedule_id: UUID) -> bool:
-        """Removes a schedule with its changes; returns whether there was one."""
-        return bool(await self._transaction.fetch(_DELETE, {"schedule_id": schedule_id}))
+    async def update(self, schedule: StoredSchedule) -> None:
+        """Stores a schedule in place of what it was; days of a phase are not stored with it."""
+        values = {"schedule_id": schedule.id, **schedule._asdict()}
+        if schedule.phase_id is not None:
+            values.update(start_date=None, end_date=None)
+        await self._transaction.execute(_UPDATE, values)
+
+    async def delete(self, schedule_id: UUID) -> None:
+        """Removes a schedule with its changes."""
+        await self._transaction.execute(_DELETE, {"schedule_id": schedule_id})
+
+    async def changed_numbers(
+        self, schedule_id: UUID, first_day: date | None, limit: int
+    ) -> Sequence[int]:
+        """Returns the numbers of up to `limit` planned sessions that were moved to a day or later;
+        with None, of all that were moved or called off."""
+        parameters = {"schedule_id": schedule_id, "first_day": first_day, "limit": limit}
+        return await self._transaction.fetch(_CHANGED_NUMBERS, parameters)
+
+    async def discard(self, schedule_id: UUID, first_day: date | None) -> None:
+        """Puts all of those back where the schedule has them."""
+        parameters = {"schedule_id": schedule_id, "first_day": first_day}
+        await self._transaction.execute(_DISCARD, parameters)
 
     async def reschedule(
         self, schedule_id: UUID, number: int, change: Change, now: datetime

@@ -631,6 +631,14 @@ schedules = Table(
     Column("weekdays", ARRAY(SmallInteger), nullable=False, comment="1 is Monday; none: rotation."),
     Column("missed_policy", Text, nullable=False),
     Column("created_at", TIMESTAMP, nullable=False),
+    Column(
+        "version",
+        Integer,
+        nullable=False,
+        server_default=text("1"),
+        comment="Rises with each change; the etag.",
+    ),
+    Column("updated_at", TIMESTAMP, comment="Null until the first change."),
     PrimaryKeyConstraint("external_user_id", "id", name="schedules_pkey"),
     ForeignKeyConstraint(
         ["external_user_id", "phase_id"],

@@ -280,6 +280,7 @@ export {
   ScheduleServiceClient,
   ScheduleServiceServer,
   ScheduleServiceService,
+  UpdateScheduleRequest,
   WeeklyPlan,
   WeeklySlot,
 } from "./calisthenics/training/v1/schedule";

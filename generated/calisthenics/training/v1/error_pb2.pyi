@@ -103,6 +103,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """Other phases are within it."""
     SCHEDULE_NOT_FOUND: _ErrorReason.ValueType  # 160
     """No such schedule for this athlete."""
+    SCHEDULE_HAS_CHANGES: _ErrorReason.ValueType  # 161
+    """Planned sessions that the athlete moved or called off would be others, or have no day any more.
+    The metadata has their `numbers`, the first 10 of them.
+    """
     PROGRESSION_RULE_NOT_FOUND: _ErrorReason.ValueType  # 140
     """No such progression rule for this athlete."""
     PROGRESSION_RULE_ALREADY_EXISTS: _ErrorReason.ValueType  # 141
@@ -218,6 +222,10 @@ PHASE_HAS_CHILDREN: ErrorReason.ValueType  # 107
 """Other phases are within it."""
 SCHEDULE_NOT_FOUND: ErrorReason.ValueType  # 160
 """No such schedule for this athlete."""
+SCHEDULE_HAS_CHANGES: ErrorReason.ValueType  # 161
+"""Planned sessions that the athlete moved or called off would be others, or have no day any more.
+The metadata has their `numbers`, the first 10 of them.
+"""
 PROGRESSION_RULE_NOT_FOUND: ErrorReason.ValueType  # 140
 """No such progression rule for this athlete."""
 PROGRESSION_RULE_ALREADY_EXISTS: ErrorReason.ValueType  # 141

@@ -8,6 +8,7 @@ from calisthenics.training.v1 import progression_pb2 as _progression_pb2
 from calisthenics.training.v1 import workout_pb2 as _workout_pb2
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import field_mask_pb2 as _field_mask_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
@@ -175,6 +176,8 @@ class Schedule(_message.Message):
     ROTATION_FIELD_NUMBER: _builtins.int
     MISSED_POLICY_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    UPDATE_TIME_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """UUID version 7."""
     external_user_id: _builtins.str
@@ -187,6 +190,10 @@ class Schedule(_message.Message):
     """
     missed_policy: Global___MissedSessionPolicy.ValueType
     """What becomes of a session that was not done on its day."""
+    etag: _builtins.str
+    """Version for optimistic concurrency: send it back when changing the schedule. Moving a planned
+    session does not change it.
+    """
     @_builtins.property
     def start_date(self) -> _date_pb2.Date:
         """First day, from 1970 on. Only without a phase."""
@@ -207,6 +214,10 @@ class Schedule(_message.Message):
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When it was created."""
 
+    @_builtins.property
+    def update_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was last changed."""
+
     def __init__(
         self,
         *,
@@ -220,10 +231,12 @@ class Schedule(_message.Message):
         rotation: Global___RotationPlan | None = ...,
         missed_policy: Global___MissedSessionPolicy.ValueType = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
+        etag: _builtins.str = ...,
+        update_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "end_date", b"end_date", "plan", b"plan", "rotation", b"rotation", "start_date", b"start_date", "weekly", b"weekly"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "end_date", b"end_date", "plan", b"plan", "rotation", b"rotation", "start_date", b"start_date", "update_time", b"update_time", "weekly", b"weekly"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "display_name", b"display_name", "end_date", b"end_date", "external_user_id", b"external_user_id", "id", b"id", "missed_policy", b"missed_policy", "phase_id", b"phase_id", "plan", b"plan", "rotation", b"rotation", "start_date", b"start_date", "weekly", b"weekly"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "display_name", b"display_name", "end_date", b"end_date", "etag", b"etag", "external_user_id", b"external_user_id", "id", b"id", "missed_policy", b"missed_policy", "phase_id", b"phase_id", "plan", b"plan", "rotation", b"rotation", "start_date", b"start_date", "update_time", b"update_time", "weekly", b"weekly"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_plan: _TypeAlias = _typing.Literal["weekly", "rotation"]  # noqa: Y015
     _WhichOneofArgType_plan: _TypeAlias = _typing.Literal["plan", b"plan"]  # noqa: Y015
@@ -348,6 +361,58 @@ class ListSchedulesResponse(_message.Message):
 Global___ListSchedulesResponse: _TypeAlias = ListSchedulesResponse  # noqa: Y015
 
 @_typing.final
+class UpdateScheduleRequest(_message.Message):
+    """Request of UpdateSchedule."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXTERNAL_USER_ID_FIELD_NUMBER: _builtins.int
+    SCHEDULE_ID_FIELD_NUMBER: _builtins.int
+    SCHEDULE_FIELD_NUMBER: _builtins.int
+    UPDATE_MASK_FIELD_NUMBER: _builtins.int
+    DISCARD_CHANGES_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    external_user_id: _builtins.str
+    """Whose data: the athlete's id; empty is the caller's own."""
+    schedule_id: _builtins.str
+    """Id of the schedule."""
+    discard_changes: _builtins.bool
+    """Whether what the athlete moved or called off is given up where it would have no meaning any more."""
+    request_id: _builtins.str
+    """UUID that makes a retry safe: the same id and body return the first answer."""
+    @_builtins.property
+    def schedule(self) -> Global___Schedule:
+        """New values of the fields in the mask. With an etag, refused unless it is the current one.
+        Checked after the mask is applied, so other fields may be left out. Workouts that the schedule
+        has already may stay though they are deleted.
+        """
+
+    @_builtins.property
+    def update_mask(self) -> _field_mask_pb2.FieldMask:
+        """Fields to change: all but the phase and what only the service sets; "*" is all of them. A week
+        stays a week and a rotation a rotation. Days are those of the phase if there is one; given as
+        they are they do no harm.
+        """
+
+    def __init__(
+        self,
+        *,
+        external_user_id: _builtins.str = ...,
+        schedule_id: _builtins.str = ...,
+        schedule: Global___Schedule | None = ...,
+        update_mask: _field_mask_pb2.FieldMask | None = ...,
+        discard_changes: _builtins.bool = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["schedule", b"schedule", "update_mask", b"update_mask"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["discard_changes", b"discard_changes", "external_user_id", b"external_user_id", "request_id", b"request_id", "schedule", b"schedule", "schedule_id", b"schedule_id", "update_mask", b"update_mask"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdateScheduleRequest: _TypeAlias = UpdateScheduleRequest  # noqa: Y015
+
+@_typing.final
 class DeleteScheduleRequest(_message.Message):
     """Request of DeleteSchedule."""
 
@@ -356,22 +421,26 @@ class DeleteScheduleRequest(_message.Message):
     EXTERNAL_USER_ID_FIELD_NUMBER: _builtins.int
     SCHEDULE_ID_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
     external_user_id: _builtins.str
     """Whose data: the athlete's id; empty is the caller's own."""
     schedule_id: _builtins.str
     """Id of the schedule."""
     request_id: _builtins.str
     """UUID that makes a retry safe: the same id and body return the first answer."""
+    etag: _builtins.str
+    """If given, refused unless it is the current one."""
     def __init__(
         self,
         *,
         external_user_id: _builtins.str = ...,
         schedule_id: _builtins.str = ...,
         request_id: _builtins.str = ...,
+        etag: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["external_user_id", b"external_user_id", "request_id", b"request_id", "schedule_id", b"schedule_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "external_user_id", b"external_user_id", "request_id", b"request_id", "schedule_id", b"schedule_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -52,6 +52,11 @@ class ScheduleServiceStub:
                 request_serializer=calisthenics_dot_training_dot_v1_dot_schedule__pb2.ListSchedulesRequest.SerializeToString,
                 response_deserializer=calisthenics_dot_training_dot_v1_dot_schedule__pb2.ListSchedulesResponse.FromString,
                 _registered_method=True)
+        self.UpdateSchedule = channel.unary_unary(
+                '/calisthenics.training.v1.ScheduleService/UpdateSchedule',
+                request_serializer=calisthenics_dot_training_dot_v1_dot_schedule__pb2.UpdateScheduleRequest.SerializeToString,
+                response_deserializer=calisthenics_dot_training_dot_v1_dot_schedule__pb2.Schedule.FromString,
+                _registered_method=True)
         self.DeleteSchedule = channel.unary_unary(
                 '/calisthenics.training.v1.ScheduleService/DeleteSchedule',
                 request_serializer=calisthenics_dot_training_dot_v1_dot_schedule__pb2.DeleteScheduleRequest.SerializeToString,
@@ -102,11 +107,26 @@ class ScheduleServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def UpdateSchedule(self, request, context):
+        """Changes the fields named in `update_mask`. What became of planned sessions before is then told by
+        the schedule as it is; to plan differently from a day on, end it there and create another.
+        Another `start_date`, `weekly` or `rotation` numbers its sessions anew, and an earlier `end_date`
+        takes the day of those that were moved behind it: while there are sessions that the athlete moved
+        or called off and that this is true of, refused unless `discard_changes` is set. An earlier end
+        keeps all else: what was due behind it is planned again once it ends later.
+
+        Errors: SCHEDULE_NOT_FOUND, SCHEDULE_HAS_CHANGES, UNKNOWN_WORKOUT, INVALID_UPDATE_MASK,
+        ETAG_MISMATCH, REQUEST_ID_REUSED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def DeleteSchedule(self, request, context):
         """Removes a schedule with what was changed of its sessions. Sessions that were done stay: they
-        belong to days. To plan differently from a day on, end it there and create another.
+        belong to days.
 
-        Errors: SCHEDULE_NOT_FOUND, REQUEST_ID_REUSED.
+        Errors: SCHEDULE_NOT_FOUND, ETAG_MISMATCH, REQUEST_ID_REUSED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -148,6 +168,11 @@ def add_ScheduleServiceServicer_to_server(servicer, server):
                     servicer.ListSchedules,
                     request_deserializer=calisthenics_dot_training_dot_v1_dot_schedule__pb2.ListSchedulesRequest.FromString,
                     response_serializer=calisthenics_dot_training_dot_v1_dot_schedule__pb2.ListSchedulesResponse.SerializeToString,
+            ),
+            'UpdateSchedule': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateSchedule,
+                    request_deserializer=calisthenics_dot_training_dot_v1_dot_schedule__pb2.UpdateScheduleRequest.FromString,
+                    response_serializer=calisthenics_dot_training_dot_v1_dot_schedule__pb2.Schedule.SerializeToString,
             ),
             'DeleteSchedule': grpc.unary_unary_rpc_method_handler(
                     servicer.DeleteSchedule,
@@ -249,6 +274,33 @@ class ScheduleService:
             '/calisthenics.training.v1.ScheduleService/ListSchedules',
             calisthenics_dot_training_dot_v1_dot_schedule__pb2.ListSchedulesRequest.SerializeToString,
             calisthenics_dot_training_dot_v1_dot_schedule__pb2.ListSchedulesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateSchedule(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/calisthenics.training.v1.ScheduleService/UpdateSchedule',
+            calisthenics_dot_training_dot_v1_dot_schedule__pb2.UpdateScheduleRequest.SerializeToString,
+            calisthenics_dot_training_dot_v1_dot_schedule__pb2.Schedule.FromString,
             options,
             channel_credentials,
             insecure,

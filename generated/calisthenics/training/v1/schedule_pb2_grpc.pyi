@@ -51,11 +51,22 @@ class ScheduleServiceStub:
 
     Errors: INVALID_PAGE_TOKEN.
     """
+    UpdateSchedule: _grpc.UnaryUnaryMultiCallable[_schedule_pb2.UpdateScheduleRequest, _schedule_pb2.Schedule]
+    """Changes the fields named in `update_mask`. What became of planned sessions before is then told by
+    the schedule as it is; to plan differently from a day on, end it there and create another.
+    Another `start_date`, `weekly` or `rotation` numbers its sessions anew, and an earlier `end_date`
+    takes the day of those that were moved behind it: while there are sessions that the athlete moved
+    or called off and that this is true of, refused unless `discard_changes` is set. An earlier end
+    keeps all else: what was due behind it is planned again once it ends later.
+
+    Errors: SCHEDULE_NOT_FOUND, SCHEDULE_HAS_CHANGES, UNKNOWN_WORKOUT, INVALID_UPDATE_MASK,
+    ETAG_MISMATCH, REQUEST_ID_REUSED.
+    """
     DeleteSchedule: _grpc.UnaryUnaryMultiCallable[_schedule_pb2.DeleteScheduleRequest, _schedule_pb2.DeleteScheduleResponse]
     """Removes a schedule with what was changed of its sessions. Sessions that were done stay: they
-    belong to days. To plan differently from a day on, end it there and create another.
+    belong to days.
 
-    Errors: SCHEDULE_NOT_FOUND, REQUEST_ID_REUSED.
+    Errors: SCHEDULE_NOT_FOUND, ETAG_MISMATCH, REQUEST_ID_REUSED.
     """
     ReschedulePlannedSession: _grpc.UnaryUnaryMultiCallable[_schedule_pb2.ReschedulePlannedSessionRequest, _schedule_pb2.ReschedulePlannedSessionResponse]
     """Moves one planned session to another day, calls it off, or puts it back where the schedule has it.
@@ -92,11 +103,22 @@ class ScheduleServiceAsyncStub(ScheduleServiceStub):
 
     Errors: INVALID_PAGE_TOKEN.
     """
+    UpdateSchedule: _aio.UnaryUnaryMultiCallable[_schedule_pb2.UpdateScheduleRequest, _schedule_pb2.Schedule]  # type: ignore[assignment]
+    """Changes the fields named in `update_mask`. What became of planned sessions before is then told by
+    the schedule as it is; to plan differently from a day on, end it there and create another.
+    Another `start_date`, `weekly` or `rotation` numbers its sessions anew, and an earlier `end_date`
+    takes the day of those that were moved behind it: while there are sessions that the athlete moved
+    or called off and that this is true of, refused unless `discard_changes` is set. An earlier end
+    keeps all else: what was due behind it is planned again once it ends later.
+
+    Errors: SCHEDULE_NOT_FOUND, SCHEDULE_HAS_CHANGES, UNKNOWN_WORKOUT, INVALID_UPDATE_MASK,
+    ETAG_MISMATCH, REQUEST_ID_REUSED.
+    """
     DeleteSchedule: _aio.UnaryUnaryMultiCallable[_schedule_pb2.DeleteScheduleRequest, _schedule_pb2.DeleteScheduleResponse]  # type: ignore[assignment]
     """Removes a schedule with what was changed of its sessions. Sessions that were done stay: they
-    belong to days. To plan differently from a day on, end it there and create another.
+    belong to days.
 
-    Errors: SCHEDULE_NOT_FOUND, REQUEST_ID_REUSED.
+    Errors: SCHEDULE_NOT_FOUND, ETAG_MISMATCH, REQUEST_ID_REUSED.
     """
     ReschedulePlannedSession: _aio.UnaryUnaryMultiCallable[_schedule_pb2.ReschedulePlannedSessionRequest, _schedule_pb2.ReschedulePlannedSessionResponse]  # type: ignore[assignment]
     """Moves one planned session to another day, calls it off, or puts it back where the schedule has it.
@@ -150,15 +172,32 @@ class ScheduleServiceServicer(metaclass=_abc_1.ABCMeta):
         """
 
     @_abc_1.abstractmethod
+    def UpdateSchedule(
+        self,
+        request: _schedule_pb2.UpdateScheduleRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_schedule_pb2.Schedule, _abc.Awaitable[_schedule_pb2.Schedule]]:
+        """Changes the fields named in `update_mask`. What became of planned sessions before is then told by
+        the schedule as it is; to plan differently from a day on, end it there and create another.
+        Another `start_date`, `weekly` or `rotation` numbers its sessions anew, and an earlier `end_date`
+        takes the day of those that were moved behind it: while there are sessions that the athlete moved
+        or called off and that this is true of, refused unless `discard_changes` is set. An earlier end
+        keeps all else: what was due behind it is planned again once it ends later.
+
+        Errors: SCHEDULE_NOT_FOUND, SCHEDULE_HAS_CHANGES, UNKNOWN_WORKOUT, INVALID_UPDATE_MASK,
+        ETAG_MISMATCH, REQUEST_ID_REUSED.
+        """
+
+    @_abc_1.abstractmethod
     def DeleteSchedule(
         self,
         request: _schedule_pb2.DeleteScheduleRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_schedule_pb2.DeleteScheduleResponse, _abc.Awaitable[_schedule_pb2.DeleteScheduleResponse]]:
         """Removes a schedule with what was changed of its sessions. Sessions that were done stay: they
-        belong to days. To plan differently from a day on, end it there and create another.
+        belong to days.
 
-        Errors: SCHEDULE_NOT_FOUND, REQUEST_ID_REUSED.
+        Errors: SCHEDULE_NOT_FOUND, ETAG_MISMATCH, REQUEST_ID_REUSED.
         """
 
     @_abc_1.abstractmethod

@@ -96,6 +96,11 @@ export enum ErrorReason {
   PHASE_HAS_CHILDREN = 107,
   /** SCHEDULE_NOT_FOUND - No such schedule for this athlete. */
   SCHEDULE_NOT_FOUND = 160,
+  /**
+   * SCHEDULE_HAS_CHANGES - Planned sessions that the athlete moved or called off would be others, or have no day any more.
+   * The metadata has their `numbers`, the first 10 of them.
+   */
+  SCHEDULE_HAS_CHANGES = 161,
   /** PROGRESSION_RULE_NOT_FOUND - No such progression rule for this athlete. */
   PROGRESSION_RULE_NOT_FOUND = 140,
   /** PROGRESSION_RULE_ALREADY_EXISTS - The athlete has a progression rule for this exercise, or for this place of the workout. */

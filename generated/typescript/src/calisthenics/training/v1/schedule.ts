@@ -15,6 +15,7 @@ import {
   type ServiceError,
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
+import { FieldMask } from "../../../google/protobuf/field_mask";
 import { Timestamp } from "../../../google/protobuf/timestamp";
 import { DateMessage } from "../../../google/type/date";
 import { DayOfWeek } from "../../../google/type/dayofweek";
@@ -108,7 +109,16 @@ export interface Schedule {
   /** What becomes of a session that was not done on its day. */
   missedPolicy: MissedSessionPolicy;
   /** When it was created. */
-  createTime?: Timestamp | undefined;
+  createTime?:
+    | Timestamp
+    | undefined;
+  /**
+   * Version for optimistic concurrency: send it back when changing the schedule. Moving a planned
+   * session does not change it.
+   */
+  etag: string;
+  /** When it was last changed. */
+  updateTime?: Timestamp | undefined;
 }
 
 /** Request of CreateSchedule. */
@@ -149,6 +159,34 @@ export interface ListSchedulesResponse {
   nextPageToken: string;
 }
 
+/** Request of UpdateSchedule. */
+export interface UpdateScheduleRequest {
+  /** Whose data: the athlete's id; empty is the caller's own. */
+  externalUserId: string;
+  /** Id of the schedule. */
+  scheduleId: string;
+  /**
+   * New values of the fields in the mask. With an etag, refused unless it is the current one.
+   * Checked after the mask is applied, so other fields may be left out. Workouts that the schedule
+   * has already may stay though they are deleted.
+   */
+  schedule?:
+    | Schedule
+    | undefined;
+  /**
+   * Fields to change: all but the phase and what only the service sets; "*" is all of them. A week
+   * stays a week and a rotation a rotation. Days are those of the phase if there is one; given as
+   * they are they do no harm.
+   */
+  updateMask?:
+    | string[]
+    | undefined;
+  /** Whether what the athlete moved or called off is given up where it would have no meaning any more. */
+  discardChanges: boolean;
+  /** UUID that makes a retry safe: the same id and body return the first answer. */
+  requestId: string;
+}
+
 /** Request of DeleteSchedule. */
 export interface DeleteScheduleRequest {
   /** Whose data: the athlete's id; empty is the caller's own. */
@@ -157,6 +195,8 @@ export interface DeleteScheduleRequest {
   scheduleId: string;
   /** UUID that makes a retry safe: the same id and body return the first answer. */
   requestId: string;
+  /** If given, refused unless it is the current one. */
+  etag: string;
 }
 
 /** Response of DeleteSchedule. */
@@ -461,6 +501,8 @@ function createBaseSchedule(): Schedule {
     plan: undefined,
     missedPolicy: 0,
     createTime: undefined,
+    etag: "",
+    updateTime: undefined,
   };
 }
 
@@ -497,6 +539,12 @@ export const Schedule: MessageFns<Schedule> = {
     }
     if (message.createTime !== undefined) {
       Timestamp.encode(message.createTime, writer.uint32(82).fork()).join();
+    }
+    if (message.etag !== "") {
+      writer.uint32(90).string(message.etag);
+    }
+    if (message.updateTime !== undefined) {
+      Timestamp.encode(message.updateTime, writer.uint32(98).fork()).join();
     }
     return writer;
   },
@@ -594,6 +642,22 @@ export const Schedule: MessageFns<Schedule> = {
             message.createTime = Timestamp.decode(reader, reader.uint32());
             continue;
           }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.etag = reader.string();
+            continue;
+          }
+          case 12: {
+            if (tag !== 98) {
+              break;
+            }
+
+            message.updateTime = Timestamp.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -638,6 +702,10 @@ export const Schedule: MessageFns<Schedule> = {
     message.missedPolicy = object.missedPolicy ?? 0;
     message.createTime = (object.createTime !== undefined && object.createTime !== null)
       ? Timestamp.fromPartial(object.createTime)
+      : undefined;
+    message.etag = object.etag ?? "";
+    message.updateTime = (object.updateTime !== undefined && object.updateTime !== null)
+      ? Timestamp.fromPartial(object.updateTime)
       : undefined;
     return message;
   },
@@ -937,8 +1005,132 @@ export const ListSchedulesResponse: MessageFns<ListSchedulesResponse> = {
   },
 };
 
+function createBaseUpdateScheduleRequest(): UpdateScheduleRequest {
+  return {
+    externalUserId: "",
+    scheduleId: "",
+    schedule: undefined,
+    updateMask: undefined,
+    discardChanges: false,
+    requestId: "",
+  };
+}
+
+export const UpdateScheduleRequest: MessageFns<UpdateScheduleRequest> = {
+  encode(message: UpdateScheduleRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.externalUserId !== "") {
+      writer.uint32(10).string(message.externalUserId);
+    }
+    if (message.scheduleId !== "") {
+      writer.uint32(18).string(message.scheduleId);
+    }
+    if (message.schedule !== undefined) {
+      Schedule.encode(message.schedule, writer.uint32(26).fork()).join();
+    }
+    if (message.updateMask !== undefined) {
+      FieldMask.encode(FieldMask.wrap(message.updateMask), writer.uint32(34).fork()).join();
+    }
+    if (message.discardChanges !== false) {
+      writer.uint32(40).bool(message.discardChanges);
+    }
+    if (message.requestId !== "") {
+      writer.uint32(50).string(message.requestId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): UpdateScheduleRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseUpdateScheduleRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.externalUserId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.scheduleId = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.schedule = Schedule.decode(reader, reader.uint32());
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.updateMask = FieldMask.unwrap(FieldMask.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.discardChanges = reader.bool();
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.requestId = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<UpdateScheduleRequest>): UpdateScheduleRequest {
+    return UpdateScheduleRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<UpdateScheduleRequest>): UpdateScheduleRequest {
+    const message = createBaseUpdateScheduleRequest();
+    message.externalUserId = object.externalUserId ?? "";
+    message.scheduleId = object.scheduleId ?? "";
+    message.schedule = (object.schedule !== undefined && object.schedule !== null)
+      ? Schedule.fromPartial(object.schedule)
+      : undefined;
+    message.updateMask = object.updateMask ?? undefined;
+    message.discardChanges = object.discardChanges ?? false;
+    message.requestId = object.requestId ?? "";
+    return message;
+  },
+};
+
 function createBaseDeleteScheduleRequest(): DeleteScheduleRequest {
-  return { externalUserId: "", scheduleId: "", requestId: "" };
+  return { externalUserId: "", scheduleId: "", requestId: "", etag: "" };
 }
 
 export const DeleteScheduleRequest: MessageFns<DeleteScheduleRequest> = {
@@ -951,6 +1143,9 @@ export const DeleteScheduleRequest: MessageFns<DeleteScheduleRequest> = {
     }
     if (message.requestId !== "") {
       writer.uint32(26).string(message.requestId);
+    }
+    if (message.etag !== "") {
+      writer.uint32(34).string(message.etag);
     }
     return writer;
   },
@@ -992,6 +1187,14 @@ export const DeleteScheduleRequest: MessageFns<DeleteScheduleRequest> = {
             message.requestId = reader.string();
             continue;
           }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.etag = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1012,6 +1215,7 @@ export const DeleteScheduleRequest: MessageFns<DeleteScheduleRequest> = {
     message.externalUserId = object.externalUserId ?? "";
     message.scheduleId = object.scheduleId ?? "";
     message.requestId = object.requestId ?? "";
+    message.etag = object.etag ?? "";
     return message;
   },
 };
@@ -1780,10 +1984,31 @@ export const ScheduleServiceService = {
     responseDeserialize: (value: Buffer): ListSchedulesResponse => ListSchedulesResponse.decode(value),
   },
   /**
-   * Removes a schedule with what was changed of its sessions. Sessions that were done stay: they
-   * belong to days. To plan differently from a day on, end it there and create another.
+   * Changes the fields named in `update_mask`. What became of planned sessions before is then told by
+   * the schedule as it is; to plan differently from a day on, end it there and create another.
+   * Another `start_date`, `weekly` or `rotation` numbers its sessions anew, and an earlier `end_date`
+   * takes the day of those that were moved behind it: while there are sessions that the athlete moved
+   * or called off and that this is true of, refused unless `discard_changes` is set. An earlier end
+   * keeps all else: what was due behind it is planned again once it ends later.
    *
-   * Errors: SCHEDULE_NOT_FOUND, REQUEST_ID_REUSED.
+   * Errors: SCHEDULE_NOT_FOUND, SCHEDULE_HAS_CHANGES, UNKNOWN_WORKOUT, INVALID_UPDATE_MASK,
+   * ETAG_MISMATCH, REQUEST_ID_REUSED.
+   */
+  updateSchedule: {
+    path: "/calisthenics.training.v1.ScheduleService/UpdateSchedule" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: UpdateScheduleRequest): Buffer =>
+      Buffer.from(UpdateScheduleRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): UpdateScheduleRequest => UpdateScheduleRequest.decode(value),
+    responseSerialize: (value: Schedule): Buffer => Buffer.from(Schedule.encode(value).finish()),
+    responseDeserialize: (value: Buffer): Schedule => Schedule.decode(value),
+  },
+  /**
+   * Removes a schedule with what was changed of its sessions. Sessions that were done stay: they
+   * belong to days.
+   *
+   * Errors: SCHEDULE_NOT_FOUND, ETAG_MISMATCH, REQUEST_ID_REUSED.
    */
   deleteSchedule: {
     path: "/calisthenics.training.v1.ScheduleService/DeleteSchedule" as const,
@@ -1853,10 +2078,22 @@ export interface ScheduleServiceServer extends UntypedServiceImplementation {
    */
   listSchedules: handleUnaryCall<ListSchedulesRequest, ListSchedulesResponse>;
   /**
-   * Removes a schedule with what was changed of its sessions. Sessions that were done stay: they
-   * belong to days. To plan differently from a day on, end it there and create another.
+   * Changes the fields named in `update_mask`. What became of planned sessions before is then told by
+   * the schedule as it is; to plan differently from a day on, end it there and create another.
+   * Another `start_date`, `weekly` or `rotation` numbers its sessions anew, and an earlier `end_date`
+   * takes the day of those that were moved behind it: while there are sessions that the athlete moved
+   * or called off and that this is true of, refused unless `discard_changes` is set. An earlier end
+   * keeps all else: what was due behind it is planned again once it ends later.
    *
-   * Errors: SCHEDULE_NOT_FOUND, REQUEST_ID_REUSED.
+   * Errors: SCHEDULE_NOT_FOUND, SCHEDULE_HAS_CHANGES, UNKNOWN_WORKOUT, INVALID_UPDATE_MASK,
+   * ETAG_MISMATCH, REQUEST_ID_REUSED.
+   */
+  updateSchedule: handleUnaryCall<UpdateScheduleRequest, Schedule>;
+  /**
+   * Removes a schedule with what was changed of its sessions. Sessions that were done stay: they
+   * belong to days.
+   *
+   * Errors: SCHEDULE_NOT_FOUND, ETAG_MISMATCH, REQUEST_ID_REUSED.
    */
   deleteSchedule: handleUnaryCall<DeleteScheduleRequest, DeleteScheduleResponse>;
   /**
@@ -1936,10 +2173,36 @@ export interface ScheduleServiceClient extends Client {
     callback: (error: ServiceError | null, response: ListSchedulesResponse) => void,
   ): ClientUnaryCall;
   /**
-   * Removes a schedule with what was changed of its sessions. Sessions that were done stay: they
-   * belong to days. To plan differently from a day on, end it there and create another.
+   * Changes the fields named in `update_mask`. What became of planned sessions before is then told by
+   * the schedule as it is; to plan differently from a day on, end it there and create another.
+   * Another `start_date`, `weekly` or `rotation` numbers its sessions anew, and an earlier `end_date`
+   * takes the day of those that were moved behind it: while there are sessions that the athlete moved
+   * or called off and that this is true of, refused unless `discard_changes` is set. An earlier end
+   * keeps all else: what was due behind it is planned again once it ends later.
    *
-   * Errors: SCHEDULE_NOT_FOUND, REQUEST_ID_REUSED.
+   * Errors: SCHEDULE_NOT_FOUND, SCHEDULE_HAS_CHANGES, UNKNOWN_WORKOUT, INVALID_UPDATE_MASK,
+   * ETAG_MISMATCH, REQUEST_ID_REUSED.
+   */
+  updateSchedule(
+    request: UpdateScheduleRequest,
+    callback: (error: ServiceError | null, response: Schedule) => void,
+  ): ClientUnaryCall;
+  updateSchedule(
+    request: UpdateScheduleRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: Schedule) => void,
+  ): ClientUnaryCall;
+  updateSchedule(
+    request: UpdateScheduleRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: Schedule) => void,
+  ): ClientUnaryCall;
+  /**
+   * Removes a schedule with what was changed of its sessions. Sessions that were done stay: they
+   * belong to days.
+   *
+   * Errors: SCHEDULE_NOT_FOUND, ETAG_MISMATCH, REQUEST_ID_REUSED.
    */
   deleteSchedule(
     request: DeleteScheduleRequest,

@@ -1,6 +1,6 @@
 """Grants of access, their use on record, and policies that look at them.
 
-Revision: 0012
+Revision: 0013
 """
 
 import sqlalchemy as sa
@@ -17,8 +17,8 @@ from migrations.support import (
     protect,
 )
 
-revision = "0012"
-down_revision = "0011"
+revision = "0013"
+down_revision = "0012"
 branch_labels = None
 depends_on = None
 
