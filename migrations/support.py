@@ -7,6 +7,7 @@ GRANTEE_ROLE = "training_grantee"
 """What a transaction takes on that makes use of a grant: its policies cost nobody else anything."""
 ATHLETE = "NULLIF(current_setting('app.external_user_id', true), '')::uuid"
 GRANTEE = "NULLIF(current_setting('app.grantee_user_id', true), '')::uuid"
+GRANT_SCOPE = "current_setting('app.grant_scope', true)"
 
 
 def begin() -> None:
@@ -65,11 +66,21 @@ def guard(table: str) -> None:
 
     In a subquery of its own, so that it is looked at once in a statement and not for each row.
     """
+    in_common = f"""
+        SELECT FROM training.group_members AS athlete
+        JOIN training.group_members AS coach USING (group_id)
+        WHERE athlete.group_id = one.group_id
+        AND athlete.member_user_id = one.external_user_id
+        AND athlete.role = 'ATHLETE'
+        AND athlete.joined_at <= one.created_at
+        AND coach.member_user_id = {GRANTEE}
+        AND (coach.role = 'COACH' OR coach.role = 'ASSISTANT' AND {GRANT_SCOPE} LIKE 'READ%')
+    """
     granted = f"""
         SELECT FROM training.access_grants AS one
         WHERE one.external_user_id = {ATHLETE}
-        AND one.grantee_user_id = {GRANTEE}
-        AND current_setting('app.grant_scope', true) = ANY (one.scopes)
+        AND (one.grantee_user_id = {GRANTEE} OR EXISTS ({in_common}))
+        AND {GRANT_SCOPE} = ANY (one.scopes)
         AND one.revoked_at IS NULL
         AND (one.expires_at IS NULL OR one.expires_at > now())
     """

@@ -12,6 +12,7 @@ import structlog
 from calisthenics.training.v1.coaching_pb2_grpc import add_CoachingServiceServicer_to_server
 from calisthenics.training.v1.exercise_pb2_grpc import add_ExerciseServiceServicer_to_server
 from calisthenics.training.v1.goal_pb2_grpc import add_GoalServiceServicer_to_server
+from calisthenics.training.v1.group_pb2_grpc import add_GroupServiceServicer_to_server
 from calisthenics.training.v1.load_pb2_grpc import add_LoadServiceServicer_to_server
 from calisthenics.training.v1.metrics_pb2_grpc import add_MetricsServiceServicer_to_server
 from calisthenics.training.v1.phase_pb2_grpc import add_PhaseServiceServicer_to_server
@@ -36,6 +37,7 @@ from training_service.interceptors.identity import make_authenticator
 from training_service.servicers.coaching import CoachingServicer
 from training_service.servicers.exercise import ExerciseServicer
 from training_service.servicers.goal import GoalServicer
+from training_service.servicers.group import GroupServicer
 from training_service.servicers.load import LoadServicer
 from training_service.servicers.metrics import MetricsServicer
 from training_service.servicers.phase import PhaseServicer
@@ -54,6 +56,7 @@ from training_service.storage.database import Database
 from training_service.storage.exercise import Catalogue, CatalogueVersion, ExerciseRepository
 from training_service.storage.goal import GoalRepository
 from training_service.storage.grant import GrantRepository
+from training_service.storage.group import GroupRepository
 from training_service.storage.health import database_revision, excess_privileges
 from training_service.storage.load import LoadRepository
 from training_service.storage.metrics import MetricsRepository
@@ -166,6 +169,8 @@ class TrainingServer:
         )
         add_ProgramServiceServicer_to_server(programs, self._server)
         add_CoachingServiceServicer_to_server(CoachingServicer(self._grants), self._server)
+        groups = GroupServicer(GroupRepository(self._database))
+        add_GroupServiceServicer_to_server(groups, self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         if self._settings.reflection:
             channelz.add_channelz_servicer(self._server)

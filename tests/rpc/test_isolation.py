@@ -18,13 +18,13 @@ from calisthenics.training.v1 import (
     access_pb2,
     coaching_pb2,
     goal_pb2,
+    group_pb2,
     phase_pb2,
     progression_pb2,
     readiness_pb2,
     schedule_pb2,
     session_pb2,
 )
-from calisthenics.training.v1.session_pb2_grpc import SessionServiceStub
 from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
@@ -36,13 +36,18 @@ from tests.support import (
     Refusal,
     a_goal,
     a_grant,
+    a_group,
     a_phase,
     a_rule,
     a_schedule,
     a_session,
     a_wellness,
     a_workout,
+    an_invitation,
     call_bytes,
+    enter,
+    invite,
+    new_group,
     patched_queries,
     refused,
 )
@@ -60,6 +65,8 @@ NOT_FOUND = {
     "SCHEDULE_NOT_FOUND",
     "GOAL_NOT_FOUND",
     "GRANT_NOT_FOUND",
+    "GROUP_NOT_FOUND",
+    "INVITATION_NOT_FOUND",
     "PROGRESSION_RULE_NOT_FOUND",
 }
 ALL = {m.full_name: m for m in contract.methods()}
@@ -73,6 +80,9 @@ OF_USERS = [n for n, m in ALL.items() if access(m) == access_pb2.ACCESS_LEVEL_US
 NOT_PUBLIC = [n for n, m in ALL.items() if access(m) != access_pb2.ACCESS_LEVEL_PUBLIC_CATALOGUE]
 OF_ADMINS = [n for n, m in ALL.items() if access(m) == access_pb2.ACCESS_LEVEL_ADMIN]
 
+
+# The field that is changed, of what has no name of its own.
+MASKED = {"UpdateProgressionRule": "auto_apply", "UpdateMember": "role"}
 
 # Fields that mean something else in one RPC.
 OWN: dict[str, dict[str, Any]] = {
@@ -132,11 +142,19 @@ class Belongings:
         )
 
         self.grant = alice.coaching.CreateGrant(coaching_pb2.CreateGrantRequest(grant=a_grant()))
+        self._lead_and_enter_groups()
         # So that the grant was made use of.
-        coach = SessionServiceStub(alice.channel_of(self.grant.grantee_user_id))
-        coach.ListSessions(
-            session_pb2.ListSessionsRequest(external_user_id=self.session.external_user_id)
-        )
+        coach = alice.as_another(self.grant.grantee_user_id)
+        coach.sessions.ListSessions(session_pb2.ListSessionsRequest(external_user_id=alice.id))
+
+    def _lead_and_enter_groups(self) -> None:
+        """Alice coaches a group with somebody else, invited another, and is invited herself."""
+        coach = self.alice.as_another()
+        self.second_coach = coach.id
+        self.group = new_group(self.alice, display_name=SECRET)
+        enter(self.alice, self.group, coach, "MEMBER_ROLE_COACH")
+        self.sent = invite(self.alice, self.group, str(uuid.uuid4()))
+        self.received = invite(coach, new_group(coach), self.alice.id)
 
     def request(self, method: MethodDescriptor) -> Message:
         """Returns a request that alice herself could make."""
@@ -167,6 +185,15 @@ class Belongings:
             "exercise_id": PULL_UP,
             "revision": 1,
             "grant_id": self.grant.id,
+            "group_id": self.group.id,
+            "group": a_group(),
+            "member_user_id": self.second_coach,
+            "member": group_pb2.Member(role="MEMBER_ROLE_ASSISTANT"),
+            "invitation_id": self.received.id,
+            "invitation": an_invitation(str(uuid.uuid4())),
+            "granted_scopes": ["GRANT_SCOPE_READ_METRICS"],
+            "grant_expire_time": None,
+            "sharing": ["SHARING_ANALYTICS"],
             "grant": a_grant(),
             "goal_id": self.goal.id,
             "goal": a_goal(),
@@ -179,9 +206,7 @@ class Belongings:
             "rule": a_rule(workout_id=self.workout.id, workout_order=2),
             "past": progression_pb2.PastSessions(),
             "hypothetical": None,
-            "update_mask": _mask(
-                "auto_apply" if method.name == "UpdateProgressionRule" else "display_name"
-            ),
+            "update_mask": _mask(MASKED.get(method.name, "display_name")),
             "request_id": str(uuid.uuid4()),
             "view": session_pb2.SESSION_VIEW_FULL,
             "show_deleted": True,
@@ -250,6 +275,7 @@ class Belongings:
                     "auto_apply",
                 ]
             ),
+            **({"invitation_id": self.sent.id} if method.name == "WithdrawInvitation" else {}),
             **OWN.get(method.name, {}),
         }
 

@@ -675,18 +675,86 @@ schedule_changes = Table(
     comment="Planned sessions that an athlete moved or called off.",
 )
 
+# Groups are shared data: each statement on them says who asks, and what they are in the group.
+groups = Table(
+    "groups",
+    metadata,
+    Column("id", Uuid),
+    Column("group_external_id", Text, nullable=False, comment="What the platform calls it."),
+    Column("display_name", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("version", Integer, nullable=False, comment="Rises with each change; the etag."),
+    Column("created_at", TIMESTAMP, nullable=False),
+    Column("updated_at", TIMESTAMP, nullable=False),
+    PrimaryKeyConstraint("id", name="groups_pkey"),
+    CheckConstraint("kind IN ('TEAM', 'PRIVATE_COACHING')", name="groups_kind"),
+    comment="Teams, and coaches with those whom they train alone. Who changes who is in one locks "
+    "the row first.",
+)
+
+group_members = Table(
+    "group_members",
+    metadata,
+    Column("group_id", Uuid),
+    Column("member_user_id", Uuid),
+    Column("role", Text, nullable=False),
+    Column("sharing", TEXTS, nullable=False, comment="Names of Sharing."),
+    Column("joined_at", TIMESTAMP, nullable=False, comment="Grants of before do not hold."),
+    PrimaryKeyConstraint("group_id", "member_user_id", name="group_members_pkey"),
+    ForeignKeyConstraint(
+        ["group_id"],
+        ["training.groups.id"],
+        name="group_members_group_fkey",
+        ondelete="CASCADE",
+    ),
+    CheckConstraint("role IN ('COACH', 'ASSISTANT', 'ATHLETE')", name="group_members_role"),
+    CheckConstraint("role = 'ATHLETE' OR sharing = '{}'", name="group_members_sharing"),
+    Index("group_members_user_idx", "member_user_id", "group_id"),
+    comment="Who is in which group now, and as what.",
+)
+
+group_invitations = Table(
+    "group_invitations",
+    metadata,
+    Column("id", Uuid),
+    Column("group_id", Uuid, nullable=False),
+    Column("invited_user_id", Uuid, nullable=False),
+    Column("role", Text, nullable=False),
+    Column("wanted_scopes", TEXTS, nullable=False, comment="Names of GrantScope."),
+    Column("inviter_user_id", Uuid, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("created_at", TIMESTAMP, nullable=False),
+    Column("expires_at", TIMESTAMP, nullable=False),
+    PrimaryKeyConstraint("id", name="group_invitations_pkey"),
+    ForeignKeyConstraint(
+        ["group_id"],
+        ["training.groups.id"],
+        name="group_invitations_group_fkey",
+        ondelete="CASCADE",
+    ),
+    CheckConstraint("role IN ('COACH', 'ASSISTANT', 'ATHLETE')", name="group_invitations_role"),
+    CheckConstraint(
+        "state IN ('OPEN', 'ACCEPTED', 'DECLINED', 'WITHDRAWN')", name="group_invitations_state"
+    ),
+    Index("group_invitations_group_idx", "group_id", "id"),
+    Index("group_invitations_user_idx", "invited_user_id", "id"),
+    comment="Invitations into groups; those that were open when their time ended stay so.",
+)
+
 access_grants = Table(
     "access_grants",
     metadata,
     Column("external_user_id", Uuid, comment="The athlete who grants."),
     Column("id", Uuid),
-    Column("grantee_user_id", Uuid, nullable=False),
-    Column("scopes", ARRAY(Text), nullable=False, comment="Names of GrantScope."),
+    Column("grantee_user_id", Uuid),
+    Column("group_id", Uuid, comment="Of a grant to a group; no longer there, it holds no more."),
+    Column("scopes", TEXTS, nullable=False, comment="Names of GrantScope."),
     Column("expires_at", TIMESTAMP),
     Column("created_at", TIMESTAMP, nullable=False),
     Column("revoked_at", TIMESTAMP),
     PrimaryKeyConstraint("external_user_id", "id", name="access_grants_pkey"),
     CheckConstraint("cardinality(scopes) > 0", name="access_grants_scopes"),
+    CheckConstraint("num_nonnulls(grantee_user_id, group_id) = 1", name="access_grants_grantee"),
     Index("access_grants_grantee_idx", "external_user_id", "grantee_user_id"),
     comment="What athletes let others do; the policies of all their tables look here.",
 )
