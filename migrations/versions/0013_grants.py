@@ -10,6 +10,7 @@ from migrations.support import (
     APP_ROLE,
     GRANTEE,
     GRANTEE_ROLE,
+    OWN_GROUPS,
     begin,
     create_role,
     grant,
@@ -46,8 +47,6 @@ TABLES = (
 """All that athletes own, as of this revision."""
 
 ROLES = "('COACH', 'ASSISTANT', 'ATHLETE')"
-OWN_GROUPS = f"SELECT group_id FROM training.group_members WHERE member_user_id = {GRANTEE}"  # noqa: S608
-
 # What a grantee's transaction may do is what the service may: policies say with which rows.
 COPY_PRIVILEGES = f"""
     DO $$
@@ -75,7 +74,7 @@ COPY_PRIVILEGES = f"""
             );
         END LOOP;
     END $$
-"""  # noqa: S608
+"""
 
 
 def upgrade() -> None:
