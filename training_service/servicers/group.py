@@ -201,6 +201,7 @@ class GroupServicer(GroupServiceServicer):
     ) -> pb.ListInvitationsResponse:
         scope = athlete_scope(request.external_user_id)
         group = await self._get(scope, request.group_id)
+        domain.check_is_staff(group.role)
         read = partial(self._groups.sent, scope, group.id)
         page, token = await page_by_id(request, scope, read)
         now = utc_now()

@@ -231,9 +231,7 @@ def _list_members(*, continued: bool) -> Statement[Member]:
 
 @cache
 def _list_sent(*, continued: bool) -> Statement[Invitation]:
-    listed = _SELECT_INVITATION.join(group_members, _IS_OWN).where(
-        _GROUP.id == _GROUP_ID, _MEMBER.role != Role.ATHLETE.value
-    )
+    listed = _SELECT_INVITATION.join(group_members, _IS_OWN).where(_GROUP.id == _GROUP_ID)
     return _page(listed, _INVITATION.id, Invitation, continued=continued)
 
 
@@ -268,7 +266,7 @@ class GroupRepository:
     async def sent(
         self, scope: Scope, group_id: UUID, before_id: UUID | None, limit: int
     ) -> list[Invitation]:
-        """Returns up to `limit` invitations into a group, newest first; to its staff."""
+        """Returns up to `limit` invitations into a group that the user is in, newest first."""
         return await self._page(_list_sent, scope, before_id, limit, group_id=group_id)
 
     async def received(self, scope: Scope, before_id: UUID | None, limit: int) -> list[Invitation]:
