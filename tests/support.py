@@ -169,7 +169,8 @@ class Athlete:
         user_id: str = "",
         channel: grpc.Channel | None = None,
     ) -> None:
-        self.id = user_id or str(uuid.uuid4())
+        named = (metadata or {}).get("x-external-user-id", "")
+        self.id = user_id or named or str(uuid.uuid4())
         self._address = address
         pairs = [("x-external-user-id", self.id)] if metadata is None else list(metadata.items())
         if roles:
