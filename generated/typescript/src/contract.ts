@@ -369,3 +369,19 @@ export {
   SkillStep,
   Unlock,
 } from "./calisthenics/training/v1/skill";
+export {
+  GetGroupAnalyticsRequest,
+  GetGroupAnalyticsResponse,
+  GetLeaderboardRequest,
+  GetLeaderboardResponse,
+  GroupMeasure,
+  GroupTotals,
+  GroupWeek,
+  LeaderboardEntry,
+  LeaderboardMeasure,
+  LeaderboardPeriod,
+  TeamServiceClient,
+  TeamServiceServer,
+  TeamServiceService,
+  WithheldReason,
+} from "./calisthenics/training/v1/team";
