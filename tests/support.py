@@ -46,6 +46,7 @@ from calisthenics.training.v1.readiness_pb2_grpc import ReadinessServiceStub
 from calisthenics.training.v1.schedule_pb2_grpc import ScheduleServiceStub
 from calisthenics.training.v1.session_pb2_grpc import SessionServiceStub
 from calisthenics.training.v1.skill_pb2_grpc import SkillServiceStub
+from calisthenics.training.v1.team_pb2_grpc import TeamServiceStub
 from google.protobuf.timestamp_pb2 import Timestamp
 from google.rpc import error_details_pb2, status_pb2
 from sqlalchemy import make_url
@@ -190,6 +191,7 @@ class Athlete:
         self.programs = ProgramServiceStub(self.channel)
         self.coaching = CoachingServiceStub(self.channel)
         self.groups = GroupServiceStub(self.channel)
+        self.teams = TeamServiceStub(self.channel)
         self.readiness = ReadinessServiceStub(self.channel)
         self.skills = SkillServiceStub(self.channel)
         self.phases = PhaseServiceStub(self.channel)

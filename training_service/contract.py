@@ -20,6 +20,7 @@ from calisthenics.training.v1 import (
     schedule_pb2,
     session_pb2,
     skill_pb2,
+    team_pb2,
     workout_pb2,
 )
 from google.api import annotations_pb2, field_behavior_pb2
@@ -53,6 +54,7 @@ _FILES = (
     progression_pb2,
     coaching_pb2,
     group_pb2,
+    team_pb2,
 )
 
 SERVICES: tuple[ServiceDescriptor, ...] = tuple(

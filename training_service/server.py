@@ -22,6 +22,7 @@ from calisthenics.training.v1.readiness_pb2_grpc import add_ReadinessServiceServ
 from calisthenics.training.v1.schedule_pb2_grpc import add_ScheduleServiceServicer_to_server
 from calisthenics.training.v1.session_pb2_grpc import add_SessionServiceServicer_to_server
 from calisthenics.training.v1.skill_pb2_grpc import add_SkillServiceServicer_to_server
+from calisthenics.training.v1.team_pb2_grpc import add_TeamServiceServicer_to_server
 from calisthenics.training.v1.workout_pb2_grpc import add_WorkoutServiceServicer_to_server
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
@@ -50,6 +51,7 @@ from training_service.servicers.schedule import ScheduleServicer
 from training_service.servicers.session import SessionServicer
 from training_service.servicers.skill import SkillServicer
 from training_service.servicers.skill_source import SkillSource
+from training_service.servicers.team import TeamServicer
 from training_service.servicers.workout import WorkoutServicer
 from training_service.settings import Settings, SettingsError
 from training_service.storage.database import Database
@@ -58,6 +60,7 @@ from training_service.storage.goal import GoalRepository
 from training_service.storage.grant import GrantRepository
 from training_service.storage.group import GroupRepository
 from training_service.storage.health import database_revision, excess_privileges
+from training_service.storage.leaderboard import LeaderboardRepository
 from training_service.storage.load import LoadRepository
 from training_service.storage.metrics import MetricsRepository
 from training_service.storage.migrations import earlier_revisions, head_revision
@@ -71,6 +74,7 @@ from training_service.storage.session import SessionRepository
 from training_service.storage.session_change import SessionChangeRepository
 from training_service.storage.session_export import SessionExportRepository
 from training_service.storage.skill import SkillRepository
+from training_service.storage.team import TeamRepository
 from training_service.storage.wellness import WellnessRepository
 from training_service.storage.workout import WorkoutRepository
 
@@ -171,6 +175,10 @@ class TrainingServer:
         add_CoachingServiceServicer_to_server(CoachingServicer(self._grants), self._server)
         groups = GroupServicer(GroupRepository(self._database))
         add_GroupServiceServicer_to_server(groups, self._server)
+        teams = TeamServicer(
+            TeamRepository(self._database), LeaderboardRepository(self._database), catalogue
+        )
+        add_TeamServiceServicer_to_server(teams, self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         if self._settings.reflection:
             channelz.add_channelz_servicer(self._server)

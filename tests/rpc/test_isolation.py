@@ -88,6 +88,10 @@ MASKED = {"UpdateProgressionRule": "auto_apply", "UpdateMember": "role"}
 OWN: dict[str, dict[str, Any]] = {
     "ListSessions": {"workout_id": None, "exercise_id": None},
     "GetProgressChart": {"kind": "CHART_KIND_EXERCISE_PROGRESS"},
+    "GetLeaderboard": {
+        "measure": "LEADERBOARD_MEASURE_RELATIVE_STRENGTH",
+        "period": "LEADERBOARD_PERIOD_4_WEEKS",
+    },
     # Before all phases: what comes after them may be too far ahead.
     "AdoptProgram": {"start_date": Date(year=2020, month=1, day=6)},
 }
@@ -238,6 +242,8 @@ class Belongings:
                     "etag",
                     "page_size",
                     "page_token",
+                    "max_entries",
+                    "period",
                     "cursor",
                     "query",
                     "atomic",

@@ -23,6 +23,13 @@ class Role(StrEnum):
 STAFF = frozenset({Role.COACH, Role.ASSISTANT})
 
 
+class Sharing(StrEnum):
+    """What an athlete lets a group make of their training."""
+
+    ANALYTICS = "ANALYTICS"
+    LEADERBOARDS = "LEADERBOARDS"
+
+
 class InvitationState(StrEnum):
     """What became of an invitation."""
 
@@ -57,6 +64,12 @@ def check_new_role(current: str, new: str) -> None:
     """Refuses a change to or from being an athlete: that takes an invitation."""
     if current not in STAFF or new not in STAFF:
         raise invalid_field("member.role", "only a coach and an assistant can change places")
+
+
+def shared_since(before: datetime | None, now: datetime, *, is_shared: bool) -> datetime | None:
+    """Returns since when something is shared without a break, which was since `before`; None when
+    it is not shared."""
+    return (before or now) if is_shared else None
 
 
 def invitation_end(given: datetime | None, now: datetime) -> datetime:

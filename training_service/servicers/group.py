@@ -1,5 +1,6 @@
 """GroupService."""
 
+from datetime import datetime
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -12,7 +13,7 @@ from calisthenics.training.v1.group_pb2_grpc import GroupServiceServicer
 from training_service import contract
 from training_service.caller import Scope, athlete_scope
 from training_service.domain import group as domain
-from training_service.domain.group import InvitationState, Role
+from training_service.domain.group import InvitationState, Role, Sharing
 from training_service.errors import Reason, bad_reference, invalid_field
 from training_service.servicers.convert import (
     optional_time,
@@ -139,7 +140,7 @@ class GroupServicer(GroupServiceServicer):
                 member = await _with_role(change, group, member, ROLE.name(request.member.role))
             if "sharing" in fields:
                 _check_shares_own(scope, member)
-                member = member._replace(sharing=_sharing(request.member.sharing))
+                member = _with_sharing(member, request.member.sharing, write.received_at)
             await change.update_member(member)
             return _member(scope, member)
 
@@ -239,9 +240,10 @@ class GroupServicer(GroupServiceServicer):
                 group_id=invitation.group_id,
                 member_user_id=scope.external_user_id,
                 role=invitation.role,
-                sharing=_sharing(request.sharing),
+                sharing=[],
                 joined_at=now,
             )
+            member = _with_sharing(member, request.sharing, now)
             await change.add(member)
             if request.granted_scopes:
                 grant = StoredGrant(
@@ -292,14 +294,14 @@ class GroupServicer(GroupServiceServicer):
     async def _get(self, scope: Scope, group_id: str) -> Group:
         group = await self._groups.get(scope, UUID(group_id))
         if group is None:
-            raise _group_not_found()
+            raise group_not_found()
         return group
 
 
 async def _lock(change: GroupChange, group_id: str) -> Group:
     group = await change.lock(UUID(group_id))
     if group is None:
-        raise _group_not_found()
+        raise group_not_found()
     return group
 
 
@@ -354,11 +356,16 @@ def _check_given_by_athlete(invitation: Invitation, request: pb.AcceptInvitation
             raise invalid_field(name, "is for athletes")
 
 
-def _sharing(values: Any) -> list[str]:
-    return sorted(map(SHARING.name, values))
+def _with_sharing(member: Member, values: Any, now: datetime) -> Member:
+    sharing = sorted(map(SHARING.name, values))
+    since = domain.shared_since(
+        member.analytics_since, now, is_shared=Sharing.ANALYTICS.value in sharing
+    )
+    return member._replace(sharing=sharing, analytics_since=since)
 
 
-def _group_not_found() -> Exception:
+def group_not_found() -> Exception:
+    """Returns the refusal of a group that does not exist, or that the caller is not in."""
     return bad_reference(Reason.GROUP_NOT_FOUND, "group_id", "there is no such group")
 
 

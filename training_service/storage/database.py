@@ -67,6 +67,14 @@ class Transaction:
         )
         return await cursor.fetchall()
 
+    async def fetch_all(
+        self, statements: Sequence[Statement[Any]], parameters: Parameters
+    ) -> list[list[Any]]:
+        """Runs statements in a single round trip, and returns the rows of each."""
+        values = {**self._own, **parameters}
+        cursors = [await _run(self._connection, one, one.values(values)) for one in statements]
+        return [await cursor.fetchall() for cursor in cursors]
+
     async def fetch_first(self, statement: Statement[Row], parameters: Parameters) -> Row | None:
         """Runs a statement and returns its first row, if it has one."""
         rows = await self.fetch(statement, parameters)

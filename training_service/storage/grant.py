@@ -4,11 +4,12 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import uuid6
 from sqlalchemy import (
+    ColumnElement,
     Integer,
     Text,
     and_,
@@ -124,6 +125,12 @@ _IS_COACH = and_(
         ),
     ),
 )
+_HOLDS = and_(
+    or_(_OF.grantee_user_id == _GRANTEE, exists().where(_IS_ATHLETE, _IS_COACH)),
+    any_(_OF.scopes) == _SCOPE,
+    _OF.revoked_at.is_(None),
+    or_(_OF.expires_at.is_(None), _OF.expires_at > func.now()),
+)
 # Finds the grant and notes its use in one statement: nothing is let in that is not on record.
 _NOTED = {
     "external_user_id": parameter("external_user_id", _OF.external_user_id),
@@ -140,13 +147,7 @@ _ADMIT = prepare(
     .from_select(
         list(_NOTED),
         select(*_NOTED.values())
-        .where(
-            own(access_grants),
-            or_(_OF.grantee_user_id == _GRANTEE, exists().where(_IS_ATHLETE, _IS_COACH)),
-            any_(_OF.scopes) == _SCOPE,
-            _OF.revoked_at.is_(None),
-            or_(_OF.expires_at.is_(None), _OF.expires_at > func.now()),
-        )
+        .where(own(access_grants), _HOLDS)
         .order_by(_OF.id.desc())
         .limit(literal_column("1")),
     )
@@ -173,6 +174,12 @@ def _list_uses(*, continued: bool) -> Statement[Use]:
     if continued:
         statement = statement.where(of.id < parameter("before_id", of.id))
     return prepare(statement.order_by(of.id.desc()).limit(bindparam("limit", type_=Integer)), Use)
+
+
+def has_granted(athlete_id: ColumnElement[Any]) -> ColumnElement[bool]:
+    """Returns the condition that an athlete granted `scope` to `grantee_user_id`, or to a group by
+    way of which it holds for them."""
+    return exists().where(_OF.external_user_id == athlete_id, _HOLDS)
 
 
 async def insert_grant(transaction: Transaction, grant: StoredGrant) -> None:

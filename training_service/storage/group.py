@@ -63,6 +63,8 @@ class Member(NamedTuple):
     role: str
     sharing: Sequence[str]
     joined_at: datetime
+    analytics_since: datetime | None = None
+    """Since when ANALYTICS is shared without a break."""
 
     @property
     def id(self) -> UUID:
@@ -134,7 +136,12 @@ _ADD_MEMBER = prepare_command(
 _UPDATE_MEMBER = prepare_command(
     update(group_members)
     .where(_IS_MEMBER)
-    .values(role=parameter("role", _MEMBER.role), sharing=parameter("sharing", _MEMBER.sharing))
+    .values(
+        {
+            c.name: parameter(c.name, c)
+            for c in (_MEMBER.role, _MEMBER.sharing, _MEMBER.analytics_since)
+        }
+    )
 )
 _REMOVE_MEMBER = prepare_command(delete(group_members).where(_IS_MEMBER))
 _COUNT_COACHES: Statement[int] = prepare(

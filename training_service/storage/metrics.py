@@ -178,23 +178,24 @@ def _period_total(
         sets,
         Total(seconds, seconds_known, sessions),
         Total(load, load_known, sessions),
-        _totals(measured),
+        totals_of(measured),
     )
 
 
-def _totals(measured: Sequence[Any]) -> tuple[Total, ...]:
-    """Returns the totals that values of `_sums` say."""
+def totals_of(measured: Sequence[Any]) -> tuple[Total, ...]:
+    """Returns the totals that values of `sums_of` say."""
     return tuple(map(Total, measured[::3], measured[1::3], measured[2::3]))
 
 
-def _or_zero(value: ColumnElement[Any]) -> ColumnElement[Any]:
+def or_zero(value: ColumnElement[Any]) -> ColumnElement[Any]:
+    """Returns a value, or 0 where there is none."""
     return func.coalesce(value, literal_column("0"))
 
 
-def _sums(table: Table, names: Iterable[str]) -> list[ColumnElement[Any]]:
+def sums_of(table: Table, names: Iterable[str]) -> list[ColumnElement[Any]]:
     """Returns the sums of measures: what is known, of how many it is, and of how many it could."""
     return [
-        _or_zero(func.sum(table.c[f"{name}{suffix}"]))
+        or_zero(func.sum(table.c[f"{name}{suffix}"]))
         for name in names
         for suffix in ("", "_known", "_sets")
     ]
@@ -202,12 +203,12 @@ def _sums(table: Table, names: Iterable[str]) -> list[ColumnElement[Any]]:
 
 _DAY_SUMS: list[ColumnElement[Any]] = [
     func.count(session_metrics.c.session_id),
-    _or_zero(func.sum(session_metrics.c.set_count)),
-    _or_zero(func.sum(session_metrics.c.duration_seconds)),
+    or_zero(func.sum(session_metrics.c.set_count)),
+    or_zero(func.sum(session_metrics.c.duration_seconds)),
     func.count(session_metrics.c.duration_seconds),
-    _or_zero(func.sum(session_metrics.c.load_au)),
+    or_zero(func.sum(session_metrics.c.load_au)),
     func.count(session_metrics.c.load_au),
-    *_sums(session_metrics, MEASURES),
+    *sums_of(session_metrics, MEASURES),
 ]
 _FIRST, _LAST = (bindparam(name, type_=Date) for name in ("first", "last"))
 _LIMIT = bindparam("limit", type_=Integer)
@@ -250,7 +251,7 @@ def _list_periods(period: Period) -> Statement[PeriodTotal]:
     ).subquery("periods")
     first_day = select(func.min(session_metrics.c.local_date)).where(own(session_metrics))
     return prepare(
-        select(periods.c.start_date, *(_or_zero(trained.c[value.name]) for value in sums))
+        select(periods.c.start_date, *(or_zero(trained.c[value.name]) for value in sums))
         .outerjoin(trained, trained.c.start_date == periods.c.start_date)
         .where(periods.c.start_date >= start_of(period, first_day.scalar_subquery()))
         .order_by(periods.c.start_date)
@@ -287,7 +288,7 @@ def _exercise_day(exercise_id: UUID, local_date: date, sets: int, *values: Any) 
         for best, former in zip(bests, before, strict=True)
     )
     return ExerciseDay(
-        exercise_id, local_date, sets, _totals(values[:_SUMMED]), tuple(bests), are_records
+        exercise_id, local_date, sets, totals_of(values[:_SUMMED]), tuple(bests), are_records
     )
 
 
@@ -301,7 +302,7 @@ def _progress() -> Statement[ExerciseDay]:
             func.sum(of.set_count).label("set_count"),
             *(
                 value.label(f"sum_{n}")
-                for n, value in enumerate(_sums(exercise_metrics, EXERCISE_MEASURES))
+                for n, value in enumerate(sums_of(exercise_metrics, EXERCISE_MEASURES))
             ),
             *(func.max(of[name]).label(name) for name in BESTS),
         )
@@ -361,7 +362,7 @@ _SUM_EXERCISES = prepare(
     select(
         exercise_metrics.c.exercise_id,
         func.sum(exercise_metrics.c.set_count),
-        *_sums(exercise_metrics, ["effective_reps"]),
+        *sums_of(exercise_metrics, ["effective_reps"]),
     )
     .where(*_between(exercise_metrics))
     .group_by(exercise_metrics.c.exercise_id),
@@ -383,7 +384,7 @@ def _category_week(start_date: date, category: str, *effective_reps: Any) -> Cat
 
 _WEEK = start_of(Period.WEEK, exercise_metrics.c.local_date).label("start_date")
 _SUM_CATEGORIES = prepare(
-    select(_WEEK, exercises.c.category, *_sums(exercise_metrics, ["effective_reps"]))
+    select(_WEEK, exercises.c.category, *sums_of(exercise_metrics, ["effective_reps"]))
     .join(exercises, exercises.c.id == exercise_metrics.c.exercise_id)
     .where(*_between(exercise_metrics))
     .group_by(_WEEK, exercises.c.category)

@@ -51,13 +51,14 @@ _CRITERIA = (
 _ZERO: ColumnElement[Any] = literal_column("0")
 
 
-def _sessions() -> Subquery:
+def _sessions(is_asked_for: ColumnElement[bool], *athlete: ColumnElement[Any]) -> Subquery:
     """Returns the sessions in which exercises were done, with the sets that count.
 
-    An exercise that a session lists twice counts by that entry of it which came nearer.
+    An exercise that a session lists twice counts by that entry of it which came nearer. Of many
+    athletes, the sessions are told apart by `athlete`.
     """
     of = exercise_metrics.c
-    session = (of.exercise_id, of.local_date, of.session_id)
+    session = (*athlete, of.exercise_id, of.local_date, of.session_id)
     is_met = of.unaided_sets[_CRITERIA.c.set_count] >= _CRITERIA.c.amount
     return (
         select(
@@ -68,7 +69,7 @@ def _sessions() -> Subquery:
             func.coalesce(is_met, false()).label("is_met"),
         )
         .join(_CRITERIA, _CRITERIA.c.exercise_id == of.exercise_id)
-        .where(own(exercise_metrics), of.set_count > _ZERO, of.unaided_sets.is_not(None))
+        .where(is_asked_for, of.set_count > _ZERO, of.unaided_sets.is_not(None))
         .ext(distinct_on(*session))
         .order_by(*session, _met_amount().desc())
         .subquery("sessions")
@@ -89,24 +90,48 @@ def _met_amount_of_set(number: int) -> ColumnElement[Any]:
     return case((_CRITERIA.c.set_count >= n, func.least(done, _CRITERIA.c.amount)), else_=_ZERO)
 
 
-def _practices() -> Statement[Practice]:
-    of = _sessions().c
-    so_far: dict[str, Any] = {
-        "partition_by": of.exercise_id,
-        "order_by": (of.local_date, of.session_id),
-    }
-    numbered = select(*of, func.row_number().over(**so_far).label("number")).subquery("numbered")
-    of = numbered.c
-    so_far = {"partition_by": of.exercise_id, "order_by": (of.local_date, of.session_id)}
+def _runs(is_asked_for: ColumnElement[bool], *athlete: ColumnElement[Any]) -> Subquery:
+    """Returns the same sessions, numbered for each exercise, with how many up to each had all sets
+    of the criterion, one after the other (`run`)."""
+
+    def so_far(of: Any) -> dict[str, Any]:
+        whose = [of[column.name] for column in athlete]
+        return {
+            "partition_by": (*whose, of.exercise_id),
+            "order_by": (of.local_date, of.session_id),
+        }
+
+    of = _sessions(is_asked_for, *athlete).c
+    numbered = select(*of, func.row_number().over(**so_far(of)).label("number"))
+    of = numbered.subquery("numbered").c
     last_miss = func.max(of.number).filter(~of.is_met)
-    run = of.number - func.coalesce(last_miss.over(**so_far), _ZERO)
-    of = select(*of, run.label("run")).subquery("runs").c
+    run = of.number - func.coalesce(last_miss.over(**so_far(of)), _ZERO)
+    return select(*of, run.label("run")).subquery("runs")
+
+
+def passed_dates(is_asked_for: ColumnElement[bool]) -> Subquery:
+    """Returns when the exercises of `practice_parameters` were first passed by athletes; no date is
+    of those that were not."""
+    of = _runs(is_asked_for, exercise_metrics.c.external_user_id).c
+    return (
+        select(of.external_user_id, of.exercise_id, _passed_date(of).label("passed_date"))
+        .group_by(of.external_user_id, of.exercise_id)
+        .subquery("passed_dates")
+    )
+
+
+def _passed_date(of: Any) -> ColumnElement[Any]:
+    return func.min(of.local_date).filter(of.run >= of.session_count)
+
+
+def _practices() -> Statement[Practice]:
+    of = _runs(own(exercise_metrics)).c
     return prepare(
         select(
             of.exercise_id,
             func.count(),
             func.max(of.local_date),
-            func.min(of.local_date).filter(of.run >= of.session_count),
+            _passed_date(of),
             func.count() - func.coalesce(func.max(of.number).filter(~of.is_met), _ZERO),
             _sets_of_greatest(of.met_amount, of.sets),
             _sets_of_greatest(of.number, of.sets),

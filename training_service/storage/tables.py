@@ -700,6 +700,12 @@ group_members = Table(
     Column("role", Text, nullable=False),
     Column("sharing", TEXTS, nullable=False, comment="Names of Sharing."),
     Column("joined_at", TIMESTAMP, nullable=False, comment="Grants of before do not hold."),
+    Column(
+        "analytics_since",
+        TIMESTAMP,
+        comment="Since when ANALYTICS is shared without a break: weeks that began before leave the "
+        "member out.",
+    ),
     PrimaryKeyConstraint("group_id", "member_user_id", name="group_members_pkey"),
     ForeignKeyConstraint(
         ["group_id"],
@@ -739,6 +745,51 @@ group_invitations = Table(
     Index("group_invitations_group_idx", "group_id", "id"),
     Index("group_invitations_user_idx", "invited_user_id", "id"),
     comment="Invitations into groups; those that were open when their time ended stay so.",
+)
+
+analytics_weeks = Table(
+    "analytics_weeks",
+    metadata,
+    Column("start_date", Date),
+    PrimaryKeyConstraint("start_date", name="analytics_weeks_pkey"),
+    comment="Weeks of which a group published something. Who publishes locks the row first, so "
+    "that groups which have athletes in common do it in turn.",
+)
+
+# Neither of the next two refers to groups or members: what was published is compared with what is
+# to be, also when the group is deleted and its members are others.
+group_weeks = Table(
+    "group_weeks",
+    metadata,
+    Column("group_id", Uuid),
+    Column("start_date", Date, comment="Monday."),
+    Column(
+        "record",
+        LargeBinary,
+        comment="The GroupTotals message as it was published; null when the week is withheld.",
+    ),
+    Column("decided_at", TIMESTAMP, nullable=False),
+    PrimaryKeyConstraint("group_id", "start_date", name="group_weeks_pkey"),
+    comment="What groups published of weeks, once for all.",
+)
+
+group_week_contributors = Table(
+    "group_week_contributors",
+    metadata,
+    Column("group_id", Uuid),
+    Column("start_date", Date),
+    Column("member_user_id", Uuid),
+    PrimaryKeyConstraint(
+        "group_id", "start_date", "member_user_id", name="group_week_contributors_pkey"
+    ),
+    ForeignKeyConstraint(
+        ["group_id", "start_date"],
+        ["training.group_weeks.group_id", "training.group_weeks.start_date"],
+        name="group_week_contributors_week_fkey",
+    ),
+    Index("group_week_contributors_user_idx", "member_user_id", "start_date"),
+    comment="Whose weeks are in what was published. Of a week whose numbers were deleted with an "
+    "athlete, those of the others.",
 )
 
 access_grants = Table(

@@ -1,0 +1,508 @@
+"""What a group published of its athletes' weeks, and what of it each member may see.
+
+Rows of athletes are read only in transactions that see who shares them with the group. What was
+published stands in shared tables, which outlive the group: what is published next is compared with
+it, whoever asks for what in which order.
+"""
+
+from collections.abc import AsyncIterator, Container, Sequence
+from contextlib import asynccontextmanager
+from datetime import date, datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from sqlalchemy import (
+    CTE,
+    BigInteger,
+    Boolean,
+    ColumnElement,
+    Date,
+    FromClause,
+    LargeBinary,
+    Select,
+    Subquery,
+    TableValuedAlias,
+    Uuid,
+    and_,
+    any_,
+    bindparam,
+    case,
+    column,
+    delete,
+    exists,
+    func,
+    literal_column,
+    null,
+    or_,
+    select,
+    tuple_,
+    type_coerce,
+    union,
+    union_all,
+    update,
+)
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.dialects.postgresql import insert as upsert
+
+from training_service.caller import Scope
+from training_service.domain.group import Role, Sharing
+from training_service.domain.metrics import Total
+from training_service.domain.team import Overlap
+from training_service.errors import Reason, TrainingError
+from training_service.storage.database import Database, ManyTransaction, Transaction
+from training_service.storage.grant import has_granted
+from training_service.storage.metrics import or_zero, sums_of, totals_of
+from training_service.storage.statements import Statement, parameter, prepare, prepare_command
+from training_service.storage.tables import (
+    TIMESTAMP,
+    analytics_weeks,
+    group_members,
+    group_week_contributors,
+    group_weeks,
+    groups,
+    session_metrics,
+)
+
+READ_METRICS = "READ_METRICS"
+"""The scope, by its name in GrantScope, with which single numbers can be read."""
+MEASURES = ("reps", "hold_seconds", "volume_load_kg")
+"""Those of the measures of sessions that are published."""
+
+
+class Asker(NamedTuple):
+    """Who asks, as a member of the group."""
+
+    role: str
+    sharing: Sequence[str]
+    shared_since: Sequence[datetime]
+    """Of each athlete of the group who shares ANALYTICS, since when; not to be told."""
+
+
+class DecidedWeek(NamedTuple):
+    """A week of a group about which it was decided whether it is published."""
+
+    week: date
+    record: bytes | None
+    """The numbers as they were published; None when it is withheld."""
+    unseen_counts: Sequence[int]
+    """How many athletes, of whom the one who asks sees no single numbers, are in it, and are left
+    when it is subtracted from what another group published, or that from it."""
+
+
+class WeekSums(NamedTuple):
+    """What the athletes who share a week did in it together."""
+
+    week: date
+    member_ids: Sequence[UUID]
+    active_count: int
+    session_count: int
+    set_count: int
+    load_au: Total
+    measures: Sequence[Total]
+    """In the order of MEASURES."""
+
+
+class Publication(NamedTuple):
+    """A week that is to be published, if it can be beside what is."""
+
+    week: date
+    begin_time: datetime
+    member_ids: Sequence[UUID]
+    record: bytes
+
+
+_MEMBER, _WEEK, _IN = group_members.c, group_weeks.c, group_week_contributors.c
+GROUP_ID = parameter("group_id", _MEMBER.group_id)
+USER_ID = parameter("user_id", _MEMBER.member_user_id)
+
+
+def shares(members: FromClause, sharing: Sharing) -> ColumnElement[bool]:
+    """Returns the condition that a member is an athlete who shares something with their group."""
+    return and_(
+        members.c.role == literal_column(f"'{Role.ATHLETE}'"),
+        literal_column(f"'{sharing}'") == any_(members.c.sharing),
+    )
+
+
+def _array(statement: Select[Any], kind: Any) -> ColumnElement[Any]:
+    return type_coerce(func.array(statement.scalar_subquery()), ARRAY(kind))
+
+
+_SHARED_SINCE = select(_MEMBER.analytics_since).where(
+    _MEMBER.group_id == GROUP_ID,
+    shares(group_members, Sharing.ANALYTICS),
+    _MEMBER.analytics_since.is_not(None),
+)
+_ASKER = group_members.alias("asker")
+_GET_ASKER = prepare(
+    select(_ASKER.c.role, _ASKER.c.sharing, _array(_SHARED_SINCE, TIMESTAMP)).where(
+        _ASKER.c.group_id == GROUP_ID, _ASKER.c.member_user_id == USER_ID
+    ),
+    Asker,
+)
+
+
+class _Comparison:
+    """Contributors of some weeks of the group, compared with those of other groups' weeks that have
+    some of them too."""
+
+    def __init__(self, here: CTE) -> None:
+        other = group_week_contributors.alias("other")
+        self.here = here
+        self.overlapping = (
+            select(other.c.start_date, other.c.group_id)
+            .distinct()
+            .join(here, _are_same(here, other, "start_date", "member_user_id"))
+            .where(other.c.group_id != GROUP_ID)
+            .cte("overlapping")
+        )
+        self.there = (
+            select(_IN.start_date, _IN.group_id, _IN.member_user_id)
+            .join(
+                self.overlapping,
+                _are_same(self.overlapping, group_week_contributors, "start_date", "group_id"),
+            )
+            .cte("there")
+        )
+
+    def left_here(self) -> Select[Any]:
+        """Returns the contributors that other groups' weeks lack."""
+        here, there = self.here.c, self.there.c
+        row = (here.start_date, self.overlapping.c.group_id, here.member_user_id)
+        return (
+            select(*row)
+            .join(self.overlapping, _are_same(self.overlapping, self.here, "start_date"))
+            .where(
+                tuple_(*row).not_in(select(there.start_date, there.group_id, there.member_user_id))
+            )
+        )
+
+    def left_there(self) -> Select[Any]:
+        """Returns the contributors that only other groups' weeks have."""
+        here, there = self.here.c, self.there.c
+        return select(there.start_date, there.group_id, there.member_user_id).where(
+            tuple_(there.start_date, there.member_user_id).not_in(
+                select(here.start_date, here.member_user_id)
+            )
+        )
+
+
+def _are_same(one: FromClause, other: FromClause, *names: str) -> ColumnElement[bool]:
+    return and_(*(one.c[name] == other.c[name] for name in names))
+
+
+def _parts(*selects: Select[Any]) -> Subquery:
+    """Returns the rows of all, with the number of the one that each comes from."""
+    numbered = (
+        one.add_columns(literal_column(str(number)).label("part"))
+        for number, one in enumerate(selects)
+    )
+    return union_all(*numbered).subquery("parts")
+
+
+def _is_seen(member_id: ColumnElement[Any]) -> ColumnElement[bool]:
+    """Returns the condition that the one who asks sees single numbers of an athlete: their own, by
+    a grant, or on a leaderboard."""
+    them, asker = group_members.alias("them"), group_members.alias("beside")
+    is_on_leaderboard = exists().where(
+        them.c.member_user_id == member_id,
+        shares(them, Sharing.LEADERBOARDS),
+        asker.c.group_id == them.c.group_id,
+        asker.c.member_user_id == USER_ID,
+        or_(
+            asker.c.role != literal_column(f"'{Role.ATHLETE}'"),
+            shares(asker, Sharing.LEADERBOARDS),
+        ),
+    )
+    return or_(member_id == USER_ID, has_granted(member_id), is_on_leaderboard)
+
+
+def _list_decided() -> Statement[DecidedWeek]:
+    first, last = (bindparam(name, type_=Date) for name in ("first", "last"))
+    here = (
+        select(_IN.start_date, _IN.member_user_id)
+        .where(_IN.group_id == GROUP_ID, _IN.start_date >= first, _IN.start_date <= last)
+        .cte("here")
+    )
+    compared = _Comparison(here)
+    there = compared.there
+    people = union(select(here.c.member_user_id), select(there.c.member_user_id)).cte("people")
+    unseen = select(people.c.member_user_id).where(~_is_seen(people.c.member_user_id)).cte("unseen")
+    whole = select(here.c.start_date, null().label("group_id"), here.c.member_user_id)
+    parts = _parts(whole, compared.left_here(), compared.left_there())
+    counts = (
+        select(parts.c.start_date, func.count().label("unseen_count"))
+        .join(unseen, _are_same(unseen, parts, "member_user_id"))
+        .group_by(parts.c.start_date, parts.c.group_id, parts.c.part)
+        .subquery("counts")
+    )
+    of_week = select(counts.c.unseen_count).where(counts.c.start_date == _WEEK.start_date)
+    return prepare(
+        select(_WEEK.start_date, _WEEK.record, _array(of_week, BigInteger)).where(
+            _WEEK.group_id == GROUP_ID, _WEEK.start_date >= first, _WEEK.start_date <= last
+        ),
+        DecidedWeek,
+    )
+
+
+_LIST_DECIDED = _list_decided()
+
+
+def _given(name: str, **types: Any) -> TableValuedAlias:
+    """Returns rows that are parameters: an array of each column."""
+    arrays = [bindparam(f"{name}_{field}s", type_=ARRAY(kind)) for field, kind in types.items()]
+    columns = [column(field, kind) for field, kind in types.items()]
+    return func.unnest(*arrays).table_valued(*columns).render_derived(name=name)
+
+
+def _sum_weeks() -> Statement[WeekSums]:
+    """Returns the sums of weeks over those who share since before they began."""
+    week = _given("week", start_date=Date(), begin_time=TIMESTAMP)
+    of = session_metrics.c
+    is_of_week = and_(
+        of.external_user_id == _MEMBER.member_user_id,
+        of.local_date >= week.c.start_date,
+        of.local_date < week.c.start_date + literal_column("7"),
+    )
+    is_shared = and_(
+        _MEMBER.group_id == GROUP_ID,
+        shares(group_members, Sharing.ANALYTICS),
+        _MEMBER.analytics_since <= week.c.begin_time,
+    )
+    return prepare(
+        select(
+            week.c.start_date,
+            type_coerce(func.array_agg(_MEMBER.member_user_id.distinct()), ARRAY(Uuid)),
+            func.count(of.external_user_id.distinct()),
+            func.count(of.session_id),
+            or_zero(func.sum(of.set_count)),
+            or_zero(func.sum(of.load_au)),
+            func.count(of.load_au),
+            *sums_of(session_metrics, MEASURES),
+        )
+        .select_from(week.join(group_members, is_shared).outerjoin(session_metrics, is_of_week))
+        .group_by(week.c.start_date),
+        _week_sums,
+    )
+
+
+def _week_sums(
+    week: date,
+    member_ids: Sequence[UUID],
+    active: int,
+    sessions: int,
+    sets: int,
+    load_au: float,
+    load_known: int,
+    *measured: Any,
+) -> WeekSums:
+    load = Total(load_au, load_known, sessions)
+    return WeekSums(week, member_ids, active, sessions, sets, load, totals_of(measured))
+
+
+_SUM_WEEKS = _sum_weeks()
+
+# Keeps members, and what they share, as they are.
+_HOLD_GROUP = prepare_command(
+    select(groups.c.id).where(groups.c.id == GROUP_ID).with_for_update(read=True)
+)
+_CANDIDATE = _given("candidate", start_date=Date(), begin_time=TIMESTAMP, member_user_id=Uuid())
+_NEW_WEEK = _given("new_week", start_date=Date(), record=LargeBinary(), is_published=Boolean())
+_WEEK_TO_LOCK = _given("lock", start_date=Date())
+_LOCK_WEEKS = prepare_command(
+    upsert(analytics_weeks)
+    .from_select(
+        ["start_date"], select(_WEEK_TO_LOCK.c.start_date).order_by(_WEEK_TO_LOCK.c.start_date)
+    )
+    .on_conflict_do_update(
+        index_elements=["start_date"], set_={"start_date": analytics_weeks.c.start_date}
+    )
+)
+_STILL_SHARED = and_(
+    _MEMBER.group_id == GROUP_ID,
+    _MEMBER.member_user_id == _CANDIDATE.c.member_user_id,
+    shares(group_members, Sharing.ANALYTICS),
+    _MEMBER.analytics_since <= _CANDIDATE.c.begin_time,
+)
+_COUNT_WITHDRAWN: Statement[int] = prepare(
+    select(func.count()).select_from(_CANDIDATE).where(~exists().where(_STILL_SHARED)), int
+)
+
+
+def _list_overlaps() -> Statement[Overlap]:
+    """Returns how candidates differ from the contributors of other groups' weeks."""
+    here = select(_CANDIDATE.c.start_date, _CANDIDATE.c.member_user_id).cte("here")
+    compared = _Comparison(here)
+    overlapping = compared.overlapping
+    parts = _parts(compared.left_here(), compared.left_there())
+    only_here, only_there = (
+        func.count().filter(parts.c.part == literal_column(str(number))) for number in range(2)
+    )
+    return prepare(
+        select(overlapping.c.start_date, only_here, only_there, _WEEK.record.is_(None))
+        .join(group_weeks, _are_same(group_weeks, overlapping, "start_date", "group_id"))
+        .outerjoin(parts, _are_same(parts, overlapping, "start_date", "group_id"))
+        .group_by(overlapping.c.start_date, overlapping.c.group_id, _WEEK.record.is_(None)),
+        Overlap,
+    )
+
+
+_LIST_OVERLAPS = _list_overlaps()
+_DECIDE: Statement[tuple[date, bool]] = prepare(
+    upsert(group_weeks)
+    .from_select(
+        ["group_id", "start_date", "record", "decided_at"],
+        select(
+            GROUP_ID,
+            _NEW_WEEK.c.start_date,
+            case((_NEW_WEEK.c.is_published, _NEW_WEEK.c.record)),
+            parameter("now", _WEEK.decided_at),
+        ),
+    )
+    .on_conflict_do_nothing()
+    .returning(_WEEK.start_date, _WEEK.record.is_not(None)),
+    lambda week, is_published: (week, is_published),
+)
+_ADD_CONTRIBUTORS = prepare_command(
+    upsert(group_week_contributors).from_select(
+        ["group_id", "start_date", "member_user_id"],
+        select(GROUP_ID, _CANDIDATE.c.start_date, _CANDIDATE.c.member_user_id),
+    )
+)
+
+_CONTRIBUTED = select(_IN.group_id, _IN.start_date).where(_IN.member_user_id == USER_ID)
+_FORGET = (
+    prepare_command(
+        update(group_weeks)
+        .where(tuple_(_WEEK.group_id, _WEEK.start_date).in_(_CONTRIBUTED))
+        .values(record=null())
+    ),
+    prepare_command(delete(group_week_contributors).where(_IN.member_user_id == USER_ID)),
+)
+
+
+async def forget_contributor(transaction: Transaction, user_id: UUID) -> None:
+    """Queues that what groups published with an athlete in it is deleted, for good: it is never
+    published again, and the others stay on record as its contributors, so that what other groups
+    publish can't be subtracted from what somebody may have kept.
+
+    Call it after the athlete is in no group any more, in the same transaction: until that is so,
+    more may be published.
+    """
+    for statement in _FORGET:
+        await transaction.execute(statement, {"user_id": user_id})
+
+
+async def find_asker(transaction: ManyTransaction, scope: Scope, group_id: UUID) -> Asker | None:
+    """Returns who asks, if they are in the group."""
+    parameters = {"user_id": scope.external_user_id, "group_id": group_id}
+    return await transaction.fetch_first(_GET_ASKER, parameters)
+
+
+class TeamRepository:
+    """Reads, and publishes, what the athletes of groups amount to together."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def decided(
+        self, scope: Scope, group_id: UUID, first: date, last: date
+    ) -> tuple[Asker | None, list[DecidedWeek]]:
+        """Returns who asks, and the weeks of two dates and between about which was decided, in no
+        order."""
+        parameters = {
+            "user_id": scope.external_user_id,
+            "grantee_user_id": scope.external_user_id,
+            "scope": READ_METRICS,
+            "group_id": group_id,
+            "first": first,
+            "last": last,
+        }
+        async with self._database.of_many(scope.external_user_id) as transaction:
+            askers, weeks = await transaction.fetch_all((_GET_ASKER, _LIST_DECIDED), parameters)
+        return (askers[0] if askers else None), weeks
+
+    async def sums(
+        self, scope: Scope, group_id: UUID, weeks: Sequence[tuple[date, datetime]]
+    ) -> list[WeekSums]:
+        """Returns what those who share weeks, given with when each began, did in them, in no order;
+        weeks that nobody shares are left out."""
+        parameters = {
+            "group_id": group_id,
+            "week_start_dates": [week for week, _ in weeks],
+            "week_begin_times": [begin for _, begin in weeks],
+        }
+        async with self._database.of_many(scope.external_user_id) as transaction:
+            transaction.see_who_shares(group_id, Sharing.ANALYTICS)
+            return await transaction.fetch(_SUM_WEEKS, parameters)
+
+    @asynccontextmanager
+    async def publishing(
+        self, group_id: UUID, asked: Sequence[Publication], now: datetime
+    ) -> AsyncIterator["Publishing"]:
+        """Opens the publication of weeks; others who publish any of them wait until its end."""
+        async with self._database.transaction(None) as transaction:
+            yield Publishing(transaction, group_id, asked, now)
+
+
+class Publishing:
+    """One transaction that decides about weeks of a group."""
+
+    def __init__(
+        self,
+        transaction: Transaction,
+        group_id: UUID,
+        asked: Sequence[Publication],
+        now: datetime,
+    ) -> None:
+        self._transaction = transaction
+        self._asked = sorted(asked, key=lambda one: one.week)
+        self._group_id = group_id
+        self._now = now
+
+    async def overlaps(self) -> list[Overlap]:
+        """Returns how the weeks differ from what other groups published.
+
+        Raises CONFLICT when an athlete withdrew from one since it was summed.
+        """
+        parameters = {
+            "group_id": self._group_id,
+            "lock_start_dates": [one.week for one in self._asked],
+            **_candidates(self._asked),
+        }
+        await self._transaction.execute(_HOLD_GROUP, parameters)
+        await self._transaction.execute(_LOCK_WEEKS, parameters)
+        [[withdrawn], overlaps] = await self._transaction.fetch_all(
+            (_COUNT_WITHDRAWN, _LIST_OVERLAPS), parameters
+        )
+        if withdrawn:
+            raise TrainingError(
+                Reason.CONFLICT, "collided with a concurrent change", retry_after_seconds=0.1
+            )
+        return overlaps
+
+    async def decide(self, may_publish: Container[date]) -> None:
+        """Stores that these of the weeks are published and the others withheld; what somebody else
+        decided in the meantime stays as it is."""
+        parameters = {
+            "group_id": self._group_id,
+            "new_week_start_dates": [one.week for one in self._asked],
+            "new_week_records": [one.record for one in self._asked],
+            "new_week_is_publisheds": [one.week in may_publish for one in self._asked],
+            "now": self._now,
+        }
+        decided = dict(await self._transaction.fetch(_DECIDE, parameters))
+        new = [one for one in self._asked if decided.get(one.week)]
+        if new:
+            parameters = {"group_id": self._group_id, **_candidates(new)}
+            await self._transaction.execute(_ADD_CONTRIBUTORS, parameters)
+
+
+def _candidates(asked: Sequence[Publication]) -> dict[str, Any]:
+    """Returns the parameters that name the athletes of weeks."""
+    rows = [(one.week, one.begin_time, id) for one in asked for id in one.member_ids]
+    return {
+        "candidate_start_dates": [week for week, _, _ in rows],
+        "candidate_begin_times": [begin for _, begin, _ in rows],
+        "candidate_member_user_ids": [id for _, _, id in rows],
+    }
