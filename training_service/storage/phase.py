@@ -58,8 +58,8 @@ def _phase(
     focus: str,
     *rest: Any,
 ) -> Phase:
-    volume, intensity, deload_weeks, day_emphases, description, version, *written = rest
-    created, updated, author_user_id = written
+    volume, intensity, deload_weeks, day_emphases, description, *state = rest
+    version, created, updated, author_user_id = state
     return Phase(
         id=id,
         parent_id=parent_id,

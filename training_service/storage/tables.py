@@ -81,8 +81,8 @@ def _transaction_id() -> Column[str]:
 
 
 def _author() -> Column[UUID]:
-    """Returns the column that says who wrote a row: filled in by PostgreSQL from the setting by
-    which it also looks for the grant, so that no statement can name another."""
+    """Returns the column that says who wrote a row. PostgreSQL fills it in, from the setting by
+    which it also looks for the grant: no statement names an author."""
     return Column(
         "author_user_id",
         Uuid,
