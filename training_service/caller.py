@@ -42,6 +42,11 @@ class Scope:
     grantee: Grantee | None = None
     """Who acts by a grant; None for the athlete and services. The database looks at it again."""
 
+    @property
+    def author_user_id(self) -> UUID | None:
+        """Who is named as the author of what is written: None for the athlete and services."""
+        return self.grantee.user_id if self.grantee else None
+
 
 _current: ContextVar[Caller] = ContextVar("caller")
 _granted: ContextVar[Scope | None] = ContextVar("granted", default=None)

@@ -86,6 +86,8 @@ class Phase:
     version: int = 1
     created_at: datetime
     updated_at: datetime
+    author_user_id: UUID | None = None
+    """Who wrote this version under a grant; None for the athlete and services."""
 
     @property
     def dates(self) -> DateRange:

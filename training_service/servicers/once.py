@@ -3,9 +3,11 @@
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol, TypeVar
+from uuid import UUID
 
 from google.protobuf.message import Message
 
+from training_service.servicers.convert import optional_uuid
 from training_service.storage.idempotency import WriteRequest
 
 Answer = TypeVar("Answer", bound=Message)
@@ -17,8 +19,10 @@ class Change(Protocol):
     async def replay(self, request: WriteRequest) -> bytes | None:
         """Returns the answer given before, None for a new request."""
 
-    async def record(self, request: WriteRequest, response: bytes) -> None:
-        """Keeps an answer."""
+    async def record(
+        self, request: WriteRequest, response: bytes, named_user_id: UUID | None
+    ) -> None:
+        """Keeps an answer, and whom it names as an author."""
 
 
 AnyChange = TypeVar("AnyChange", bound=Change)
@@ -36,5 +40,6 @@ async def once(
         if replayed is not None:
             return answer.FromString(replayed)
         response = await work(change)
-        await change.record(request, response.SerializeToString())
+        named_user_id = optional_uuid(getattr(response, "author_user_id", ""))
+        await change.record(request, response.SerializeToString(), named_user_id)
         return response

@@ -79,7 +79,7 @@ class PhaseServicer(PhaseServiceServicer):
     async def CreatePhase(self, request: pb.CreatePhaseRequest, context: Any) -> pb.Phase:
         scope = athlete_scope(request.external_user_id)
         write = write_request(request, utc_now())
-        phase = _phase(request.phase, uuid6.uuid7(), write.received_at)
+        phase = _phase(scope, request.phase, uuid6.uuid7(), write.received_at)
         check_alone(phase, "phase.")
 
         async def work(change: PhaseChange) -> pb.Phase:
@@ -141,7 +141,7 @@ class PhaseServicer(PhaseServiceServicer):
             message = merged(phase_message(scope, current), request.phase, fields)
             contract.check(message, "phase")
             phase = replace(
-                _phase(message, id, write.received_at),
+                _phase(scope, message, id, write.received_at),
                 version=current.version + 1,
                 created_at=current.created_at,
             )
@@ -182,7 +182,12 @@ class PhaseServicer(PhaseServiceServicer):
             near = await change.neighbours(phase_id=id, from_date=start_date, to_date=furthest)
             current = _current(near, id, request.etag)
             moved = [
-                replace(phase, version=phase.version + 1, updated_at=write.received_at)
+                replace(
+                    phase,
+                    version=phase.version + 1,
+                    updated_at=write.received_at,
+                    author_user_id=scope.author_user_id,
+                )
                 for phase in near.moved(current, start_date, shift_later=request.shift_later)
             ]
             await _keep_sessions(change, near, moved)
@@ -198,7 +203,7 @@ class PhaseServicer(PhaseServiceServicer):
         scope = athlete_scope(request.external_user_id)
         write = write_request(request, utc_now())
         template = phase_template_of(request)
-        phases = phase_template.generate(template, uuid6.uuid7, write.received_at)
+        phases = generated_phases(scope, template, write.received_at)
         macrocycle = phases[0]
         response = pb.GeneratePhasesResponse(phases=[phase_message(scope, one) for one in phases])
 
@@ -272,6 +277,14 @@ async def _keep_sessions(change: PhaseChange, near: Neighbours, changed: Sequenc
         )
 
 
+def generated_phases(scope: Scope, template: Template, now: datetime) -> list[Phase]:
+    """Returns the phases of a template as new ones, the macrocycle first."""
+    return [
+        replace(phase, author_user_id=scope.author_user_id)
+        for phase in phase_template.generate(template, uuid6.uuid7, now)
+    ]
+
+
 async def insert_macrocycle(change: PhaseChange, phases: Sequence[Phase]) -> None:
     """Stores a macrocycle, which comes first, with the phases within it."""
     dates = phases[0].dates
@@ -324,7 +337,7 @@ def phase_template_of(request: pb.GeneratePhasesRequest) -> Template:
     return template
 
 
-def _phase(message: pb.Phase, id: UUID, now: datetime) -> Phase:
+def _phase(scope: Scope, message: pb.Phase, id: UUID, now: datetime) -> Phase:
     """Returns the phase in a request, as one that is new."""
     return Phase(
         id=id,
@@ -341,6 +354,7 @@ def _phase(message: pb.Phase, id: UUID, now: datetime) -> Phase:
         description=message.description,
         created_at=now,
         updated_at=now,
+        author_user_id=scope.author_user_id,
     )
 
 
@@ -363,6 +377,7 @@ def phase_message(scope: Scope, phase: Phase) -> pb.Phase:
         etag=str(phase.version),
         create_time=to_timestamp(phase.created_at),
         update_time=to_timestamp(phase.updated_at),
+        author_user_id=str(phase.author_user_id or ""),
     )
 
 

@@ -103,7 +103,7 @@ class WorkoutServicer(WorkoutServiceServicer):
             message.revision = head.revision + 1
             new = _new_revision(scope, message, ordered, write)
             await change.add_revision(head, new)
-            return _with_head(new.record, version=head.version + 1)
+            return _written(scope, new, version=head.version + 1)
 
         return await once(self._workouts.change(scope), write, pb.Workout, work)
 
@@ -119,7 +119,7 @@ class WorkoutServicer(WorkoutServiceServicer):
             message.revision = head.revision + 1
             new = _new_revision(scope, message, list(message.exercises), write)
             await change.add_revision(head, new)
-            return _with_head(new.record, version=head.version + 1)
+            return _written(scope, new, version=head.version + 1)
 
         return await once(self._workouts.change(scope), write, pb.Workout, work)
 
@@ -241,7 +241,7 @@ async def insert_workout(
     source.create_time.FromDatetime(write.received_at)
     new = _new_revision(scope, source, ordered, write)
     await change.insert(new)
-    return _with_head(new.record, version=1)
+    return _written(scope, new, version=1)
 
 
 async def _always() -> bool:
@@ -375,6 +375,13 @@ def _with_head(record: bytes, *, version: int) -> pb.Workout:
     """Returns a revision as the current one."""
     message = pb.Workout.FromString(record)
     message.etag = str(version)
+    return message
+
+
+def _written(scope: Scope, new: NewRevision, *, version: int) -> pb.Workout:
+    """Returns a revision that was just stored, as the current one."""
+    message = _with_head(new.record, version=version)
+    message.author_user_id = str(scope.author_user_id or "")
     return message
 
 

@@ -10,12 +10,12 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Table, bindparam, select, update
+from sqlalchemy import Table, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from training_service.errors import Reason, TrainingError
 from training_service.storage.database import Transaction
-from training_service.storage.statements import own, parameter, prepare, prepare_command
+from training_service.storage.statements import own, parameter, prepare, prepare_command, written
 from training_service.storage.tables import catalogue_requests, write_requests
 
 
@@ -51,9 +51,7 @@ class RequestLog:
         is_request = table.c.request_id == parameter("request_id", table.c.request_id)
         self._claim = prepare(
             insert(table)
-            .values(
-                {c.name: bindparam(c.name, type_=c.type) for c in table.c if c.name != "response"}
-            )
+            .values({c.name: parameter(c.name, c) for c in written(table) if c.name != "response"})
             .on_conflict_do_nothing()
             .returning(table.c.request_id),
             lambda request_id: request_id,
@@ -61,11 +59,11 @@ class RequestLog:
         self._answer = prepare(
             select(table.c.request_digest, table.c.response).where(*scoped, is_request), _Answer
         )
-        self._record = prepare_command(
-            update(table)
-            .where(*scoped, is_request)
-            .values(response=bindparam("response", type_=table.c.response.type))
-        )
+        kept = {"response": parameter("response", table.c.response)}
+        if is_user_owned:
+            author = table.c.author_user_id
+            kept[author.name] = func.coalesce(parameter("named_user_id", author), author)
+        self._record = prepare_command(update(table).where(*scoped, is_request).values(kept))
 
     async def replay(self, transaction: Transaction, request: WriteRequest) -> bytes | None:
         """Claims the request_id. Returns the answer given before, or None for a new request.
@@ -90,13 +88,24 @@ class RequestLog:
         return answer.response
 
     async def record(
-        self, transaction: Transaction, request: WriteRequest, response: bytes
+        self,
+        transaction: Transaction,
+        request: WriteRequest,
+        response: bytes,
+        named_user_id: UUID | None = None,
     ) -> None:
-        """Keeps the answer for the next time."""
+        """Keeps the answer for the next time, and whom it names as an author.
+
+        That need not be who wrote: an answer may show what somebody else wrote and this request
+        deleted. Whoever must be forgotten is found by it.
+        """
         if request.request_id is not None:
-            await transaction.execute(
-                self._record, {"request_id": request.request_id, "response": response}
-            )
+            values = {
+                "request_id": request.request_id,
+                "response": response,
+                "named_user_id": named_user_id,
+            }
+            await transaction.execute(self._record, values)
 
 
 catalogue_log = RequestLog(catalogue_requests)
@@ -113,6 +122,8 @@ class AthleteChange:
         """See RequestLog.replay."""
         return await write_log.replay(self._transaction, request)
 
-    async def record(self, request: WriteRequest, response: bytes) -> None:
+    async def record(
+        self, request: WriteRequest, response: bytes, named_user_id: UUID | None
+    ) -> None:
         """See RequestLog.record."""
-        await write_log.record(self._transaction, request, response)
+        await write_log.record(self._transaction, request, response, named_user_id)

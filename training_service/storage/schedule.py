@@ -15,6 +15,7 @@ from training_service.caller import Scope
 from training_service.domain.phase import DateRange
 from training_service.domain.schedule import Change, Done, MissedPolicy, Plan, Slot
 from training_service.errors import Reason, bad_reference
+from training_service.storage.author import PRESENT_AUTHOR
 from training_service.storage.database import Database
 from training_service.storage.idempotency import AthleteChange
 from training_service.storage.statements import (
@@ -50,6 +51,7 @@ class StoredSchedule(NamedTuple):
     created_at: datetime
     version: int
     updated_at: datetime
+    author_user_id: UUID | None
 
     @property
     def plan(self) -> Plan:
@@ -99,6 +101,7 @@ _SCHEDULES = (
         _OF.created_at,
         _OF.version,
         func.coalesce(_OF.updated_at, _OF.created_at),
+        _OF.author_user_id,
     )
     .outerjoin(
         training_phases,
@@ -136,15 +139,18 @@ class StoredChange(NamedTuple):
     schedule_id: UUID
     number: int
     change: Change
+    author_user_id: UUID | None
 
 
 _CHANGED = schedule_changes.c
 _LIST_CHANGES = prepare(
-    select(_CHANGED.schedule_id, _CHANGED.number, _CHANGED.new_date).where(
+    select(_CHANGED.schedule_id, _CHANGED.number, _CHANGED.new_date, _CHANGED.author_user_id).where(
         own(schedule_changes),
         _CHANGED.schedule_id.in_(_IN_RANGE.with_only_columns(_OF.id)),
     ),
-    lambda schedule_id, number, new_date: StoredChange(schedule_id, number, Change(new_date)),
+    lambda schedule_id, number, new_date, author_user_id: StoredChange(
+        schedule_id, number, Change(new_date), author_user_id
+    ),
 )
 _LIST_DONE = prepare(
     select(session_metrics.c.session_id, session_metrics.c.local_date, session_metrics.c.workout_id)
@@ -177,6 +183,7 @@ _UPDATE = prepare_command(
     update(schedules)
     .where(own(schedules), _IS_SCHEDULE)
     .values({name: parameter(name, _OF[name]) for name in _UPDATED})
+    .values(PRESENT_AUTHOR)
 )
 _DELETE = prepare_command(delete(schedules).where(own(schedules), _IS_SCHEDULE))
 _INSERT_CHANGE = insert(schedule_changes).values(
@@ -185,7 +192,10 @@ _INSERT_CHANGE = insert(schedule_changes).values(
 _CHANGE = prepare_command(
     _INSERT_CHANGE.on_conflict_do_update(
         index_elements=list(schedule_changes.primary_key.columns),
-        set_={name: _INSERT_CHANGE.excluded[name] for name in ("new_date", "created_at")},
+        set_={
+            name: _INSERT_CHANGE.excluded[name]
+            for name in ("new_date", "created_at", "author_user_id")
+        },
     )
 )
 _OF_SCHEDULE = (

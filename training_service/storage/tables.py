@@ -80,6 +80,17 @@ def _transaction_id() -> Column[str]:
     )
 
 
+def _author() -> Column[UUID]:
+    """Returns the column that says who wrote a row. PostgreSQL fills it in, from the setting by
+    which it also looks for the grant: no statement names an author."""
+    return Column(
+        "author_user_id",
+        Uuid,
+        server_default=text("NULLIF(current_setting('app.grantee_user_id', true), '')::uuid"),
+        comment="Who wrote it under a grant; null for the athlete and services.",
+    )
+
+
 catalogue_state = Table(
     "catalogue_state",
     metadata,
@@ -178,6 +189,7 @@ write_requests = Table(
     Column("request_digest", LargeBinary, nullable=False),
     Column("response", LargeBinary),
     Column("created_at", TIMESTAMP, nullable=False),
+    _author(),
     PrimaryKeyConstraint("external_user_id", "request_id", name="write_requests_pkey"),
     comment="Answers to an athlete's writes that carried a request_id, logged sessions apart: "
     "those carry it themselves.",
@@ -206,6 +218,7 @@ workout_revisions = Table(
     Column("revision", Integer),
     Column("created_at", TIMESTAMP, nullable=False),
     Column("record", LargeBinary, nullable=False, comment="The Workout message as it is returned."),
+    _author(),
     PrimaryKeyConstraint(
         "external_user_id", "workout_id", "revision", name="workout_revisions_pkey"
     ),
@@ -262,6 +275,7 @@ sessions = Table(
     Column("created_at", TIMESTAMP, nullable=False),
     Column("record", LargeBinary, nullable=False, comment="The Session message as acknowledged."),
     _transaction_id(),
+    _author(),
     PrimaryKeyConstraint("external_user_id", "id", name="sessions_pkey"),
     UniqueConstraint("external_user_id", "request_id", name="sessions_request_key"),
     ForeignKeyConstraint(
@@ -335,6 +349,7 @@ session_retractions = Table(
     Column("reason", Text, nullable=False),
     Column("created_at", TIMESTAMP, nullable=False),
     _transaction_id(),
+    _author(),
     PrimaryKeyConstraint("external_user_id", "session_id", name="session_retractions_pkey"),
     ForeignKeyConstraint(
         ["external_user_id", "session_id"],
@@ -516,6 +531,7 @@ progression_rules = Table(
     Column("created_at", TIMESTAMP, nullable=False),
     Column("updated_at", TIMESTAMP, nullable=False),
     Column("record", LargeBinary, nullable=False, comment="The ProgressionRule message."),
+    _author(),
     PrimaryKeyConstraint("external_user_id", "id", name="progression_rules_pkey"),
     ForeignKeyConstraint(
         ["external_user_id", "workout_id"],
@@ -561,6 +577,7 @@ wellness_entries = Table(
     Column("resting_heart_rate_bpm", Double),
     Column("notes", Text, nullable=False),
     Column("created_at", TIMESTAMP, nullable=False),
+    _author(),
     PrimaryKeyConstraint("external_user_id", "local_date", "version", name="wellness_entries_pkey"),
     *(
         CheckConstraint(f"{name} BETWEEN 1 AND 7", name=f"wellness_entries_{name}_range")
@@ -588,6 +605,7 @@ training_phases = Table(
     Column("version", Integer, nullable=False, comment="Rises with each change; the etag."),
     Column("created_at", TIMESTAMP, nullable=False),
     Column("updated_at", TIMESTAMP, nullable=False),
+    _author(),
     PrimaryKeyConstraint("external_user_id", "id", name="training_phases_pkey"),
     ForeignKeyConstraint(
         ["external_user_id", "parent_id"],
@@ -639,6 +657,7 @@ schedules = Table(
         comment="Rises with each change; the etag.",
     ),
     Column("updated_at", TIMESTAMP, comment="Null until the first change."),
+    _author(),
     PrimaryKeyConstraint("external_user_id", "id", name="schedules_pkey"),
     ForeignKeyConstraint(
         ["external_user_id", "phase_id"],
@@ -665,6 +684,7 @@ schedule_changes = Table(
     Column("number", Integer, comment="Of the planned session."),
     Column("new_date", Date, comment="Null: called off."),
     Column("created_at", TIMESTAMP, nullable=False),
+    _author(),
     PrimaryKeyConstraint("external_user_id", "schedule_id", "number", name="schedule_changes_pkey"),
     ForeignKeyConstraint(
         ["external_user_id", "schedule_id"],
@@ -807,6 +827,7 @@ goals = Table(
     Column("created_at", TIMESTAMP, nullable=False),
     Column("updated_at", TIMESTAMP, nullable=False),
     Column("abandoned_at", TIMESTAMP),
+    _author(),
     PrimaryKeyConstraint("external_user_id", "id", name="goals_pkey"),
     ForeignKeyConstraint(["exercise_id"], ["training.exercises.id"], name="goals_exercise_fkey"),
     CheckConstraint(

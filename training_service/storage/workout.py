@@ -24,6 +24,7 @@ from sqlalchemy.types import Uuid
 
 from training_service.caller import Scope
 from training_service.domain.workout import NewRevision, WorkoutFilter
+from training_service.storage.author import signed
 from training_service.storage.database import Database, Transaction
 from training_service.storage.idempotency import AthleteChange
 from training_service.storage.statements import (
@@ -33,6 +34,7 @@ from training_service.storage.statements import (
     parameter,
     prepare,
     prepare_command,
+    written,
 )
 from training_service.storage.tables import workout_exercises, workout_revisions, workouts
 
@@ -46,6 +48,7 @@ class StoredWorkout(NamedTuple):
     created_at: datetime
     deleted_at: datetime | None
     record: bytes
+    """With its author."""
 
 
 class StoredRevision(NamedTuple):
@@ -54,6 +57,7 @@ class StoredRevision(NamedTuple):
     workout_id: UUID
     revision: int
     record: bytes
+    """With its author."""
 
 
 _HEAD = (
@@ -63,7 +67,7 @@ _HEAD = (
         workouts.c.version,
         workouts.c.created_at,
         workouts.c.deleted_at,
-        workout_revisions.c.record,
+        signed(workout_revisions),
     )
     .join(
         workout_revisions,
@@ -87,7 +91,7 @@ _LIST_NAMED = prepare(
 _LOCK = prepare_command(select(workouts.c.id).where(own(workouts), _IS_WORKOUT).with_for_update())
 
 _REVISION = select(
-    workout_revisions.c.workout_id, workout_revisions.c.revision, workout_revisions.c.record
+    workout_revisions.c.workout_id, workout_revisions.c.revision, signed(workout_revisions)
 ).where(
     own(workout_revisions),
     workout_revisions.c.workout_id == parameter("workout_id", workout_revisions.c.workout_id),
@@ -138,7 +142,7 @@ def _list(filters: frozenset[str]) -> Statement[StoredWorkout]:
 def _insert_all(table: Any, *left_out: str) -> Statement[Any]:
     return prepare_command(
         insert(table).values(
-            {c.name: parameter(c.name, c) for c in table.c if c.name not in left_out}
+            {c.name: parameter(c.name, c) for c in written(table) if c.name not in left_out}
         )
     )
 
