@@ -14,7 +14,6 @@ branch_labels = None
 depends_on = None
 
 TABLES = (
-    "write_requests",
     "workout_revisions",
     "sessions",
     "session_retractions",
@@ -26,7 +25,6 @@ TABLES = (
     "goals",
 )
 UPDATED_BY_COLUMN = (
-    "write_requests",
     "training_phases",
     "schedules",
     "schedule_changes",
@@ -50,12 +48,21 @@ def upgrade() -> None:
         )
         # In a second step: those who wrote the rows that are there already are not known.
         op.alter_column(table, "author_user_id", server_default=sa.text(GRANTEE), schema="training")
-    for table in UPDATED_BY_COLUMN:
-        for role in (APP_ROLE, GRANTEE_ROLE):
+    op.add_column(
+        "write_requests",
+        sa.Column(
+            "named_user_id", sa.Uuid(), nullable=True, comment="Another user whom the answer names."
+        ),
+        schema="training",
+    )
+    for role in (APP_ROLE, GRANTEE_ROLE):
+        for table in UPDATED_BY_COLUMN:
             op.execute(f"GRANT UPDATE (author_user_id) ON training.{table} TO {role}")
+        op.execute(f"GRANT UPDATE (named_user_id) ON training.write_requests TO {role}")
 
 
 def downgrade() -> None:
     begin()
+    op.drop_column("write_requests", "named_user_id", schema="training")
     for table in TABLES:
         op.drop_column(table, "author_user_id", schema="training")

@@ -378,10 +378,10 @@ def test_whoever_an_answer_that_is_kept_names_is_found_by_its_row(
     ]
     assert [one.author_user_id for one in deleted] == [bob.id, bob.id]
     send(alice, alice, "CreateWorkout", workout=a_workout(), request_id=str(uuid4()))
-    kept = stored(owner, "write_requests", alice, "response", "author_user_id")
-    named = [author for response, author in kept if bob.id.encode() in response]
+    kept = stored(owner, "write_requests", alice, "response", "named_user_id")
+    named = [user for response, user in kept if bob.id.encode() in response]
     assert named == [UUID(bob.id)] * 4
-    assert [author for _, author in kept if author not in named] == [None]
+    assert [user for _, user in kept if user not in named] == [None]
 
 
 def test_a_name_is_appended_as_protobuf_would_write_it() -> None:

@@ -1,13 +1,12 @@
 """Writes that take effect once however often they are sent."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol, TypeVar
 from uuid import UUID
 
 from google.protobuf.message import Message
 
-from training_service.servicers.convert import optional_uuid
 from training_service.storage.idempotency import WriteRequest
 
 Answer = TypeVar("Answer", bound=Message)
@@ -20,9 +19,9 @@ class Change(Protocol):
         """Returns the answer given before, None for a new request."""
 
     async def record(
-        self, request: WriteRequest, response: bytes, named_user_id: UUID | None
+        self, request: WriteRequest, response: bytes, named_user_ids: Collection[UUID]
     ) -> None:
-        """Keeps an answer, and whom it names as an author."""
+        """Keeps an answer, and whom it names."""
 
 
 AnyChange = TypeVar("AnyChange", bound=Change)
@@ -40,6 +39,14 @@ async def once(
         if replayed is not None:
             return answer.FromString(replayed)
         response = await work(change)
-        named_user_id = optional_uuid(getattr(response, "author_user_id", ""))
-        await change.record(request, response.SerializeToString(), named_user_id)
+        await change.record(request, response.SerializeToString(), _named_user_ids(response))
         return response
+
+
+def _named_user_ids(answer: Message) -> set[UUID]:
+    """Returns the users whom an answer names, by the names of its fields."""
+    return {
+        UUID(value)
+        for field, value in answer.ListFields()
+        if field.name.endswith("user_id") and isinstance(value, str)
+    }

@@ -455,7 +455,7 @@ class CatalogueChange:
         self,
         request: WriteRequest,
         response: bytes,
-        named_user_id: UUID | None,  # noqa: ARG002
+        named_user_ids: Collection[UUID],  # noqa: ARG002
     ) -> None:
         """Keeps the answer, which names nobody, and announces the change."""
         await self.announce()

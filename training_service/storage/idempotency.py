@@ -5,17 +5,18 @@ the first to end and then finds its answer there. Logged sessions don't pass thr
 row carries the request_id itself.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Table, func, select, update
+from sqlalchemy import Table, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from training_service.errors import Reason, TrainingError
 from training_service.storage.database import Transaction
-from training_service.storage.statements import own, parameter, prepare, prepare_command, written
+from training_service.storage.statements import own, parameter, prepare, prepare_command
 from training_service.storage.tables import catalogue_requests, write_requests
 
 
@@ -42,6 +43,10 @@ def request_reused(request_id: UUID | None) -> TrainingError:
     )
 
 
+_ANSWERED = frozenset({"response", "named_user_id"})
+"""Columns that are known when the work is done."""
+
+
 class RequestLog:
     """The answers given so far, in one table."""
 
@@ -51,7 +56,7 @@ class RequestLog:
         is_request = table.c.request_id == parameter("request_id", table.c.request_id)
         self._claim = prepare(
             insert(table)
-            .values({c.name: parameter(c.name, c) for c in written(table) if c.name != "response"})
+            .values({c.name: parameter(c.name, c) for c in table.c if c.name not in _ANSWERED})
             .on_conflict_do_nothing()
             .returning(table.c.request_id),
             lambda request_id: request_id,
@@ -59,11 +64,11 @@ class RequestLog:
         self._answer = prepare(
             select(table.c.request_digest, table.c.response).where(*scoped, is_request), _Answer
         )
-        kept = {"response": parameter("response", table.c.response)}
-        if is_user_owned:
-            author = table.c.author_user_id
-            kept[author.name] = func.coalesce(parameter("named_user_id", author), author)
-        self._record = prepare_command(update(table).where(*scoped, is_request).values(kept))
+        self._record = prepare_command(
+            update(table)
+            .where(*scoped, is_request)
+            .values({name: parameter(name, table.c[name]) for name in _ANSWERED if name in table.c})
+        )
 
     async def replay(self, transaction: Transaction, request: WriteRequest) -> bytes | None:
         """Claims the request_id. Returns the answer given before, or None for a new request.
@@ -94,11 +99,8 @@ class RequestLog:
         response: bytes,
         named_user_id: UUID | None = None,
     ) -> None:
-        """Keeps the answer for the next time, and whom it names as an author.
-
-        That need not be who wrote: an answer may show what somebody else wrote and this request
-        deleted. Whoever must be forgotten is found by it.
-        """
+        """Keeps the answer for the next time, and whom it names: so it is found when that user must
+        be forgotten."""
         if request.request_id is not None:
             values = {
                 "request_id": request.request_id,
@@ -123,7 +125,8 @@ class AthleteChange:
         return await write_log.replay(self._transaction, request)
 
     async def record(
-        self, request: WriteRequest, response: bytes, named_user_id: UUID | None
+        self, request: WriteRequest, response: bytes, named_user_ids: Collection[UUID]
     ) -> None:
-        """See RequestLog.record."""
-        await write_log.record(self._transaction, request, response, named_user_id)
+        """See RequestLog.record. Beside the athlete an answer names one other at most."""
+        others = set(named_user_ids) - {self._transaction.external_user_id}
+        await write_log.record(self._transaction, request, response, next(iter(others), None))

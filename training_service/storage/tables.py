@@ -189,7 +189,7 @@ write_requests = Table(
     Column("request_digest", LargeBinary, nullable=False),
     Column("response", LargeBinary),
     Column("created_at", TIMESTAMP, nullable=False),
-    _author(),
+    Column("named_user_id", Uuid, comment="Another user whom the answer names."),
     PrimaryKeyConstraint("external_user_id", "request_id", name="write_requests_pkey"),
     comment="Answers to an athlete's writes that carried a request_id, logged sessions apart: "
     "those carry it themselves.",
