@@ -12,7 +12,7 @@ from calisthenics.training.v1.schedule_pb2_grpc import ScheduleServiceServicer
 
 from training_service import contract
 from training_service.caller import Scope, athlete_scope
-from training_service.domain.phase import DateRange
+from training_service.domain.phase import FIRST_DATE, DateRange
 from training_service.domain.schedule import Change, are_numbered_alike
 from training_service.errors import (
     FieldViolation,
@@ -292,7 +292,7 @@ def _dates(schedule: pb.Schedule) -> dict[str, date | None]:
         return {"start_date": None, "end_date": None}
     start = from_date(schedule.start_date, "schedule.start_date")
     end = from_date(schedule.end_date, "schedule.end_date")
-    if start < EPOCH:
+    if start < FIRST_DATE:
         raise invalid_field("schedule.start_date", "must not be before 1970")
     if not 0 < (end - start).days <= MAX_DAYS:
         raise invalid_field(
