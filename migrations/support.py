@@ -55,9 +55,9 @@ def protect(table: str) -> None:
     """)
 
 
-def grant(privileges: str, table: str) -> None:
+def grant(privileges: str, table: str, role: str = APP_ROLE) -> None:
     """Grants rights on a table to the service; what is not granted is refused."""
-    op.execute(f"GRANT {privileges} ON training.{table} TO {APP_ROLE}")
+    op.execute(f"GRANT {privileges} ON training.{table} TO {role}")
 
 
 def guard(table: str) -> None:

@@ -12,7 +12,7 @@ from training_service.caller import Scope
 from training_service.domain import phase_template
 from training_service.errors import Reason, bad_reference, invalid_field
 from training_service.servicers.convert import exercise_uuid, from_date, utc_now
-from training_service.servicers.phase import insert_macrocycle, phase_message, phase_template_of
+from training_service.servicers.phase import insert_tree, phase_message, phase_template_of
 from training_service.servicers.progression import insert_rule
 from training_service.servicers.progression_rule import (
     LATEST_START,
@@ -135,7 +135,7 @@ async def adopt(
     """Stores all that a programme has. `facts` are those of all exercises."""
     _check_exercises(program, facts)
     phases = phase_template.generate(template, uuid6.uuid7, write.received_at)
-    await insert_macrocycle(change.phases, phases)
+    await insert_tree(change.phases, phases)
     workouts = {}
     for workout in program.workouts:
         named = {exercise_uuid(e.exercise_id) for e in workout.exercises}
