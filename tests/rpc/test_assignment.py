@@ -18,13 +18,13 @@ from calisthenics.training.v1 import (
 )
 from calisthenics.training.v1 import assignment_pb2 as pb
 
+from tests.rpc.test_batch import details
 from tests.rpc.test_coaching import expire, grant, revoke, uses
 from tests.rpc.test_isolation import rows_of
 from tests.rpc.test_totals import a_date, on, to_date
 from tests.support import (
     Athlete,
     Queries,
-    Refusal,
     a_phase,
     a_schedule,
     refused,
@@ -88,12 +88,9 @@ def only(results: list[pb.AssignWorkoutsResult]) -> pb.AssignedWorkout:
     return assigned
 
 
-def refusal_of(result: pb.AssignWorkoutsResult | pb.AssignPhaseResult) -> Refusal:
+def reason_of(result: pb.AssignWorkoutsResult | pb.AssignPhaseResult) -> str:
     assert result.WhichOneof("result") == "status", result
-    refusal = Refusal.__new__(Refusal)
-    refusal.message, refusal.fields, refusal.metadata = result.status.message, [], {}
-    refusal.read(result.status)
-    return refusal
+    return details(result.status)[1]
 
 
 def workouts_of(athlete: Athlete) -> list[workout_pb2.Workout]:
@@ -177,7 +174,7 @@ def test_who_granted_nothing_that_helps_is_answered_like_nobody(
     ]
     statuses = [one.status for one in results[1:-1]]
     assert all(one == statuses[-1] for one in statuses)
-    assert refusal_of(results[1]).reason == "ATHLETE_NOT_FOUND"
+    assert reason_of(results[1]) == "ATHLETE_NOT_FOUND"
     assert statuses[0].code == grpc.StatusCode.NOT_FOUND.value[0]
     assert [rows_of(owner, one) for one in refused_ones] == before
     for athlete in (alice, bob):
@@ -375,7 +372,7 @@ def test_a_call_that_is_sent_again_gives_to_whom_it_did_not(
     request: dict[str, Any] = {"request_id": str(uuid4()), "on_existing": OVERWRITE}
     source = coach.create_workout()
     first = assign(coach, wanted(source), alice, carol, **request)
-    assert refusal_of(first[1]).reason == "ATHLETE_NOT_FOUND"
+    assert reason_of(first[1]) == "ATHLETE_NOT_FOUND"
     rename(alice, first[0].assigned.workouts[0].workout_id, "My own")
     grant(carol, coach, WRITE_WORKOUTS)
     again = assign(coach, wanted(source), alice, carol, bob, **request)
@@ -388,7 +385,7 @@ def test_a_call_that_is_sent_again_gives_to_whom_it_did_not(
         assert len(listed(athlete)) == 1
     request["on_existing"] = KEEP
     [result] = assign(coach, wanted(source), alice, **request)
-    assert refusal_of(result).reason == "REQUEST_ID_REUSED"
+    assert reason_of(result) == "REQUEST_ID_REUSED"
 
 
 def test_a_service_gives_what_is_a_coachs(alice: Athlete, coach: Athlete, sibling: Athlete) -> None:
@@ -400,7 +397,7 @@ def test_a_service_gives_what_is_a_coachs(alice: Athlete, coach: Athlete, siblin
     # Acting for a coach is not acting for any athlete.
     stranger = coach.create_workout()
     [result] = assign(coach, wanted(stranger), sibling, caller=sibling, external_user_id=coach.id)
-    assert refusal_of(result).reason == "ATHLETE_NOT_FOUND"
+    assert reason_of(result) == "ATHLETE_NOT_FOUND"
 
 
 def test_bad_input_is_refused(alice: Athlete, bob: Athlete, coach: Athlete) -> None:
@@ -453,7 +450,6 @@ def test_how_many_statements_an_athlete_takes(
     # One reads the workouts. Each athlete: admission, request, lock, copies, and its answer; three
     # of each workout; and one that notes them all.
     assert counts == [1 + 15, 1 + 3 * 15]
-    # A pipeline ends, and so waits, with each that must be known: admission, request and copies.
     queries.clear()
     again = assign(coach, wanted(*sources), alice)
     assert {one.outcome for one in again[0].assigned.workouts} == {UNCHANGED}
@@ -556,10 +552,11 @@ def test_phases_in_the_way_concern_one_athlete(
     own = alice.phases.CreatePhase(phase_pb2.CreatePhaseRequest(phase=a_phase()))
     before = rows_of(owner, alice)
     results = assign_phase(coach, phases[0], alice, carol, bob, with_schedules=True)
-    refusal = refusal_of(results[0])
-    assert (refusal.reason, refusal.fields) == ("PHASE_OVERLAP", ["start_date"])
-    assert refusal.metadata["phase_ids"] == own.id
-    assert refusal_of(results[1]).reason == "ATHLETE_NOT_FOUND"
+    code, reason, fields = details(results[0].status)
+    assert code == grpc.StatusCode.FAILED_PRECONDITION.value[0]
+    assert (reason, fields) == ("PHASE_OVERLAP", ["start_date"])
+    assert own.id.encode() in results[0].status.SerializeToString()
+    assert reason_of(results[1]) == "ATHLETE_NOT_FOUND"
     assert len(results[2].assigned.phase_ids) == 3
     after = rows_of(owner, alice)
     assert len(after.pop("training.access_log")) == 2
@@ -637,7 +634,7 @@ def test_schedules_need_both_scopes(
     carol = new_athlete()
     grant(carol, coach, WRITE_SCHEDULE)
     [result] = assign_phase(coach, phases[0], carol, with_schedules=True)
-    assert refusal_of(result).reason == "ATHLETE_NOT_FOUND"
+    assert reason_of(result) == "ATHLETE_NOT_FOUND"
     assert phases_of(carol) == []
     # They need not come from one grant.
     grant(carol, coach, WRITE_WORKOUTS)
@@ -700,8 +697,8 @@ def test_how_many_statements_a_phase_takes(
     assert len(queries.data) == 1 + 6
     queries.clear()
     assign_phase(coach, phases[0], bob, with_schedules=True)
-    # Reading also schedules and workouts; another admission, the scope taken on and given back, lock
-    # and copies, three of the workout, what notes it, and the schedule.
+    # Reading also schedules and workouts; another admission, the scope taken on and given back,
+    # lock and copies, three of the workout, what notes it, and the schedule.
     assert len(queries.data) == 3 + 6 + 1 + 2 + 2 + 3 + 1 + 1
 
 

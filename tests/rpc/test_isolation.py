@@ -16,6 +16,7 @@ import psycopg
 import pytest
 from calisthenics.training.v1 import (
     access_pb2,
+    assignment_pb2,
     coaching_pb2,
     goal_pb2,
     phase_pb2,
@@ -23,8 +24,12 @@ from calisthenics.training.v1 import (
     readiness_pb2,
     schedule_pb2,
     session_pb2,
+    workout_pb2,
 )
+from calisthenics.training.v1.assignment_pb2_grpc import AssignmentServiceStub
+from calisthenics.training.v1.coaching_pb2_grpc import CoachingServiceStub
 from calisthenics.training.v1.session_pb2_grpc import SessionServiceStub
+from calisthenics.training.v1.workout_pb2_grpc import WorkoutServiceStub
 from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
@@ -137,6 +142,28 @@ class Belongings:
         coach.ListSessions(
             session_pb2.ListSessionsRequest(external_user_id=self.session.external_user_id)
         )
+        self.partner_id = str(uuid.uuid4())
+        self._exchange_workouts()
+
+    def _exchange_workouts(self) -> None:
+        """Lets somebody else give alice a workout, and alice give them hers."""
+        partner = self.alice.channel_of(self.partner_id)
+        scopes = ["GRANT_SCOPE_WRITE_WORKOUTS", "GRANT_SCOPE_WRITE_SCHEDULE"]
+        for granter, grantee_user_id in (
+            (CoachingServiceStub(partner), self.alice.id),
+            (self.alice.coaching, self.partner_id),
+        ):
+            grant = a_grant(grantee_user_id=grantee_user_id, scopes=scopes)
+            granter.CreateGrant(coaching_pb2.CreateGrantRequest(grant=grant))
+        given = WorkoutServiceStub(partner).CreateWorkout(
+            workout_pb2.CreateWorkoutRequest(workout=a_workout(description=SECRET))
+        )
+        request = assignment_pb2.AssignWorkoutsRequest(
+            workouts=[assignment_pb2.WorkoutToAssign(workout_id=given.id)],
+            athlete_user_ids=[self.alice.id],
+        )
+        [result] = AssignmentServiceStub(partner).AssignWorkouts(request).results
+        self.copy_id = result.assigned.workouts[0].workout_id
 
     def request(self, method: MethodDescriptor) -> Message:
         """Returns a request that alice herself could make."""
@@ -172,6 +199,10 @@ class Belongings:
             "goal": a_goal(),
             "workout": a_workout(),
             "workout_ids": [self.workout.id],
+            "workouts": [assignment_pb2.WorkoutToAssign(workout_id=self.workout.id)],
+            "athlete_user_ids": [self.partner_id],
+            "on_existing": assignment_pb2.ON_EXISTING_COPY_OVERWRITE,
+            "with_schedules": True,
             "session": followed,
             "entry": a_wellness(),
             "requests": [session_pb2.LogSessionRequest(session=followed)],
@@ -340,6 +371,7 @@ def test_bob_gets_nothing_of_alices(
         assert SECRET.encode() not in seen
         assert alice.id.encode() not in seen
         assert belongings.session.id.encode() not in seen
+        assert belongings.copy_id.encode() not in seen
 
     request.external_user_id = alice.id
     with refused("ATHLETE_NOT_FOUND", grpc.StatusCode.NOT_FOUND):

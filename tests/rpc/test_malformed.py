@@ -15,6 +15,7 @@ import psycopg
 import pytest
 from calisthenics.training.v1 import (
     access_pb2,
+    coaching_pb2,
     error_pb2,
     exercise_pb2,
     progression_pb2,
@@ -22,6 +23,7 @@ from calisthenics.training.v1 import (
     session_pb2,
     workout_pb2,
 )
+from calisthenics.training.v1.coaching_pb2_grpc import CoachingServiceStub
 from calisthenics.training.v1.session_pb2_grpc import SessionServiceStub
 from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message import Message
@@ -41,6 +43,7 @@ from tests.support import (
     Athlete,
     Refusal,
     RunningService,
+    a_grant,
     a_rule,
     a_schedule,
     a_session,
@@ -122,6 +125,7 @@ def world(make_database: Callable[[], str]) -> Iterator[World]:
             "workout": [bystander.create_workout().id, *(caller.create_workout().id,) * 4],
             "session": [bystander.log().id, *(caller.log().id for _ in range(6))],
             "external_user_id": ["", "", "", caller.id, caller.id, bystander.id],
+            "athlete_user_id": [bystander.id, *athletes_of(caller)],
             "progression_rule": [
                 caller.progression.CreateProgressionRule(
                     progression_pb2.CreateProgressionRuleRequest(rule=a_rule())
@@ -140,6 +144,17 @@ def world(make_database: Callable[[], str]) -> Iterator[World]:
         yield world
         caller.close()
         bystander.close()
+
+
+def athletes_of(coach: Athlete) -> list[str]:
+    """Returns athletes who let somebody write their workouts and schedules."""
+    scopes = ["GRANT_SCOPE_WRITE_WORKOUTS", "GRANT_SCOPE_WRITE_SCHEDULE"]
+    ids = [str(uuid.uuid4()) for _ in range(3)]
+    for id in ids:
+        CoachingServiceStub(coach.channel_of(id)).CreateGrant(
+            coaching_pb2.CreateGrantRequest(grant=a_grant(grantee_user_id=coach.id, scopes=scopes))
+        )
+    return ids
 
 
 def path_of(method: MethodDescriptor) -> str:
@@ -182,9 +197,11 @@ def stores_nothing(method: MethodDescriptor, answer: bytes | Refusal) -> bool:
 
 def batch_reasons(method: MethodDescriptor, answer: bytes | Refusal) -> set[str]:
     """Returns the reasons within the answer to a batch."""
-    if isinstance(answer, Refusal) or method.output_type.name != "BatchLogSessionsResponse":
+    results = method.output_type.fields_by_name.get("results")
+    if isinstance(answer, Refusal) or results is None:
         return set()
-    response = session_pb2.BatchLogSessionsResponse.FromString(answer)
+    assert "status" in results.message_type.fields_by_name
+    response: Any = GetMessageClass(method.output_type).FromString(answer)
     return {reason_of(r.status) for r in response.results if r.HasField("status")}
 
 

@@ -27,8 +27,9 @@ if _version_not_supported:
 
 class AssignmentServiceStub:
     """How a coach gives copies of their own workouts and phases to athletes who granted it. Each athlete is
-    served on their own and answered on their own: all of what is given to one, or nothing. A copy is the
-    athlete's, to change and to delete; what became of the original does not touch it until it is
+    served on their own and answered on their own: with all that was given, or with why nothing was.
+    Without a grant that holds, that is ATHLETE_NOT_FOUND, as for an athlete who does not exist. A copy is
+    the athlete's, to change and to delete; what becomes of the original does not touch it until it is
     assigned again.
     """
 
@@ -57,8 +58,9 @@ class AssignmentServiceStub:
 
 class AssignmentServiceServicer:
     """How a coach gives copies of their own workouts and phases to athletes who granted it. Each athlete is
-    served on their own and answered on their own: all of what is given to one, or nothing. A copy is the
-    athlete's, to change and to delete; what became of the original does not touch it until it is
+    served on their own and answered on their own: with all that was given, or with why nothing was.
+    Without a grant that holds, that is ATHLETE_NOT_FOUND, as for an athlete who does not exist. A copy is
+    the athlete's, to change and to delete; what becomes of the original does not touch it until it is
     assigned again.
     """
 
@@ -66,11 +68,11 @@ class AssignmentServiceServicer:
         """Gives athletes copies of workouts, or a newer revision of those they have. Needs the scope
         WRITE_WORKOUTS of each.
 
-        A call that is sent again with its `request_id` gives to those who were not served yet; the others
-        are answered as they were.
+        A call that is sent again with its `request_id`, for the same or other athletes, serves those who
+        were not served yet; the others are answered as they were. A current revision is that of each call.
+        REQUEST_ID_REUSED is the answer to one athlete.
 
-        Errors: WORKOUT_NOT_FOUND, WORKOUT_REVISION_NOT_FOUND, EXERCISE_DEPRECATED. Of one athlete:
-        ATHLETE_NOT_FOUND also without a grant, CONFLICT, REQUEST_ID_REUSED.
+        Errors: WORKOUT_NOT_FOUND, WORKOUT_REVISION_NOT_FOUND, EXERCISE_DEPRECATED, REQUEST_ID_REUSED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -81,11 +83,11 @@ class AssignmentServiceServicer:
         the schedules that follow these phases and copies of their workouts. Needs the scope WRITE_SCHEDULE
         of each, with schedules also WRITE_WORKOUTS. A phase that is assigned again is copied again.
 
-        A call that is sent again with its `request_id` gives to those who were not served yet; the others
-        are answered as they were.
+        A call that is sent again with its `request_id`, for the same or other athletes, serves those who
+        were not served yet; the others are answered as they were. PHASE_OVERLAP and REQUEST_ID_REUSED are
+        the answer to one athlete.
 
-        Errors: PHASE_NOT_FOUND, WORKOUT_DELETED, EXERCISE_DEPRECATED. Of one athlete:
-        ATHLETE_NOT_FOUND also without a grant, PHASE_OVERLAP, CONFLICT, REQUEST_ID_REUSED.
+        Errors: PHASE_NOT_FOUND, WORKOUT_DELETED, EXERCISE_DEPRECATED, PHASE_OVERLAP, REQUEST_ID_REUSED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -128,8 +130,9 @@ def add_AssignmentServiceServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class AssignmentService:
     """How a coach gives copies of their own workouts and phases to athletes who granted it. Each athlete is
-    served on their own and answered on their own: all of what is given to one, or nothing. A copy is the
-    athlete's, to change and to delete; what became of the original does not touch it until it is
+    served on their own and answered on their own: with all that was given, or with why nothing was.
+    Without a grant that holds, that is ATHLETE_NOT_FOUND, as for an athlete who does not exist. A copy is
+    the athlete's, to change and to delete; what becomes of the original does not touch it until it is
     assigned again.
     """
 

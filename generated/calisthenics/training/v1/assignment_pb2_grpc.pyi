@@ -28,8 +28,9 @@ GRPC_VERSION: str
 
 class AssignmentServiceStub:
     """How a coach gives copies of their own workouts and phases to athletes who granted it. Each athlete is
-    served on their own and answered on their own: all of what is given to one, or nothing. A copy is the
-    athlete's, to change and to delete; what became of the original does not touch it until it is
+    served on their own and answered on their own: with all that was given, or with why nothing was.
+    Without a grant that holds, that is ATHLETE_NOT_FOUND, as for an athlete who does not exist. A copy is
+    the athlete's, to change and to delete; what becomes of the original does not touch it until it is
     assigned again.
     """
 
@@ -41,22 +42,22 @@ class AssignmentServiceStub:
     """Gives athletes copies of workouts, or a newer revision of those they have. Needs the scope
     WRITE_WORKOUTS of each.
 
-    A call that is sent again with its `request_id` gives to those who were not served yet; the others
-    are answered as they were.
+    A call that is sent again with its `request_id`, for the same or other athletes, serves those who
+    were not served yet; the others are answered as they were. A current revision is that of each call.
+    REQUEST_ID_REUSED is the answer to one athlete.
 
-    Errors: WORKOUT_NOT_FOUND, WORKOUT_REVISION_NOT_FOUND, EXERCISE_DEPRECATED. Of one athlete:
-    ATHLETE_NOT_FOUND also without a grant, CONFLICT, REQUEST_ID_REUSED.
+    Errors: WORKOUT_NOT_FOUND, WORKOUT_REVISION_NOT_FOUND, EXERCISE_DEPRECATED, REQUEST_ID_REUSED.
     """
     AssignPhase: _grpc.UnaryUnaryMultiCallable[_assignment_pb2.AssignPhaseRequest, _assignment_pb2.AssignPhaseResponse]
     """Gives athletes copies of a phase with all within it, at the top of their calendars; if asked, with
     the schedules that follow these phases and copies of their workouts. Needs the scope WRITE_SCHEDULE
     of each, with schedules also WRITE_WORKOUTS. A phase that is assigned again is copied again.
 
-    A call that is sent again with its `request_id` gives to those who were not served yet; the others
-    are answered as they were.
+    A call that is sent again with its `request_id`, for the same or other athletes, serves those who
+    were not served yet; the others are answered as they were. PHASE_OVERLAP and REQUEST_ID_REUSED are
+    the answer to one athlete.
 
-    Errors: PHASE_NOT_FOUND, WORKOUT_DELETED, EXERCISE_DEPRECATED. Of one athlete:
-    ATHLETE_NOT_FOUND also without a grant, PHASE_OVERLAP, CONFLICT, REQUEST_ID_REUSED.
+    Errors: PHASE_NOT_FOUND, WORKOUT_DELETED, EXERCISE_DEPRECATED, PHASE_OVERLAP, REQUEST_ID_REUSED.
     """
     ListAssignments: _grpc.UnaryUnaryMultiCallable[_assignment_pb2.ListAssignmentsRequest, _assignment_pb2.ListAssignmentsResponse]
     """Lists the workouts and phases that an athlete was given, the newest first.
@@ -67,8 +68,9 @@ class AssignmentServiceStub:
 @_typing.type_check_only
 class AssignmentServiceAsyncStub(AssignmentServiceStub):
     """How a coach gives copies of their own workouts and phases to athletes who granted it. Each athlete is
-    served on their own and answered on their own: all of what is given to one, or nothing. A copy is the
-    athlete's, to change and to delete; what became of the original does not touch it until it is
+    served on their own and answered on their own: with all that was given, or with why nothing was.
+    Without a grant that holds, that is ATHLETE_NOT_FOUND, as for an athlete who does not exist. A copy is
+    the athlete's, to change and to delete; what becomes of the original does not touch it until it is
     assigned again.
     """
 
@@ -77,22 +79,22 @@ class AssignmentServiceAsyncStub(AssignmentServiceStub):
     """Gives athletes copies of workouts, or a newer revision of those they have. Needs the scope
     WRITE_WORKOUTS of each.
 
-    A call that is sent again with its `request_id` gives to those who were not served yet; the others
-    are answered as they were.
+    A call that is sent again with its `request_id`, for the same or other athletes, serves those who
+    were not served yet; the others are answered as they were. A current revision is that of each call.
+    REQUEST_ID_REUSED is the answer to one athlete.
 
-    Errors: WORKOUT_NOT_FOUND, WORKOUT_REVISION_NOT_FOUND, EXERCISE_DEPRECATED. Of one athlete:
-    ATHLETE_NOT_FOUND also without a grant, CONFLICT, REQUEST_ID_REUSED.
+    Errors: WORKOUT_NOT_FOUND, WORKOUT_REVISION_NOT_FOUND, EXERCISE_DEPRECATED, REQUEST_ID_REUSED.
     """
     AssignPhase: _aio.UnaryUnaryMultiCallable[_assignment_pb2.AssignPhaseRequest, _assignment_pb2.AssignPhaseResponse]  # type: ignore[assignment]
     """Gives athletes copies of a phase with all within it, at the top of their calendars; if asked, with
     the schedules that follow these phases and copies of their workouts. Needs the scope WRITE_SCHEDULE
     of each, with schedules also WRITE_WORKOUTS. A phase that is assigned again is copied again.
 
-    A call that is sent again with its `request_id` gives to those who were not served yet; the others
-    are answered as they were.
+    A call that is sent again with its `request_id`, for the same or other athletes, serves those who
+    were not served yet; the others are answered as they were. PHASE_OVERLAP and REQUEST_ID_REUSED are
+    the answer to one athlete.
 
-    Errors: PHASE_NOT_FOUND, WORKOUT_DELETED, EXERCISE_DEPRECATED. Of one athlete:
-    ATHLETE_NOT_FOUND also without a grant, PHASE_OVERLAP, CONFLICT, REQUEST_ID_REUSED.
+    Errors: PHASE_NOT_FOUND, WORKOUT_DELETED, EXERCISE_DEPRECATED, PHASE_OVERLAP, REQUEST_ID_REUSED.
     """
     ListAssignments: _aio.UnaryUnaryMultiCallable[_assignment_pb2.ListAssignmentsRequest, _assignment_pb2.ListAssignmentsResponse]  # type: ignore[assignment]
     """Lists the workouts and phases that an athlete was given, the newest first.
@@ -102,8 +104,9 @@ class AssignmentServiceAsyncStub(AssignmentServiceStub):
 
 class AssignmentServiceServicer(metaclass=_abc_1.ABCMeta):
     """How a coach gives copies of their own workouts and phases to athletes who granted it. Each athlete is
-    served on their own and answered on their own: all of what is given to one, or nothing. A copy is the
-    athlete's, to change and to delete; what became of the original does not touch it until it is
+    served on their own and answered on their own: with all that was given, or with why nothing was.
+    Without a grant that holds, that is ATHLETE_NOT_FOUND, as for an athlete who does not exist. A copy is
+    the athlete's, to change and to delete; what becomes of the original does not touch it until it is
     assigned again.
     """
 
@@ -116,11 +119,11 @@ class AssignmentServiceServicer(metaclass=_abc_1.ABCMeta):
         """Gives athletes copies of workouts, or a newer revision of those they have. Needs the scope
         WRITE_WORKOUTS of each.
 
-        A call that is sent again with its `request_id` gives to those who were not served yet; the others
-        are answered as they were.
+        A call that is sent again with its `request_id`, for the same or other athletes, serves those who
+        were not served yet; the others are answered as they were. A current revision is that of each call.
+        REQUEST_ID_REUSED is the answer to one athlete.
 
-        Errors: WORKOUT_NOT_FOUND, WORKOUT_REVISION_NOT_FOUND, EXERCISE_DEPRECATED. Of one athlete:
-        ATHLETE_NOT_FOUND also without a grant, CONFLICT, REQUEST_ID_REUSED.
+        Errors: WORKOUT_NOT_FOUND, WORKOUT_REVISION_NOT_FOUND, EXERCISE_DEPRECATED, REQUEST_ID_REUSED.
         """
 
     @_abc_1.abstractmethod
@@ -133,11 +136,11 @@ class AssignmentServiceServicer(metaclass=_abc_1.ABCMeta):
         the schedules that follow these phases and copies of their workouts. Needs the scope WRITE_SCHEDULE
         of each, with schedules also WRITE_WORKOUTS. A phase that is assigned again is copied again.
 
-        A call that is sent again with its `request_id` gives to those who were not served yet; the others
-        are answered as they were.
+        A call that is sent again with its `request_id`, for the same or other athletes, serves those who
+        were not served yet; the others are answered as they were. PHASE_OVERLAP and REQUEST_ID_REUSED are
+        the answer to one athlete.
 
-        Errors: PHASE_NOT_FOUND, WORKOUT_DELETED, EXERCISE_DEPRECATED. Of one athlete:
-        ATHLETE_NOT_FOUND also without a grant, PHASE_OVERLAP, CONFLICT, REQUEST_ID_REUSED.
+        Errors: PHASE_NOT_FOUND, WORKOUT_DELETED, EXERCISE_DEPRECATED, PHASE_OVERLAP, REQUEST_ID_REUSED.
         """
 
     @_abc_1.abstractmethod

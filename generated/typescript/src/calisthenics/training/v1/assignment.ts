@@ -1439,8 +1439,9 @@ export const ListAssignmentsResponse: MessageFns<ListAssignmentsResponse> = {
 
 /**
  * How a coach gives copies of their own workouts and phases to athletes who granted it. Each athlete is
- * served on their own and answered on their own: all of what is given to one, or nothing. A copy is the
- * athlete's, to change and to delete; what became of the original does not touch it until it is
+ * served on their own and answered on their own: with all that was given, or with why nothing was.
+ * Without a grant that holds, that is ATHLETE_NOT_FOUND, as for an athlete who does not exist. A copy is
+ * the athlete's, to change and to delete; what becomes of the original does not touch it until it is
  * assigned again.
  */
 export type AssignmentServiceService = typeof AssignmentServiceService;
@@ -1449,11 +1450,11 @@ export const AssignmentServiceService = {
    * Gives athletes copies of workouts, or a newer revision of those they have. Needs the scope
    * WRITE_WORKOUTS of each.
    *
-   * A call that is sent again with its `request_id` gives to those who were not served yet; the others
-   * are answered as they were.
+   * A call that is sent again with its `request_id`, for the same or other athletes, serves those who
+   * were not served yet; the others are answered as they were. A current revision is that of each call.
+   * REQUEST_ID_REUSED is the answer to one athlete.
    *
-   * Errors: WORKOUT_NOT_FOUND, WORKOUT_REVISION_NOT_FOUND, EXERCISE_DEPRECATED. Of one athlete:
-   * ATHLETE_NOT_FOUND also without a grant, CONFLICT, REQUEST_ID_REUSED.
+   * Errors: WORKOUT_NOT_FOUND, WORKOUT_REVISION_NOT_FOUND, EXERCISE_DEPRECATED, REQUEST_ID_REUSED.
    */
   assignWorkouts: {
     path: "/calisthenics.training.v1.AssignmentService/AssignWorkouts" as const,
@@ -1471,11 +1472,11 @@ export const AssignmentServiceService = {
    * the schedules that follow these phases and copies of their workouts. Needs the scope WRITE_SCHEDULE
    * of each, with schedules also WRITE_WORKOUTS. A phase that is assigned again is copied again.
    *
-   * A call that is sent again with its `request_id` gives to those who were not served yet; the others
-   * are answered as they were.
+   * A call that is sent again with its `request_id`, for the same or other athletes, serves those who
+   * were not served yet; the others are answered as they were. PHASE_OVERLAP and REQUEST_ID_REUSED are
+   * the answer to one athlete.
    *
-   * Errors: PHASE_NOT_FOUND, WORKOUT_DELETED, EXERCISE_DEPRECATED. Of one athlete:
-   * ATHLETE_NOT_FOUND also without a grant, PHASE_OVERLAP, CONFLICT, REQUEST_ID_REUSED.
+   * Errors: PHASE_NOT_FOUND, WORKOUT_DELETED, EXERCISE_DEPRECATED, PHASE_OVERLAP, REQUEST_ID_REUSED.
    */
   assignPhase: {
     path: "/calisthenics.training.v1.AssignmentService/AssignPhase" as const,
@@ -1509,11 +1510,11 @@ export interface AssignmentServiceServer extends UntypedServiceImplementation {
    * Gives athletes copies of workouts, or a newer revision of those they have. Needs the scope
    * WRITE_WORKOUTS of each.
    *
-   * A call that is sent again with its `request_id` gives to those who were not served yet; the others
-   * are answered as they were.
+   * A call that is sent again with its `request_id`, for the same or other athletes, serves those who
+   * were not served yet; the others are answered as they were. A current revision is that of each call.
+   * REQUEST_ID_REUSED is the answer to one athlete.
    *
-   * Errors: WORKOUT_NOT_FOUND, WORKOUT_REVISION_NOT_FOUND, EXERCISE_DEPRECATED. Of one athlete:
-   * ATHLETE_NOT_FOUND also without a grant, CONFLICT, REQUEST_ID_REUSED.
+   * Errors: WORKOUT_NOT_FOUND, WORKOUT_REVISION_NOT_FOUND, EXERCISE_DEPRECATED, REQUEST_ID_REUSED.
    */
   assignWorkouts: handleUnaryCall<AssignWorkoutsRequest, AssignWorkoutsResponse>;
   /**
@@ -1521,11 +1522,11 @@ export interface AssignmentServiceServer extends UntypedServiceImplementation {
    * the schedules that follow these phases and copies of their workouts. Needs the scope WRITE_SCHEDULE
    * of each, with schedules also WRITE_WORKOUTS. A phase that is assigned again is copied again.
    *
-   * A call that is sent again with its `request_id` gives to those who were not served yet; the others
-   * are answered as they were.
+   * A call that is sent again with its `request_id`, for the same or other athletes, serves those who
+   * were not served yet; the others are answered as they were. PHASE_OVERLAP and REQUEST_ID_REUSED are
+   * the answer to one athlete.
    *
-   * Errors: PHASE_NOT_FOUND, WORKOUT_DELETED, EXERCISE_DEPRECATED. Of one athlete:
-   * ATHLETE_NOT_FOUND also without a grant, PHASE_OVERLAP, CONFLICT, REQUEST_ID_REUSED.
+   * Errors: PHASE_NOT_FOUND, WORKOUT_DELETED, EXERCISE_DEPRECATED, PHASE_OVERLAP, REQUEST_ID_REUSED.
    */
   assignPhase: handleUnaryCall<AssignPhaseRequest, AssignPhaseResponse>;
   /**
@@ -1541,11 +1542,11 @@ export interface AssignmentServiceClient extends Client {
    * Gives athletes copies of workouts, or a newer revision of those they have. Needs the scope
    * WRITE_WORKOUTS of each.
    *
-   * A call that is sent again with its `request_id` gives to those who were not served yet; the others
-   * are answered as they were.
+   * A call that is sent again with its `request_id`, for the same or other athletes, serves those who
+   * were not served yet; the others are answered as they were. A current revision is that of each call.
+   * REQUEST_ID_REUSED is the answer to one athlete.
    *
-   * Errors: WORKOUT_NOT_FOUND, WORKOUT_REVISION_NOT_FOUND, EXERCISE_DEPRECATED. Of one athlete:
-   * ATHLETE_NOT_FOUND also without a grant, CONFLICT, REQUEST_ID_REUSED.
+   * Errors: WORKOUT_NOT_FOUND, WORKOUT_REVISION_NOT_FOUND, EXERCISE_DEPRECATED, REQUEST_ID_REUSED.
    */
   assignWorkouts(
     request: AssignWorkoutsRequest,
@@ -1567,11 +1568,11 @@ export interface AssignmentServiceClient extends Client {
    * the schedules that follow these phases and copies of their workouts. Needs the scope WRITE_SCHEDULE
    * of each, with schedules also WRITE_WORKOUTS. A phase that is assigned again is copied again.
    *
-   * A call that is sent again with its `request_id` gives to those who were not served yet; the others
-   * are answered as they were.
+   * A call that is sent again with its `request_id`, for the same or other athletes, serves those who
+   * were not served yet; the others are answered as they were. PHASE_OVERLAP and REQUEST_ID_REUSED are
+   * the answer to one athlete.
    *
-   * Errors: PHASE_NOT_FOUND, WORKOUT_DELETED, EXERCISE_DEPRECATED. Of one athlete:
-   * ATHLETE_NOT_FOUND also without a grant, PHASE_OVERLAP, CONFLICT, REQUEST_ID_REUSED.
+   * Errors: PHASE_NOT_FOUND, WORKOUT_DELETED, EXERCISE_DEPRECATED, PHASE_OVERLAP, REQUEST_ID_REUSED.
    */
   assignPhase(
     request: AssignPhaseRequest,
