@@ -1,6 +1,7 @@
 """Copies of a coach's workouts and phases for athletes, over the wire."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date, timedelta
 from typing import Any
 from uuid import uuid4
@@ -29,6 +30,8 @@ from tests.support import (
     a_schedule,
     refused,
 )
+from training_service.caller import Scope
+from training_service.errors import database_unavailable
 from training_service.storage.grant import GrantRepository
 
 WRITE_WORKOUTS = access_pb2.GRANT_SCOPE_WRITE_WORKOUTS
@@ -386,6 +389,50 @@ def test_a_call_that_is_sent_again_gives_to_whom_it_did_not(
     request["on_existing"] = KEEP
     [result] = assign(coach, wanted(source), alice, **request)
     assert reason_of(result) == "REQUEST_ID_REUSED"
+
+
+def test_after_a_crash_half_way_each_athlete_gets_one_copy(
+    alice: Athlete, bob: Athlete, coach: Athlete, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = coach.create_workout()
+    request_id = str(uuid4())
+    admit = GrantRepository.admit
+
+    async def admit_alice(self: GrantRepository, scope: Scope, *args: str) -> bool:
+        if str(scope.external_user_id) != alice.id:
+            raise database_unavailable()
+        return await admit(self, scope, *args)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(GrantRepository, "admit", admit_alice)
+        with refused("DATABASE_UNAVAILABLE", grpc.StatusCode.UNAVAILABLE):
+            assign(coach, wanted(source), alice, bob, request_id=request_id)
+    assert [len(workouts_of(one)) for one in (alice, bob)] == [1, 0]
+    assign(coach, wanted(source), alice, bob, request_id=request_id)
+    assert [len(workouts_of(one)) for one in (alice, bob)] == [1, 1]
+    assert [len(listed(one)) for one in (alice, bob)] == [1, 1]
+
+
+@pytest.mark.parametrize("request_id", ["", str(uuid4())], ids=["no request_id", "one request_id"])
+def test_calls_at_the_same_moment_give_one_copy(
+    request_id: str, alice: Athlete, coach: Athlete
+) -> None:
+    sources = [coach.create_workout() for _ in range(3)]
+
+    def attempt(number: int) -> pb.AssignWorkoutsResult:
+        order = sources if number % 2 or request_id else sources[::-1]
+        return assign(coach, wanted(*order), alice, request_id=request_id)[0]
+
+    with ThreadPoolExecutor(8) as pool:
+        results = list(pool.map(attempt, range(16)))
+    served = [one for one in results if one.HasField("assigned")]
+    assert served
+    assert {reason_of(one) for one in results if one.HasField("status")} <= {"CONFLICT"}
+    if request_id:
+        assert all(one == results[0] for one in results)
+    copies = {copy.workout_id for one in served for copy in one.assigned.workouts}
+    assert copies == {one.id for one in workouts_of(alice)}
+    assert len(copies) == len(listed(alice)) == 3
 
 
 def test_a_service_gives_what_is_a_coachs(alice: Athlete, coach: Athlete, sibling: Athlete) -> None:
