@@ -37,9 +37,7 @@ async def give_workouts(
     on_existing: OnExisting,
     write: WriteRequest,
 ) -> list[pb.AssignedWorkout]:
-    """Gives an athlete workouts of one coach, and returns what became of each."""
-    if not sources:
-        return []
+    """Gives an athlete workouts of one coach, one at least, and returns what became of each."""
     coach_user_id = sources[0].coach_user_id
     copies = await change.lock_copies(coach_user_id, [one.workout_id for one in sources])
     assigned = []

@@ -3,14 +3,12 @@
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 from uuid import UUID, uuid5
 
-import uuid6
-from calisthenics.training.v1 import access_pb2, workout_pb2
 from calisthenics.training.v1 import assignment_pb2 as pb
+from calisthenics.training.v1 import workout_pb2
 from calisthenics.training.v1.assignment_pb2_grpc import AssignmentServiceServicer
-from google.rpc import status_pb2
 
 from training_service import contract
 from training_service.caller import (
@@ -21,7 +19,7 @@ from training_service.caller import (
     current_call_id,
 )
 from training_service.domain.assignment import OnExisting
-from training_service.domain.phase import Neighbours, Phase, copies
+from training_service.domain.phase import Neighbours, Phase
 from training_service.errors import (
     FieldViolation,
     Reason,
@@ -29,29 +27,30 @@ from training_service.errors import (
     bad_reference,
     invalid_field,
 )
+from training_service.servicers.assigned_phase import (
+    WRITE_SCHEDULE,
+    WRITE_WORKOUTS,
+    PhasePlan,
+    give_phase,
+)
 from training_service.servicers.assigned_workout import Source, give_workouts
 from training_service.servicers.convert import exercise_uuid, to_timestamp, utc_now, write_request
 from training_service.servicers.enums import EnumNames
 from training_service.servicers.once import Answer, once
 from training_service.servicers.paging import page_by_id
-from training_service.servicers.phase import date_in_range, insert_tree, phase_not_found
+from training_service.servicers.phase import date_in_range, phase_not_found
 from training_service.storage.assignment import (
-    PHASE,
     AssignmentChange,
     AssignmentRepository,
-    NewAssignment,
     StoredAssignment,
 )
 from training_service.storage.exercise import Catalogue
 from training_service.storage.grant import GrantRepository
 from training_service.storage.idempotency import WriteRequest
 from training_service.storage.phase import PhaseRepository
-from training_service.storage.schedule import NewSchedule, ScheduleRepository, StoredSchedule
+from training_service.storage.schedule import ScheduleRepository
 from training_service.storage.workout import NamedRevision, WorkoutRepository
 
-SCOPE = EnumNames(access_pb2.GrantScope)
-WRITE_WORKOUTS = SCOPE.name(access_pb2.GRANT_SCOPE_WRITE_WORKOUTS)
-WRITE_SCHEDULE = SCOPE.name(access_pb2.GRANT_SCOPE_WRITE_SCHEDULE)
 KIND = EnumNames(pb.AssignmentKind)
 ON_EXISTING = EnumNames(pb.OnExistingCopy)
 
@@ -102,15 +101,12 @@ class AssignmentServicer(AssignmentServiceServicer):
             given = await give_workouts(change, sources, on_existing, write)
             return pb.AssignedWorkouts(workouts=given)
 
-        serve = partial(
-            self._serve, "AssignWorkouts", coach, [WRITE_WORKOUTS], write, pb.AssignedWorkouts, work
-        )
-        return pb.AssignWorkoutsResponse(
-            results=[
-                pb.AssignWorkoutsResult(athlete_user_id=str(athlete), **await serve(athlete))
-                for athlete in athletes
-            ]
-        )
+        giving = _Giving("AssignWorkouts", coach, [WRITE_WORKOUTS], write)
+        response = pb.AssignWorkoutsResponse()
+        for athlete in athletes:
+            result = await self._give(giving, athlete, pb.AssignedWorkouts, work)
+            response.results.add(athlete_user_id=str(athlete), **result)
+        return response
 
     async def AssignPhase(
         self, request: pb.AssignPhaseRequest, context: Any
@@ -122,27 +118,22 @@ class AssignmentServicer(AssignmentServiceServicer):
             raise invalid_field(
                 "athlete_user_ids", f"would make more than {MAX_COPIED_PHASES} phases in all"
             )
+        plan = PhasePlan(coach.external_user_id, family, schedules=(), workouts=())
         grant_scopes = [WRITE_SCHEDULE]
-        schedules: Sequence[StoredSchedule] = ()
-        sources: Sequence[Source] = ()
         if request.with_schedules:
+            plan = await self._with_schedules(coach, plan, athletes)
             grant_scopes.append(WRITE_WORKOUTS)
-            schedules = await self._schedules.of_phases(coach, [phase.id for phase in family])
-            sources = await self._scheduled(coach, schedules, athletes)
         write = _write_for_each(request, coach)
 
         async def work(change: AssignmentChange) -> pb.AssignedPhase:
-            return await _give_phase(change, coach, family, schedules, sources, write)
+            return await give_phase(change, plan, write)
 
-        serve = partial(
-            self._serve, "AssignPhase", coach, grant_scopes, write, pb.AssignedPhase, work
-        )
-        return pb.AssignPhaseResponse(
-            results=[
-                pb.AssignPhaseResult(athlete_user_id=str(athlete), **await serve(athlete))
-                for athlete in athletes
-            ]
-        )
+        giving = _Giving("AssignPhase", coach, grant_scopes, write)
+        response = pb.AssignPhaseResponse()
+        for athlete in athletes:
+            result = await self._give(giving, athlete, pb.AssignedPhase, work)
+            response.results.add(athlete_user_id=str(athlete), **result)
+        return response
 
     async def ListAssignments(
         self, request: pb.ListAssignmentsRequest, context: Any
@@ -151,34 +142,31 @@ class AssignmentServicer(AssignmentServiceServicer):
         page, token = await page_by_id(request, scope, partial(self._assignments.list_page, scope))
         return pb.ListAssignmentsResponse(assignments=map(_message, page), next_page_token=token)
 
-    async def _serve(
+    async def _give(
         self,
-        rpc: str,
-        coach: Scope,
-        grant_scopes: Sequence[str],
-        write: WriteRequest,
+        giving: "_Giving",
+        athlete: UUID,
         answer: type[Answer],
         work: Callable[[AssignmentChange], Awaitable[Answer]],
-        athlete: UUID,
-    ) -> dict[str, Answer | status_pb2.Status]:
-        """Does the work for one athlete, if it was granted; returns what is said of it: what was
+    ) -> dict[str, Any]:
+        """Does the work for one athlete, if it was granted. Returns what the result has: what was
         assigned, or the status that tells why nothing was."""
         try:
-            scope = await self._admitted(rpc, coach, grant_scopes, athlete)
-            return {"assigned": await once(self._assignments.change(scope), write, answer, work)}
+            scope = await self._admitted(giving, athlete)
+            change = self._assignments.change(scope)
+            return {"assigned": await once(change, giving.write, answer, work)}
         except TrainingError as refusal:
             if refusal.reason in FAULTS:
                 raise
             return {"status": contract.to_status(refusal)}
 
-    async def _admitted(
-        self, rpc: str, coach: Scope, grant_scopes: Sequence[str], athlete: UUID
-    ) -> Scope:
-        """Returns the scope of an athlete, under the first of what is needed, for a coach who was
-        granted all of it; notes the use."""
-        scopes = [Scope(athlete, Grantee(coach.external_user_id, name)) for name in grant_scopes]
+    async def _admitted(self, giving: "_Giving", athlete: UUID) -> Scope:
+        """Returns the scope of an athlete who granted the coach all that is needed, under the first
+        of it; notes the use."""
+        coach_user_id = giving.coach.external_user_id
+        scopes = [Scope(athlete, Grantee(coach_user_id, name)) for name in giving.grant_scopes]
         for scope in scopes:
-            if not await self._grants.admit(scope, rpc, current_call_id()):
+            if not await self._grants.admit(scope, giving.rpc, current_call_id()):
                 raise athlete_not_found()
         return scopes[0]
 
@@ -206,10 +194,12 @@ class AssignmentServicer(AssignmentServiceServicer):
         family = Neighbours(near.with_descendants(phase))
         return family.moved(phase, start_date, shift_later=False)
 
-    async def _scheduled(
-        self, coach: Scope, schedules: Sequence[StoredSchedule], athletes: Sequence[UUID]
-    ) -> list[Source]:
-        """Returns the workouts of schedules in their current revisions."""
+    async def _with_schedules(
+        self, coach: Scope, plan: PhasePlan, athletes: Sequence[UUID]
+    ) -> PhasePlan:
+        """Returns phases with the schedules that have their days and the workouts of these, in
+        their current revisions."""
+        schedules = await self._schedules.of_phases(coach, [phase.id for phase in plan.family])
         wanted = {id: 0 for schedule in schedules for id in schedule.workout_ids if id}
         found = await self._workouts.list_revisions_named(coach, wanted)
         if len(found) < len(wanted):
@@ -219,76 +209,17 @@ class AssignmentServicer(AssignmentServiceServicer):
         _check_size(found, athletes)
         sources = _sources(coach, wanted, found)
         await self._check_exercises(sources, ["with_schedules"] * len(sources))
-        return sources
+        return plan._replace(schedules=schedules, workouts=sources)
 
 
-async def _give_phase(
-    change: AssignmentChange,
-    coach: Scope,
-    family: Sequence[Phase],
-    schedules: Sequence[StoredSchedule],
-    sources: Sequence[Source],
-    write: WriteRequest,
-) -> pb.AssignedPhase:
-    """Gives an athlete phases, of which the first has all others within it, and schedules."""
-    phases = copies(family, uuid6.uuid7, write.received_at)
-    await insert_tree(change.phases, phases)
-    await change.insert([_of_phase(change, coach, family[0], phases[0], write)])
-    given: Sequence[pb.AssignedWorkout] = ()
-    if sources:
-        # What concerns workouts needs the other scope, also for the database.
-        await change.act_by(WRITE_WORKOUTS)
-        given = await give_workouts(change, sources, OnExisting.KEEP_UNLESS_DELETED, write)
-        await change.act_by(WRITE_SCHEDULE)
-    phase_ids: dict[UUID | None, UUID] = {
-        old.id: new.id for old, new in zip(family, phases, strict=True)
-    }
-    workout_ids = {UUID(one.source_workout_id): UUID(one.workout_id) for one in given}
-    new_schedules = [_copy(one, phase_ids, workout_ids, write) for one in schedules]
-    for schedule in new_schedules:
-        await change.schedules.add(schedule)
-    return pb.AssignedPhase(
-        phase_ids=[str(phase.id) for phase in phases],
-        schedule_ids=[str(schedule.id) for schedule in new_schedules],
-        workouts=given,
-    )
+class _Giving(NamedTuple):
+    """What is alike for all athletes of a call."""
 
-
-def _of_phase(
-    change: AssignmentChange, coach: Scope, source: Phase, copy: Phase, write: WriteRequest
-) -> NewAssignment:
-    return NewAssignment(
-        external_user_id=change.scope.external_user_id,
-        id=uuid6.uuid7(),
-        kind=PHASE,
-        target_id=copy.id,
-        source_user_id=coach.external_user_id,
-        source_id=source.id,
-        source_revision=source.version,
-        target_revision=copy.version,
-        created_at=write.received_at,
-        updated_at=write.received_at,
-    )
-
-
-def _copy(
-    schedule: StoredSchedule,
-    phase_ids: Mapping[UUID | None, UUID],
-    workout_ids: Mapping[UUID, UUID],
-    write: WriteRequest,
-) -> NewSchedule:
-    """Returns a schedule for an athlete's own phases and workouts."""
-    return NewSchedule(
-        id=uuid6.uuid7(),
-        phase_id=phase_ids[schedule.phase_id],
-        start_date=None,
-        end_date=None,
-        display_name=schedule.display_name,
-        workout_ids=[id and workout_ids[id] for id in schedule.workout_ids],
-        weekdays=schedule.weekdays,
-        missed_policy=schedule.missed_policy,
-        created_at=write.received_at,
-    )
+    rpc: str
+    coach: Scope
+    grant_scopes: Sequence[str]
+    """What each must have granted the coach."""
+    write: WriteRequest
 
 
 def _athletes(request: AssignRequest, coach: Scope) -> list[UUID]:
