@@ -358,6 +358,11 @@ def test_sessions_of_the_revision_before_stay_as_they_are(alice: Athlete, coach:
     assert read.workout_revision == 1
 
 
+def test_a_workout_without_exercises_can_be_given(alice: Athlete, coach: Athlete) -> None:
+    given = only(assign(coach, wanted(coach.create_workout(exercises=[])), alice))
+    assert not workout(alice, given.workout_id).exercises
+
+
 def test_two_coaches_give_copies_of_their_own(alice: Athlete, bob: Athlete, coach: Athlete) -> None:
     grant(alice, bob, WRITE_WORKOUTS)
     request_id = str(uuid4())
