@@ -148,9 +148,10 @@ class Belongings:
     def _exchange_workouts(self) -> None:
         """Lets somebody else give alice a workout, and alice give them hers."""
         partner = self.alice.channel_of(self.partner_id)
+        alice_id = self.workout.external_user_id
         scopes = ["GRANT_SCOPE_WRITE_WORKOUTS", "GRANT_SCOPE_WRITE_SCHEDULE"]
         for granter, grantee_user_id in (
-            (CoachingServiceStub(partner), self.alice.id),
+            (CoachingServiceStub(partner), alice_id),
             (self.alice.coaching, self.partner_id),
         ):
             grant = a_grant(grantee_user_id=grantee_user_id, scopes=scopes)
@@ -160,7 +161,7 @@ class Belongings:
         )
         request = assignment_pb2.AssignWorkoutsRequest(
             workouts=[assignment_pb2.WorkoutToAssign(workout_id=given.id)],
-            athlete_user_ids=[self.alice.id],
+            athlete_user_ids=[alice_id],
         )
         [result] = AssignmentServiceStub(partner).AssignWorkouts(request).results
         self.copy_id = result.assigned.workouts[0].workout_id
