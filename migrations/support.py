@@ -75,9 +75,9 @@ def protect(table: str) -> None:
     """)
 
 
-def grant(privileges: str, table: str) -> None:
-    """Grants rights on a table to the service; what is not granted is refused."""
-    op.execute(f"GRANT {privileges} ON training.{table} TO {APP_ROLE}")
+def grant(privileges: str, table: str, role: str = APP_ROLE) -> None:
+    """Grants rights on a table to the service, or another role; what is not granted is refused."""
+    op.execute(f"GRANT {privileges} ON training.{table} TO {role}")
 
 
 def guard(table: str) -> None:

@@ -9,6 +9,7 @@ import psycopg
 import pytest
 from calisthenics.training.v1 import (
     access_pb2,
+    assignment_pb2,
     coaching_pb2,
     goal_pb2,
     group_pb2,
@@ -80,6 +81,13 @@ def trained_under(coach: Athlete, athlete: Athlete) -> group_pb2.Group:
         request.external_user_id = athlete.id
         request.request_id = str(uuid4())
         stub(request)
+    coach.assignments.AssignWorkouts(
+        assignment_pb2.AssignWorkoutsRequest(
+            workouts=[assignment_pb2.WorkoutToAssign(workout_id=coach.create_workout().id)],
+            athlete_user_ids=[athlete.id],
+            request_id=str(uuid4()),
+        )
+    )
     return group
 
 
@@ -134,6 +142,8 @@ def test_an_erased_coach_leaves_the_athletes_data_whole(
     grants = alice.coaching.ListGrants(coaching_pb2.ListGrantsRequest()).grants
     assert [one.active for one in grants] == [False, False]
     assert {one.grantee_user_id or one.group_id for one in grants} == {str(NOBODY), group.id}
+    [copy] = alice.assignments.ListAssignments(assignment_pb2.ListAssignmentsRequest()).assignments
+    assert copy.source.external_user_id == str(NOBODY)
     # The group had no other coach.
     assert alice.groups.ListGroups(group_pb2.ListGroupsRequest()).groups == []
 

@@ -209,6 +209,22 @@ class Neighbours:
         return [_shifted(one, by) for one in family]
 
 
+def copies(family: Sequence[Phase], new_id: Callable[[], UUID], now: datetime) -> list[Phase]:
+    """Returns a phase, which comes first, and those within it as new ones; the first at the top."""
+    ids = {phase.id: new_id() for phase in family}
+    return [
+        replace(
+            phase,
+            id=ids[phase.id],
+            parent_id=ids.get(phase.parent_id) if phase.parent_id else None,
+            version=1,
+            created_at=now,
+            updated_at=now,
+        )
+        for phase in family
+    ]
+
+
 def _shifted(phase: Phase, by: timedelta) -> Phase:
     try:
         start_date, end_date = phase.start_date + by, phase.end_date + by

@@ -175,7 +175,7 @@ class PhaseServicer(PhaseServiceServicer):
         scope = athlete_scope(request.external_user_id)
         write = write_request(request, utc_now())
         id = UUID(request.phase_id)
-        start_date = _date_in_range(request, "start_date")
+        start_date = date_in_range(request, "start_date")
         furthest = LAST_END_DATE if request.shift_later else start_date + timedelta(days=MAX_DAYS)
 
         async def work(change: PhaseChange) -> pb.MovePhaseResponse:
@@ -215,7 +215,7 @@ class PhaseServicer(PhaseServiceServicer):
             return response
 
         async def work(change: PhaseChange) -> pb.GeneratePhasesResponse:
-            await insert_macrocycle(change, phases)
+            await insert_tree(change, phases)
             return response
 
         return await once(self._phases.change(scope), write, pb.GeneratePhasesResponse, work)
@@ -225,7 +225,7 @@ class PhaseServicer(PhaseServiceServicer):
     ) -> pb.ActivePhase:
         scope = athlete_scope(request.external_user_id)
         today = today_of(request)
-        day = _date_in_range(request, "local_date") if request.HasField("local_date") else today
+        day = date_in_range(request, "local_date") if request.HasField("local_date") else today
         dates = DateRange(day, day + ONE_DAY)
         phases, counts = await self._phases.calendar(scope, dates)
         [plan] = day_plans(phases, dates)
@@ -285,8 +285,8 @@ def generated_phases(scope: Scope, template: Template, now: datetime) -> list[Ph
     ]
 
 
-async def insert_macrocycle(change: PhaseChange, phases: Sequence[Phase]) -> None:
-    """Stores a macrocycle, which comes first, with the phases within it."""
+async def insert_tree(change: PhaseChange, phases: Sequence[Phase]) -> None:
+    """Stores a phase at the top, which comes first, with the phases within it."""
     dates = phases[0].dates
     near = await change.neighbours(from_date=dates.start_date, to_date=dates.end_date)
     near.check_free(phases[:1], "start_date")
@@ -299,7 +299,7 @@ def _optional_date(message: Any, name: str, prefix: str = "") -> date | None:
     return from_date(getattr(message, name), f"{prefix}{name}")
 
 
-def _date_in_range(message: Any, name: str) -> date:
+def date_in_range(message: Any, name: str) -> date:
     """Returns the date in a field; refuses one that no phase can have."""
     day = from_date(getattr(message, name), name)
     if not FIRST_DATE <= day < LAST_END_DATE:
@@ -309,7 +309,7 @@ def _date_in_range(message: Any, name: str) -> date:
 
 def _calendar_dates(request: pb.GetCalendarRequest) -> DateRange:
     today = today_of(request)
-    first = _date_in_range(request, "from_date") if request.HasField("from_date") else today
+    first = date_in_range(request, "from_date") if request.HasField("from_date") else today
     end = _optional_date(request, "to_date") or first + timedelta(days=USUAL_CALENDAR_DAYS)
     if not 1 <= (end - first).days <= MAX_CALENDAR_DAYS:
         raise invalid_field("to_date", f"must be 1 to {MAX_CALENDAR_DAYS} days after the first day")
@@ -324,7 +324,7 @@ def phase_template_of(request: pb.GeneratePhasesRequest) -> Template:
     """Returns what phases a request asks for."""
     template = Template(
         model=Model(MODEL.name(request.model)),
-        start_date=_date_in_range(request, "start_date"),
+        start_date=date_in_range(request, "start_date"),
         week_count=request.week_count,
         mesocycle_week_count=request.mesocycle_week_count or USUAL_MESOCYCLE_WEEKS,
         deload_every_weeks=optional_field(request, "deload_every_weeks"),

@@ -13,7 +13,7 @@ from training_service.errors import Reason, bad_reference, invalid_field
 from training_service.servicers.convert import exercise_uuid, from_date, utc_now
 from training_service.servicers.phase import (
     generated_phases,
-    insert_macrocycle,
+    insert_tree,
     phase_message,
     phase_template_of,
 )
@@ -139,7 +139,7 @@ async def adopt(
     """Stores all that a programme has. `facts` are those of all exercises."""
     _check_exercises(program, facts)
     phases = generated_phases(scope, template, write.received_at)
-    await insert_macrocycle(change.phases, phases)
+    await insert_tree(change.phases, phases)
     workouts = {}
     for workout in program.workouts:
         named = {exercise_uuid(e.exercise_id) for e in workout.exercises}

@@ -36,6 +36,7 @@ from training_service.storage.workout import (
     StoredRevision,
     StoredWorkout,
     WorkoutChange,
+    WorkoutHead,
     WorkoutRepository,
 )
 
@@ -234,6 +235,13 @@ async def insert_workout(
     """Stores a new workout. `facts` are those of its exercises, which must be in use already."""
     _check_exercises(workout.exercises, facts, allowed=set())
     _check_frozen(facts)
+    return await insert_checked(change, scope, workout, write)
+
+
+async def insert_checked(
+    change: WorkoutChange, scope: Scope, workout: pb.Workout, write: WriteRequest
+) -> pb.Workout:
+    """Stores a new workout whose exercises need no check."""
     ordered = _ordered(workout)
     source = merged(pb.Workout(), workout, CHANGEABLE)
     source.id = str(uuid6.uuid7())
@@ -242,6 +250,19 @@ async def insert_workout(
     new = _new_revision(scope, source, ordered, write)
     await change.insert(new)
     return _written(scope, new, version=1)
+
+
+async def add_checked(
+    change: WorkoutChange, scope: Scope, head: WorkoutHead, workout: pb.Workout, write: WriteRequest
+) -> int:
+    """Stores the content of a workout whose exercises need no check as a new revision of another,
+    and returns its number."""
+    source = merged(pb.Workout(), workout, CHANGEABLE)
+    source.id = str(head.id)
+    source.revision = head.revision + 1
+    source.create_time.FromDatetime(head.created_at)
+    await change.add_revision(head, _new_revision(scope, source, _ordered(workout), write))
+    return source.revision
 
 
 async def _always() -> bool:

@@ -71,6 +71,7 @@ _RULES: Mapping[str, Callable[[Column[Any]], Any]] = {
     "author_user_id": _forget,
     "inviter_user_id": _put_nobody,
     "grantee_user_id": _put_nobody,
+    "source_user_id": _put_nobody,
 }
 """What becomes of a row, by the column that names the user."""
 

@@ -261,6 +261,12 @@ class PhaseRepository:
         place = {"after_date": after_date, "after_kind": after_kind, "after_id": after_id}
         return await self._database.read(scope, _list(names), {**given, **place, "limit": limit})
 
+    async def around(self, scope: Scope, phase_id: UUID) -> Neighbours:
+        """Returns the phases with a day that a phase has too, and so all within it; none when there
+        is no such phase."""
+        parameters = {"phase_id": phase_id, "parent_id": None, "from_date": None, "to_date": None}
+        return Neighbours(await self._database.read(scope, _NEIGHBOURS, parameters))
+
     async def near(self, scope: Scope, dates: DateRange) -> Neighbours:
         """Returns the phases with a day in a range; others may change them meanwhile."""
         return Neighbours(await self.in_range(scope, dates))

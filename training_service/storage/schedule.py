@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from psycopg import errors
-from sqlalchemy import Date, Integer, and_, bindparam, delete, func, or_, select, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import Date, Integer, Uuid, and_, any_, bindparam, delete, func, or_, select, update
+from sqlalchemy.dialects.postgresql import ARRAY, insert
 
 from training_service.caller import Scope
 from training_service.domain.phase import DateRange
@@ -133,6 +133,14 @@ _IN_RANGE = _SCHEDULES.where(
 _LIST_IN_RANGE = prepare(_IN_RANGE.order_by(_OF.id), StoredSchedule)
 
 
+_LIST_OF_PHASES = prepare(
+    _SCHEDULES.where(_OF.phase_id == any_(bindparam("phase_ids", type_=ARRAY(Uuid)))).order_by(
+        _OF.id
+    ),
+    StoredSchedule,
+)
+
+
 class StoredChange(NamedTuple):
     """What became of a planned session by the athlete's will."""
 
@@ -246,6 +254,10 @@ class ScheduleRepository:
         statement = _list(continued=before_id is not None)
         return await self._database.read(scope, statement, {"before_id": before_id, "limit": limit})
 
+    async def of_phases(self, scope: Scope, phase_ids: Sequence[UUID]) -> list[StoredSchedule]:
+        """Returns the schedules that have the days of these phases."""
+        return await self._database.read(scope, _LIST_OF_PHASES, {"phase_ids": list(phase_ids)})
+
     async def planned(self, scope: Scope, dates: DateRange) -> Planned:
         """Returns the schedules with a day in a range, and what became of their sessions; in one
         round trip."""
@@ -271,9 +283,13 @@ class ScheduleRepository:
 class ScheduleChange(AthleteChange):
     """One transaction that changes an athlete's schedules."""
 
+    async def add(self, new: NewSchedule) -> None:
+        """Stores a schedule."""
+        await self._transaction.execute(_INSERT, new._asdict())
+
     async def insert(self, new: NewSchedule) -> StoredSchedule:
         """Stores a schedule, and returns it with its days."""
-        await self._transaction.execute(_INSERT, new._asdict())
+        await self.add(new)
         [stored] = await self._transaction.fetch(_GET, {"schedule_id": new.id})
         return stored
 

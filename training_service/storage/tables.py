@@ -799,6 +799,37 @@ access_log = Table(
     comment="Uses of grants; only added to.",
 )
 
+assignments = Table(
+    "assignments",
+    metadata,
+    Column("external_user_id", Uuid, comment="The athlete who was given a copy."),
+    Column("id", Uuid),
+    Column("kind", Text, nullable=False),
+    Column("target_id", Uuid, nullable=False, comment="The copy: a workout, or the topmost phase."),
+    Column("source_user_id", Uuid, nullable=False, comment="The coach."),
+    Column("source_id", Uuid, nullable=False),
+    Column("source_revision", Integer, nullable=False, comment="That was last given."),
+    Column(
+        "target_revision",
+        Integer,
+        nullable=False,
+        comment="Of the copy when it was last given: one above it was changed since.",
+    ),
+    Column("created_at", TIMESTAMP, nullable=False),
+    Column("updated_at", TIMESTAMP, nullable=False),
+    PrimaryKeyConstraint("external_user_id", "id", name="assignments_pkey"),
+    CheckConstraint("kind IN ('WORKOUT', 'PHASE')", name="assignments_kind"),
+    Index(
+        "assignments_source_key",
+        "external_user_id",
+        "source_user_id",
+        "source_id",
+        unique=True,
+        postgresql_where=text("kind = 'WORKOUT'"),
+    ),
+    comment="Whose workouts and phases athletes have copies of; of each workout one.",
+)
+
 goals = Table(
     "goals",
     metadata,
