@@ -76,7 +76,7 @@ def protect(table: str) -> None:
 
 
 def grant(privileges: str, table: str, role: str = APP_ROLE) -> None:
-    """Grants rights on a table to the service; what is not granted is refused."""
+    """Grants rights on a table to the service, or another role; what is not granted is refused."""
     op.execute(f"GRANT {privileges} ON training.{table} TO {role}")
 
 

@@ -34,6 +34,7 @@ from calisthenics.training.v1 import (
     workout_pb2,
     workout_pb2_grpc,
 )
+from calisthenics.training.v1.assignment_pb2_grpc import AssignmentServiceStub
 from calisthenics.training.v1.coaching_pb2_grpc import CoachingServiceStub
 from calisthenics.training.v1.goal_pb2_grpc import GoalServiceStub
 from calisthenics.training.v1.group_pb2_grpc import GroupServiceStub
@@ -191,6 +192,7 @@ class Athlete:
         self.programs = ProgramServiceStub(self.channel)
         self.coaching = CoachingServiceStub(self.channel)
         self.groups = GroupServiceStub(self.channel)
+        self.assignments = AssignmentServiceStub(self.channel)
         self.teams = TeamServiceStub(self.channel)
         self.readiness = ReadinessServiceStub(self.channel)
         self.skills = SkillServiceStub(self.channel)

@@ -6,6 +6,7 @@ from types import MappingProxyType
 
 from calisthenics.training.v1 import (
     access_pb2,
+    assignment_pb2,
     coaching_pb2,
     error_pb2,
     exercise_pb2,
@@ -54,6 +55,7 @@ _FILES = (
     progression_pb2,
     coaching_pb2,
     group_pb2,
+    assignment_pb2,
     team_pb2,
 )
 

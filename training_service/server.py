@@ -9,6 +9,7 @@ from typing import Any
 
 import grpc
 import structlog
+from calisthenics.training.v1.assignment_pb2_grpc import add_AssignmentServiceServicer_to_server
 from calisthenics.training.v1.coaching_pb2_grpc import add_CoachingServiceServicer_to_server
 from calisthenics.training.v1.exercise_pb2_grpc import add_ExerciseServiceServicer_to_server
 from calisthenics.training.v1.goal_pb2_grpc import add_GoalServiceServicer_to_server
@@ -35,6 +36,7 @@ from training_service.charts.render import ChartRenderer
 from training_service.errors import TrainingError
 from training_service.interceptors.chain import InterceptorChain
 from training_service.interceptors.identity import make_authenticator
+from training_service.servicers.assignment import AssignmentServicer
 from training_service.servicers.coaching import CoachingServicer
 from training_service.servicers.exercise import ExerciseServicer
 from training_service.servicers.goal import GoalServicer
@@ -54,6 +56,7 @@ from training_service.servicers.skill_source import SkillSource
 from training_service.servicers.team import TeamServicer
 from training_service.servicers.workout import WorkoutServicer
 from training_service.settings import Settings, SettingsError
+from training_service.storage.assignment import AssignmentRepository
 from training_service.storage.database import Database
 from training_service.storage.exercise import Catalogue, CatalogueVersion, ExerciseRepository
 from training_service.storage.goal import GoalRepository
@@ -175,6 +178,15 @@ class TrainingServer:
         add_CoachingServiceServicer_to_server(CoachingServicer(self._grants), self._server)
         groups = GroupServicer(GroupRepository(self._database))
         add_GroupServiceServicer_to_server(groups, self._server)
+        assignments = AssignmentServicer(
+            AssignmentRepository(self._database),
+            self._grants,
+            templates,
+            cycles,
+            scheduled,
+            catalogue,
+        )
+        add_AssignmentServiceServicer_to_server(assignments, self._server)
         teams = TeamServicer(
             TeamRepository(self._database), LeaderboardRepository(self._database), catalogue
         )

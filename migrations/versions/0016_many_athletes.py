@@ -16,7 +16,7 @@ from migrations.support import (
 )
 
 revision = "0016"
-down_revision = "0013"
+down_revision = "0015"
 branch_labels = None
 depends_on = None
 

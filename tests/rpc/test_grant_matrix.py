@@ -42,9 +42,12 @@ def needed(method: MethodDescriptor) -> int:
     return scope
 
 
-def test_only_what_is_of_grants_and_groups_can_not_be_granted() -> None:
+def test_what_can_not_be_granted() -> None:
+    """What is of grants and groups, and giving away what is one's own."""
     services = {ALL[name].containing_service.name for name in NEVER_GRANTED}
-    assert services == {"CoachingService", "GroupService", "TeamService"}
+    assert services == {"CoachingService", "GroupService", "AssignmentService", "TeamService"}
+    assigning = [name.rpartition(".")[2] for name in NEVER_GRANTED if "AssignmentService" in name]
+    assert assigning == ["AssignWorkouts", "AssignPhase"]
 
 
 def test_the_docs_name_each_rpc_with_its_scope() -> None:
@@ -176,7 +179,12 @@ def is_leak(answer: Any, belongings: Belongings) -> bool:
     seen = answer.SerializeToString()
     return any(
         id.encode() in seen
-        for id in (belongings.session.id, belongings.workout.id, belongings.phase.id)
+        for id in (
+            belongings.session.id,
+            belongings.workout.id,
+            belongings.phase.id,
+            belongings.copy_id,
+        )
     )
 
 

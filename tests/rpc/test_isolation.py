@@ -16,6 +16,7 @@ import psycopg
 import pytest
 from calisthenics.training.v1 import (
     access_pb2,
+    assignment_pb2,
     coaching_pb2,
     goal_pb2,
     group_pb2,
@@ -46,6 +47,7 @@ from tests.support import (
     an_invitation,
     call_bytes,
     enter,
+    grant,
     invite,
     new_group,
     patched_queries,
@@ -150,6 +152,7 @@ class Belongings:
         # So that the grant was made use of.
         coach = alice.as_another(self.grant.grantee_user_id)
         coach.sessions.ListSessions(session_pb2.ListSessionsRequest(external_user_id=alice.id))
+        self._exchange_workouts()
 
     def _lead_and_enter_groups(self) -> None:
         """Alice coaches a group with somebody else, invited another, and is invited herself."""
@@ -159,6 +162,21 @@ class Belongings:
         enter(self.alice, self.group, coach, "MEMBER_ROLE_COACH")
         self.sent = invite(self.alice, self.group, str(uuid.uuid4()))
         self.received = invite(coach, new_group(coach), self.alice.id)
+
+    def _exchange_workouts(self) -> None:
+        """Lets somebody else give alice a workout, and alice give them hers."""
+        partner = self.alice.as_another()
+        self.partner_id = partner.id
+        scopes = [access_pb2.GRANT_SCOPE_WRITE_WORKOUTS, access_pb2.GRANT_SCOPE_WRITE_SCHEDULE]
+        grant(partner, self.alice.id, *scopes)
+        grant(self.alice, partner.id, *scopes)
+        given = partner.create_workout(description=SECRET)
+        request = assignment_pb2.AssignWorkoutsRequest(
+            workouts=[assignment_pb2.WorkoutToAssign(workout_id=given.id)],
+            athlete_user_ids=[self.alice.id],
+        )
+        [result] = partner.assignments.AssignWorkouts(request).results
+        self.copy_id = result.assigned.workouts[0].workout_id
 
     def request(self, method: MethodDescriptor) -> Message:
         """Returns a request that alice herself could make."""
@@ -203,6 +221,10 @@ class Belongings:
             "goal": a_goal(),
             "workout": a_workout(),
             "workout_ids": [self.workout.id],
+            "workouts": [assignment_pb2.WorkoutToAssign(workout_id=self.workout.id)],
+            "athlete_user_ids": [self.partner_id],
+            "on_existing": assignment_pb2.ON_EXISTING_COPY_OVERWRITE,
+            "with_schedules": True,
             "session": followed,
             "entry": a_wellness(),
             "requests": [session_pb2.LogSessionRequest(session=followed)],
@@ -372,6 +394,7 @@ def test_bob_gets_nothing_of_alices(
         assert SECRET.encode() not in seen
         assert alice.id.encode() not in seen
         assert belongings.session.id.encode() not in seen
+        assert belongings.copy_id.encode() not in seen
 
     request.external_user_id = alice.id
     with refused("ATHLETE_NOT_FOUND", grpc.StatusCode.NOT_FOUND):

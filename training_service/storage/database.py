@@ -48,6 +48,7 @@ class Transaction:
 
     def __init__(self, connection: AsyncConnection[Any], scope: Scope | None) -> None:
         self._connection = connection
+        self.external_user_id = scope.external_user_id if scope else None
         self._own = {"external_user_id": scope.external_user_id} if scope else {}
 
     async def execute(self, statement: Statement[Any], parameters: Parameters) -> None:
@@ -202,6 +203,10 @@ class Database:
         role = f'SET LOCAL ROLE "{self._reader_role}"'
         timeout = f"SET LOCAL statement_timeout = {milliseconds}"
         return self._transaction(None, BEGIN_SNAPSHOT, role, timeout)
+
+    def job(self) -> AbstractAsyncContextManager[Transaction]:
+        """Opens a transaction of the schema's owner, whose statements take as long as they do."""
+        return self._transaction(None, b"BEGIN", "SET LOCAL statement_timeout = 0")
 
     @contextlib.asynccontextmanager
     async def of_many(self, user_id: UUID) -> AsyncIterator["ManyTransaction"]:

@@ -80,6 +80,17 @@ def _transaction_id() -> Column[str]:
     )
 
 
+def _author() -> Column[UUID]:
+    """Returns the column that says who wrote a row. PostgreSQL fills it in, from the setting by
+    which it also looks for the grant: no statement names an author."""
+    return Column(
+        "author_user_id",
+        Uuid,
+        server_default=text("NULLIF(current_setting('app.grantee_user_id', true), '')::uuid"),
+        comment="Who wrote it under a grant; null for the athlete and services.",
+    )
+
+
 catalogue_state = Table(
     "catalogue_state",
     metadata,
@@ -178,6 +189,7 @@ write_requests = Table(
     Column("request_digest", LargeBinary, nullable=False),
     Column("response", LargeBinary),
     Column("created_at", TIMESTAMP, nullable=False),
+    Column("named_user_id", Uuid, comment="Another user whom the answer names."),
     PrimaryKeyConstraint("external_user_id", "request_id", name="write_requests_pkey"),
     comment="Answers to an athlete's writes that carried a request_id, logged sessions apart: "
     "those carry it themselves.",
@@ -206,6 +218,7 @@ workout_revisions = Table(
     Column("revision", Integer),
     Column("created_at", TIMESTAMP, nullable=False),
     Column("record", LargeBinary, nullable=False, comment="The Workout message as it is returned."),
+    _author(),
     PrimaryKeyConstraint(
         "external_user_id", "workout_id", "revision", name="workout_revisions_pkey"
     ),
@@ -262,6 +275,7 @@ sessions = Table(
     Column("created_at", TIMESTAMP, nullable=False),
     Column("record", LargeBinary, nullable=False, comment="The Session message as acknowledged."),
     _transaction_id(),
+    _author(),
     PrimaryKeyConstraint("external_user_id", "id", name="sessions_pkey"),
     UniqueConstraint("external_user_id", "request_id", name="sessions_request_key"),
     ForeignKeyConstraint(
@@ -335,6 +349,7 @@ session_retractions = Table(
     Column("reason", Text, nullable=False),
     Column("created_at", TIMESTAMP, nullable=False),
     _transaction_id(),
+    _author(),
     PrimaryKeyConstraint("external_user_id", "session_id", name="session_retractions_pkey"),
     ForeignKeyConstraint(
         ["external_user_id", "session_id"],
@@ -516,6 +531,7 @@ progression_rules = Table(
     Column("created_at", TIMESTAMP, nullable=False),
     Column("updated_at", TIMESTAMP, nullable=False),
     Column("record", LargeBinary, nullable=False, comment="The ProgressionRule message."),
+    _author(),
     PrimaryKeyConstraint("external_user_id", "id", name="progression_rules_pkey"),
     ForeignKeyConstraint(
         ["external_user_id", "workout_id"],
@@ -561,6 +577,7 @@ wellness_entries = Table(
     Column("resting_heart_rate_bpm", Double),
     Column("notes", Text, nullable=False),
     Column("created_at", TIMESTAMP, nullable=False),
+    _author(),
     PrimaryKeyConstraint("external_user_id", "local_date", "version", name="wellness_entries_pkey"),
     *(
         CheckConstraint(f"{name} BETWEEN 1 AND 7", name=f"wellness_entries_{name}_range")
@@ -588,6 +605,7 @@ training_phases = Table(
     Column("version", Integer, nullable=False, comment="Rises with each change; the etag."),
     Column("created_at", TIMESTAMP, nullable=False),
     Column("updated_at", TIMESTAMP, nullable=False),
+    _author(),
     PrimaryKeyConstraint("external_user_id", "id", name="training_phases_pkey"),
     ForeignKeyConstraint(
         ["external_user_id", "parent_id"],
@@ -639,6 +657,7 @@ schedules = Table(
         comment="Rises with each change; the etag.",
     ),
     Column("updated_at", TIMESTAMP, comment="Null until the first change."),
+    _author(),
     PrimaryKeyConstraint("external_user_id", "id", name="schedules_pkey"),
     ForeignKeyConstraint(
         ["external_user_id", "phase_id"],
@@ -665,6 +684,7 @@ schedule_changes = Table(
     Column("number", Integer, comment="Of the planned session."),
     Column("new_date", Date, comment="Null: called off."),
     Column("created_at", TIMESTAMP, nullable=False),
+    _author(),
     PrimaryKeyConstraint("external_user_id", "schedule_id", "number", name="schedule_changes_pkey"),
     ForeignKeyConstraint(
         ["external_user_id", "schedule_id"],
@@ -830,6 +850,37 @@ access_log = Table(
     comment="Uses of grants; only added to.",
 )
 
+assignments = Table(
+    "assignments",
+    metadata,
+    Column("external_user_id", Uuid, comment="The athlete who was given a copy."),
+    Column("id", Uuid),
+    Column("kind", Text, nullable=False),
+    Column("target_id", Uuid, nullable=False, comment="The copy: a workout, or the topmost phase."),
+    Column("source_user_id", Uuid, nullable=False, comment="The coach."),
+    Column("source_id", Uuid, nullable=False),
+    Column("source_revision", Integer, nullable=False, comment="That was last given."),
+    Column(
+        "target_revision",
+        Integer,
+        nullable=False,
+        comment="Of the copy when it was last given: one above it was changed since.",
+    ),
+    Column("created_at", TIMESTAMP, nullable=False),
+    Column("updated_at", TIMESTAMP, nullable=False),
+    PrimaryKeyConstraint("external_user_id", "id", name="assignments_pkey"),
+    CheckConstraint("kind IN ('WORKOUT', 'PHASE')", name="assignments_kind"),
+    Index(
+        "assignments_source_key",
+        "external_user_id",
+        "source_user_id",
+        "source_id",
+        unique=True,
+        postgresql_where=text("kind = 'WORKOUT'"),
+    ),
+    comment="Whose workouts and phases athletes have copies of; of each workout one.",
+)
+
 goals = Table(
     "goals",
     metadata,
@@ -858,6 +909,7 @@ goals = Table(
     Column("created_at", TIMESTAMP, nullable=False),
     Column("updated_at", TIMESTAMP, nullable=False),
     Column("abandoned_at", TIMESTAMP),
+    _author(),
     PrimaryKeyConstraint("external_user_id", "id", name="goals_pkey"),
     ForeignKeyConstraint(["exercise_id"], ["training.exercises.id"], name="goals_exercise_fkey"),
     CheckConstraint(

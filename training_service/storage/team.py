@@ -28,7 +28,6 @@ from sqlalchemy import (
     bindparam,
     case,
     column,
-    delete,
     exists,
     func,
     literal_column,
@@ -39,7 +38,6 @@ from sqlalchemy import (
     type_coerce,
     union,
     union_all,
-    update,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql import insert as upsert
@@ -128,11 +126,12 @@ def _array(statement: Select[Any], kind: Any) -> ColumnElement[Any]:
     return type_coerce(func.array(statement.scalar_subquery()), ARRAY(kind))
 
 
-_SHARED_SINCE = select(_MEMBER.analytics_since).where(
+_IS_SHARED = and_(
     _MEMBER.group_id == GROUP_ID,
     shares(group_members, Sharing.ANALYTICS),
     _MEMBER.analytics_since.is_not(None),
 )
+_SHARED_SINCE = select(_MEMBER.analytics_since).where(_IS_SHARED)
 _ASKER = group_members.alias("asker")
 _GET_ASKER = prepare(
     select(_ASKER.c.role, _ASKER.c.sharing, _array(_SHARED_SINCE, TIMESTAMP)).where(
@@ -264,11 +263,7 @@ def _sum_weeks() -> Statement[WeekSums]:
         of.local_date >= week.c.start_date,
         of.local_date < week.c.start_date + literal_column("7"),
     )
-    is_shared = and_(
-        _MEMBER.group_id == GROUP_ID,
-        shares(group_members, Sharing.ANALYTICS),
-        _MEMBER.analytics_since <= week.c.begin_time,
-    )
+    is_shared = and_(_IS_SHARED, _MEMBER.analytics_since <= week.c.begin_time)
     return prepare(
         select(
             week.c.start_date,
@@ -302,11 +297,11 @@ def _week_sums(
 
 _SUM_WEEKS = _sum_weeks()
 
-# Keeps members, and what they share, as they are.
+# Keeps the group from being deleted.
 _HOLD_GROUP = prepare_command(
     select(groups.c.id).where(groups.c.id == GROUP_ID).with_for_update(read=True)
 )
-_CANDIDATE = _given("candidate", start_date=Date(), begin_time=TIMESTAMP, member_user_id=Uuid())
+_CANDIDATE = _given("candidate", start_date=Date(), member_user_id=Uuid())
 _NEW_WEEK = _given("new_week", start_date=Date(), record=LargeBinary(), is_published=Boolean())
 _WEEK_TO_LOCK = _given("lock", start_date=Date())
 _LOCK_WEEKS = prepare_command(
@@ -318,14 +313,12 @@ _LOCK_WEEKS = prepare_command(
         index_elements=["start_date"], set_={"start_date": analytics_weeks.c.start_date}
     )
 )
-_STILL_SHARED = and_(
-    _MEMBER.group_id == GROUP_ID,
-    _MEMBER.member_user_id == _CANDIDATE.c.member_user_id,
-    shares(group_members, Sharing.ANALYTICS),
-    _MEMBER.analytics_since <= _CANDIDATE.c.begin_time,
-)
-_COUNT_WITHDRAWN: Statement[int] = prepare(
-    select(func.count()).select_from(_CANDIDATE).where(~exists().where(_STILL_SHARED)), int
+# Keeps who shares from withdrawing, and from being erased, meanwhile.
+_HOLD_SHARING: Statement[tuple[UUID, datetime]] = prepare(
+    select(_MEMBER.member_user_id, _MEMBER.analytics_since)
+    .where(_IS_SHARED)
+    .with_for_update(read=True),
+    lambda member_id, since: (member_id, since),
 )
 
 
@@ -369,28 +362,6 @@ _ADD_CONTRIBUTORS = prepare_command(
         select(GROUP_ID, _CANDIDATE.c.start_date, _CANDIDATE.c.member_user_id),
     )
 )
-
-_CONTRIBUTED = select(_IN.group_id, _IN.start_date).where(_IN.member_user_id == USER_ID)
-_FORGET = (
-    prepare_command(
-        update(group_weeks)
-        .where(tuple_(_WEEK.group_id, _WEEK.start_date).in_(_CONTRIBUTED))
-        .values(record=null())
-    ),
-    prepare_command(delete(group_week_contributors).where(_IN.member_user_id == USER_ID)),
-)
-
-
-async def forget_contributor(transaction: Transaction, user_id: UUID) -> None:
-    """Queues that what groups published with an athlete in it is deleted, for good: it is never
-    published again, and the others stay on record as its contributors, so that what other groups
-    publish can't be subtracted from what somebody may have kept.
-
-    Call it after the athlete is in no group any more, in the same transaction: until that is so,
-    more may be published.
-    """
-    for statement in _FORGET:
-        await transaction.execute(statement, {"user_id": user_id})
 
 
 async def find_asker(transaction: ManyTransaction, scope: Scope, group_id: UUID) -> Asker | None:
@@ -472,13 +443,17 @@ class Publishing:
         }
         await self._transaction.execute(_HOLD_GROUP, parameters)
         await self._transaction.execute(_LOCK_WEEKS, parameters)
-        [[withdrawn], overlaps] = await self._transaction.fetch_all(
-            (_COUNT_WITHDRAWN, _LIST_OVERLAPS), parameters
+        held, overlaps = await self._transaction.fetch_all(
+            (_HOLD_SHARING, _LIST_OVERLAPS), parameters
         )
-        if withdrawn:
-            raise TrainingError(
-                Reason.CONFLICT, "collided with a concurrent change", retry_after_seconds=0.1
-            )
+        shared_since = dict(held)
+        for one in self._asked:
+            if not all(
+                id in shared_since and shared_since[id] <= one.begin_time for id in one.member_ids
+            ):
+                raise TrainingError(
+                    Reason.CONFLICT, "collided with a concurrent change", retry_after_seconds=0.1
+                )
         return overlaps
 
     async def decide(self, may_publish: Container[date]) -> None:
@@ -500,9 +475,8 @@ class Publishing:
 
 def _candidates(asked: Sequence[Publication]) -> dict[str, Any]:
     """Returns the parameters that name the athletes of weeks."""
-    rows = [(one.week, one.begin_time, id) for one in asked for id in one.member_ids]
+    rows = [(one.week, id) for one in asked for id in one.member_ids]
     return {
-        "candidate_start_dates": [week for week, _, _ in rows],
-        "candidate_begin_times": [begin for _, begin, _ in rows],
-        "candidate_member_user_ids": [id for _, _, id in rows],
+        "candidate_start_dates": [week for week, _ in rows],
+        "candidate_member_user_ids": [id for _, id in rows],
     }

@@ -8,6 +8,28 @@ export {
   GrantScope,
 } from "./calisthenics/training/v1/access";
 export {
+  AssignPhaseRequest,
+  AssignPhaseResponse,
+  AssignPhaseResult,
+  AssignWorkoutsRequest,
+  AssignWorkoutsResponse,
+  AssignWorkoutsResult,
+  AssignedPhase,
+  AssignedWorkout,
+  AssignedWorkouts,
+  Assignment,
+  AssignmentKind,
+  AssignmentOutcome,
+  AssignmentServiceClient,
+  AssignmentServiceServer,
+  AssignmentServiceService,
+  AssignmentSource,
+  ListAssignmentsRequest,
+  ListAssignmentsResponse,
+  OnExistingCopy,
+  WorkoutToAssign,
+} from "./calisthenics/training/v1/assignment";
+export {
   AccessLogEntry,
   CoachingServiceClient,
   CoachingServiceServer,
