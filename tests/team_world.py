@@ -25,7 +25,7 @@ class World:
     """Sets of athletes whose sum the attacker was ever shown."""
 
     def overlap(self, here: frozenset[int], there: frozenset[int]) -> Overlap:
-        return Overlap(WEEK, len(here - there), len(there - here), is_incomplete=False)
+        return Overlap(WEEK, len(here & there), len(there), is_incomplete=False)
 
     def others(self, group: int, here: frozenset[int]) -> list[frozenset[int]]:
         found = (there for other, there in self.published.items() if there and other != group)

@@ -116,13 +116,14 @@ def test_fewer_than_five_are_never_published(count: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("only_here", "only_there", "may"),
-    [(0, 0, True), (0, 5, True), (5, 0, True), (1, 0, False), (0, 4, False), (9, 1, False)],
+    ("common", "other", "may"),
+    [(9, 9, True), (9, 14, True), (4, 9, True), (8, 8, False), (9, 13, False), (4, 5, False)],
 )
 def test_a_difference_of_one_to_four_is_not_published(
-    only_here: int, only_there: int, *, may: bool
+    common: int, other: int, *, may: bool
 ) -> None:
-    assert may_publish(9, [Overlap(MONDAY, only_here, only_there, is_incomplete=False)]) == may
+    """Of nine athletes."""
+    assert may_publish(9, [Overlap(MONDAY, common, other, is_incomplete=False)]) == may
 
 
 def test_nothing_is_published_beside_what_lost_somebody() -> None:

@@ -74,14 +74,15 @@ def due_weeks(
 
 
 class Overlap(NamedTuple):
-    """How the athletes of a week that is to be published differ from those of what another group
-    published of that week, when they have some in common."""
+    """What a week that is to be published has in common with one that another group published."""
 
     week: date
-    only_here_count: int
-    only_there_count: int
+    common_count: int
+    """Athletes who are in both: one at least."""
+    other_count: int
+    """Athletes of the other."""
     is_incomplete: bool
-    """Whether somebody was in what was published there who has been erased since."""
+    """Whether somebody was in the other who has been erased since."""
 
 
 def singles_out(athlete_count: int) -> bool:
@@ -92,7 +93,9 @@ def singles_out(athlete_count: int) -> bool:
 def may_publish(athlete_count: int, overlaps: Iterable[Overlap]) -> bool:
     """Returns whether a week of so many athletes can be published beside what is."""
     return athlete_count >= MIN_ATHLETES and not any(
-        one.is_incomplete or singles_out(one.only_here_count) or singles_out(one.only_there_count)
+        one.is_incomplete
+        or singles_out(athlete_count - one.common_count)
+        or singles_out(one.other_count - one.common_count)
         for one in overlaps
     )
 

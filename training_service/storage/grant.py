@@ -9,8 +9,8 @@ from uuid import UUID
 
 import uuid6
 from sqlalchemy import (
-    ColumnElement,
     Integer,
+    Select,
     Text,
     and_,
     any_,
@@ -176,10 +176,10 @@ def _list_uses(*, continued: bool) -> Statement[Use]:
     return prepare(statement.order_by(of.id.desc()).limit(bindparam("limit", type_=Integer)), Use)
 
 
-def has_granted(athlete_id: ColumnElement[Any]) -> ColumnElement[bool]:
-    """Returns the condition that an athlete granted `scope` to `grantee_user_id`, or to a group by
+def select_granted() -> Select[Any]:
+    """Returns the query of the athletes who granted `scope` to `grantee_user_id`, or to a group by
     way of which it holds for them."""
-    return exists().where(_OF.external_user_id == athlete_id, _HOLDS)
+    return select(_OF.external_user_id).where(_HOLDS)
 
 
 async def insert_grant(transaction: Transaction, grant: StoredGrant) -> None:

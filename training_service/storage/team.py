@@ -20,7 +20,6 @@ from sqlalchemy import (
     FromClause,
     LargeBinary,
     Select,
-    Subquery,
     TableValuedAlias,
     Uuid,
     and_,
@@ -28,13 +27,10 @@ from sqlalchemy import (
     bindparam,
     case,
     column,
-    exists,
     func,
     literal_column,
-    null,
     or_,
     select,
-    tuple_,
     type_coerce,
     union,
     union_all,
@@ -48,7 +44,7 @@ from training_service.domain.metrics import Total
 from training_service.domain.team import Overlap
 from training_service.errors import Reason, TrainingError
 from training_service.storage.database import Database, ManyTransaction, Transaction
-from training_service.storage.grant import has_granted
+from training_service.storage.grant import select_granted
 from training_service.storage.metrics import or_zero, sums_of, totals_of
 from training_service.storage.statements import Statement, parameter, prepare, prepare_command
 from training_service.storage.tables import (
@@ -141,100 +137,74 @@ _GET_ASKER = prepare(
 )
 
 
-class _Comparison:
-    """Contributors of some weeks of the group, compared with those of other groups' weeks that have
-    some of them too."""
-
-    def __init__(self, here: CTE) -> None:
-        other = group_week_contributors.alias("other")
-        self.here = here
-        self.overlapping = (
-            select(other.c.start_date, other.c.group_id)
-            .distinct()
-            .join(here, _are_same(here, other, "start_date", "member_user_id"))
-            .where(other.c.group_id != GROUP_ID)
-            .cte("overlapping")
-        )
-        self.there = (
-            select(_IN.start_date, _IN.group_id, _IN.member_user_id)
-            .join(
-                self.overlapping,
-                _are_same(self.overlapping, group_week_contributors, "start_date", "group_id"),
-            )
-            .cte("there")
-        )
-
-    def left_here(self) -> Select[Any]:
-        """Returns the contributors that other groups' weeks lack."""
-        here, there = self.here.c, self.there.c
-        row = (here.start_date, self.overlapping.c.group_id, here.member_user_id)
-        return (
-            select(*row)
-            .join(self.overlapping, _are_same(self.overlapping, self.here, "start_date"))
-            .where(
-                tuple_(*row).not_in(select(there.start_date, there.group_id, there.member_user_id))
-            )
-        )
-
-    def left_there(self) -> Select[Any]:
-        """Returns the contributors that only other groups' weeks have."""
-        here, there = self.here.c, self.there.c
-        return select(there.start_date, there.group_id, there.member_user_id).where(
-            tuple_(there.start_date, there.member_user_id).not_in(
-                select(here.start_date, here.member_user_id)
-            )
-        )
-
-
 def _are_same(one: FromClause, other: FromClause, *names: str) -> ColumnElement[bool]:
     return and_(*(one.c[name] == other.c[name] for name in names))
 
 
-def _parts(*selects: Select[Any]) -> Subquery:
-    """Returns the rows of all, with the number of the one that each comes from."""
-    numbered = (
-        one.add_columns(literal_column(str(number)).label("part"))
-        for number, one in enumerate(selects)
+def _common(here: FromClause, counted: ColumnElement[Any]) -> CTE:
+    """Returns the weeks of other groups that have contributors in common with some of the group's,
+    with how many of them count."""
+    other = group_week_contributors.alias("other")
+    return (
+        select(other.c.start_date, other.c.group_id, counted.label("common_count"))
+        .join(here, _are_same(here, other, "start_date", "member_user_id"))
+        .where(other.c.group_id != GROUP_ID)
+        .group_by(other.c.start_date, other.c.group_id)
+        .cte("common")
     )
-    return union_all(*numbered).subquery("parts")
 
 
-def _is_seen(member_id: ColumnElement[Any]) -> ColumnElement[bool]:
-    """Returns the condition that the one who asks sees single numbers of an athlete: their own, by
-    a grant, or on a leaderboard."""
+def _seen() -> CTE:
+    """Returns the athletes of whom the one who asks sees single numbers: their own, by a grant, or
+    on a leaderboard."""
     them, asker = group_members.alias("them"), group_members.alias("beside")
-    is_on_leaderboard = exists().where(
-        them.c.member_user_id == member_id,
-        shares(them, Sharing.LEADERBOARDS),
-        asker.c.group_id == them.c.group_id,
+    sees_leaderboards = and_(
+        _are_same(asker, them, "group_id"),
         asker.c.member_user_id == USER_ID,
         or_(
             asker.c.role != literal_column(f"'{Role.ATHLETE}'"),
             shares(asker, Sharing.LEADERBOARDS),
         ),
     )
-    return or_(member_id == USER_ID, has_granted(member_id), is_on_leaderboard)
+    on_leaderboards = (
+        select(them.c.member_user_id)
+        .join(asker, sees_leaderboards)
+        .where(shares(them, Sharing.LEADERBOARDS))
+    )
+    return union(select(USER_ID.label("member_user_id")), select_granted(), on_leaderboards).cte(
+        "seen"
+    )
 
 
 def _list_decided() -> Statement[DecidedWeek]:
     first, last = (bindparam(name, type_=Date) for name in ("first", "last"))
+    seen = _seen()
+    is_unseen = seen.c.member_user_id.is_(None)
+    contributors = group_week_contributors
     here = (
-        select(_IN.start_date, _IN.member_user_id)
+        select(_IN.start_date, _IN.member_user_id, is_unseen.label("is_unseen"))
+        .outerjoin(seen, _are_same(seen, contributors, "member_user_id"))
         .where(_IN.group_id == GROUP_ID, _IN.start_date >= first, _IN.start_date <= last)
         .cte("here")
     )
-    compared = _Comparison(here)
-    there = compared.there
-    people = union(select(here.c.member_user_id), select(there.c.member_user_id)).cte("people")
-    unseen = select(people.c.member_user_id).where(~_is_seen(people.c.member_user_id)).cte("unseen")
-    whole = select(here.c.start_date, null().label("group_id"), here.c.member_user_id)
-    parts = _parts(whole, compared.left_here(), compared.left_there())
-    counts = (
-        select(parts.c.start_date, func.count().label("unseen_count"))
-        .join(unseen, _are_same(unseen, parts, "member_user_id"))
-        .group_by(parts.c.start_date, parts.c.group_id, parts.c.part)
-        .subquery("counts")
+    own = (
+        select(here.c.start_date, func.count().filter(here.c.is_unseen).label("unseen_count"))
+        .group_by(here.c.start_date)
+        .cte("own")
     )
+    common = _common(here, func.count().filter(here.c.is_unseen))
+    there = (
+        select(*common.c, func.count().filter(is_unseen).label("unseen_count"))
+        .join(contributors, _are_same(contributors, common, "start_date", "group_id"))
+        .outerjoin(seen, _are_same(seen, contributors, "member_user_id"))
+        .group_by(*common.c)
+        .cte("there")
+    )
+    only_here = select(
+        own.c.start_date, (own.c.unseen_count - there.c.common_count).label("unseen_count")
+    ).join(there, _are_same(there, own, "start_date"))
+    only_there = select(there.c.start_date, there.c.unseen_count - there.c.common_count)
+    counts = union_all(select(*own.c), only_here, only_there).subquery("counts")
     of_week = select(counts.c.unseen_count).where(counts.c.start_date == _WEEK.start_date)
     return prepare(
         select(_WEEK.start_date, _WEEK.record, _array(of_week, BigInteger)).where(
@@ -323,19 +293,15 @@ _HOLD_SHARING: Statement[tuple[UUID, datetime]] = prepare(
 
 
 def _list_overlaps() -> Statement[Overlap]:
-    """Returns how candidates differ from the contributors of other groups' weeks."""
-    here = select(_CANDIDATE.c.start_date, _CANDIDATE.c.member_user_id).cte("here")
-    compared = _Comparison(here)
-    overlapping = compared.overlapping
-    parts = _parts(compared.left_here(), compared.left_there())
-    only_here, only_there = (
-        func.count().filter(parts.c.part == literal_column(str(number))) for number in range(2)
-    )
+    """Returns how candidates overlap with the contributors of other groups' weeks."""
+    contributors = group_week_contributors
+    common = _common(_CANDIDATE, func.count())
+    is_incomplete = _WEEK.record.is_(None)
     return prepare(
-        select(overlapping.c.start_date, only_here, only_there, _WEEK.record.is_(None))
-        .join(group_weeks, _are_same(group_weeks, overlapping, "start_date", "group_id"))
-        .outerjoin(parts, _are_same(parts, overlapping, "start_date", "group_id"))
-        .group_by(overlapping.c.start_date, overlapping.c.group_id, _WEEK.record.is_(None)),
+        select(common.c.start_date, common.c.common_count, func.count(), is_incomplete)
+        .join(contributors, _are_same(contributors, common, "start_date", "group_id"))
+        .join(group_weeks, _are_same(group_weeks, common, "start_date", "group_id"))
+        .group_by(*common.c, is_incomplete),
         Overlap,
     )
 
