@@ -599,7 +599,7 @@ def test_a_chart_that_kills_its_process_fails_alone() -> None:
 
 
 async def _ends_what_takes_too_long() -> None:
-    async with renderer(draw=sleep_or_name_process, time_limit_seconds=3) as it:
+    async with renderer(draw=sleep_or_name_process, time_limit_seconds=10) as it:
         first = int(await picture(it, 0))
         with pytest.raises(TrainingError) as refusal:
             await picture(it, TEN_YEARS)
