@@ -44,12 +44,23 @@ class Scope:
 
 
 _current: ContextVar[Caller] = ContextVar("caller")
+_call_id: ContextVar[str] = ContextVar("call_id")
 _granted: ContextVar[Scope | None] = ContextVar("granted", default=None)
 
 
 def set_current_caller(caller: Caller) -> None:
     """Records the caller for the rest of this RPC."""
     _current.set(caller)
+
+
+def set_current_call_id(call_id: str) -> None:
+    """Records what finds the call in every log, for the rest of this RPC."""
+    _call_id.set(call_id)
+
+
+def current_call_id() -> str:
+    """Returns what finds the RPC under way in every log."""
+    return _call_id.get()
 
 
 def set_granted_scope(scope: Scope | None) -> None:

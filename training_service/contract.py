@@ -17,6 +17,7 @@ from calisthenics.training.v1 import (
     program_pb2,
     progression_pb2,
     readiness_pb2,
+    roster_pb2,
     schedule_pb2,
     session_pb2,
     skill_pb2,
@@ -53,6 +54,7 @@ _FILES = (
     progression_pb2,
     coaching_pb2,
     group_pb2,
+    roster_pb2,
 )
 
 SERVICES: tuple[ServiceDescriptor, ...] = tuple(

@@ -39,6 +39,14 @@ def check_is_coach(role: str) -> None:
         raise TrainingError(Reason.PERMISSION_DENIED, "only coaches of the group may do this")
 
 
+def check_is_staff(role: str) -> None:
+    """Refuses those who only train in a group."""
+    if role not in STAFF:
+        raise TrainingError(
+            Reason.PERMISSION_DENIED, "only coaches and assistants of the group may do this"
+        )
+
+
 def check_keeps_coach(role: str, coach_count: int) -> None:
     """Refuses that the last coach of a group, whose role this is, stops being one."""
     if role == Role.COACH and coach_count == 1:

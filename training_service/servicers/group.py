@@ -291,14 +291,14 @@ class GroupServicer(GroupServiceServicer):
     async def _get(self, scope: Scope, group_id: str) -> Group:
         group = await self._groups.get(scope, UUID(group_id))
         if group is None:
-            raise _group_not_found()
+            raise group_not_found()
         return group
 
 
 async def _lock(change: GroupChange, group_id: str) -> Group:
     group = await change.lock(UUID(group_id))
     if group is None:
-        raise _group_not_found()
+        raise group_not_found()
     return group
 
 
@@ -357,7 +357,8 @@ def _sharing(values: Any) -> list[str]:
     return sorted(map(SHARING.name, values))
 
 
-def _group_not_found() -> Exception:
+def group_not_found() -> Exception:
+    """Returns the refusal of a group that does not exist, for who asks."""
     return bad_reference(Reason.GROUP_NOT_FOUND, "group_id", "there is no such group")
 
 

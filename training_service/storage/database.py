@@ -67,6 +67,17 @@ class Transaction:
         )
         return await cursor.fetchall()
 
+    async def fetch_each(
+        self, queries: Sequence[tuple[Statement[Any], Parameters]]
+    ) -> list[list[Any]]:
+        """Runs statements that don't depend on one another, with all that is queued before them, in
+        one round trip; returns the rows of each."""
+        cursors = [
+            await _run(self._connection, statement, statement.values({**self._own, **parameters}))
+            for statement, parameters in queries
+        ]
+        return [await cursor.fetchall() for cursor in cursors]
+
     async def fetch_first(self, statement: Statement[Row], parameters: Parameters) -> Row | None:
         """Runs a statement and returns its first row, if it has one."""
         rows = await self.fetch(statement, parameters)

@@ -1,7 +1,7 @@
 """What readiness is reckoned from, as it stood on a day."""
 
 from datetime import date, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy import Date, Integer, bindparam, func, select
 
@@ -19,7 +19,7 @@ MAX_SESSIONS = 100
 
 _DAY = bindparam("local_date", type_=Date)
 # By way of session_metrics: it has the sessions that count, by date.
-_RECORDS = prepare(
+RECORDS = prepare(
     COUNTED_RECORDS.where(
         session_metrics.c.local_date >= bindparam("records_from", type_=Date),
         session_metrics.c.local_date <= _DAY,
@@ -28,12 +28,24 @@ _RECORDS = prepare(
     .limit(bindparam("limit", type_=Integer)),
     lambda record: record,
 )
-_LAST_DATE = prepare(
+"""The sessions that count from a day on (`records_from`) until another (`local_date`), the latest
+first."""
+LAST_DATE = prepare(
     select(func.max(session_metrics.c.local_date)).where(
         own(session_metrics), session_metrics.c.local_date <= _DAY
     ),
     lambda local_date: local_date,
 )
+"""The day of the last session until a day (`local_date`)."""
+
+
+def of_day(day: date) -> dict[str, Any]:
+    """Returns the parameters of what is known of sessions and wellness on a day."""
+    return {
+        "local_date": day,
+        "records_from": day - timedelta(days=HISTORY_DAYS - 1),
+        "limit": MAX_SESSIONS,
+    }
 
 
 class ReadinessInputs(NamedTuple):
@@ -62,11 +74,7 @@ class ReadinessRepository:
             LoadUnit.SESSION_RPE,
             day - timedelta(days=CHRONIC_DAYS - 1),
             day,
-            (_RECORDS, _LAST_DATE, CURRENT_WELLNESS),
-            {
-                "local_date": day,
-                "records_from": day - timedelta(days=HISTORY_DAYS - 1),
-                "limit": MAX_SESSIONS,
-            },
+            (RECORDS, LAST_DATE, CURRENT_WELLNESS),
+            of_day(day),
         )
         return ReadinessInputs(records, last_date, entries[0] if entries else None, loads)
