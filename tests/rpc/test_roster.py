@@ -142,9 +142,7 @@ def make_history(random: Random, athlete: Athlete, days: int) -> None:
     )
     if random.random() < 0.7:
         ratings = {name: random.randrange(1, 8) for name in ("sleep", "stress", "fatigue")}
-        athlete.readiness.LogWellness(
-            readiness_pb2.LogWellnessRequest(entry=a_wellness(**ratings))
-        )
+        athlete.readiness.LogWellness(readiness_pb2.LogWellnessRequest(entry=a_wellness(**ratings)))
 
 
 def assert_is_as_single_calls_say(entry: pb.RosterEntry, athlete: Athlete) -> None:
