@@ -1,8 +1,9 @@
 """The roster of a group: what its coaches see of all athletes at once, and of whom nothing."""
 
 import asyncio
-from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import timedelta
 from random import Random
 from typing import Any
 from uuid import UUID, uuid4
@@ -12,6 +13,7 @@ import psycopg
 import pytest
 from calisthenics.training.v1 import (
     access_pb2,
+    coaching_pb2,
     group_pb2,
     load_pb2,
     metrics_pb2,
@@ -40,15 +42,17 @@ from tests.support import (
     uses,
 )
 from training_service.domain.periods import Period
+from training_service.domain.phase import DateRange
+from training_service.servicers.roster import MAX_KEPT
 from training_service.settings import Settings
 from training_service.storage.database import Database
 from training_service.storage.grant import Look
 from training_service.storage.roster import (
-    _LOADS,
-    _METRICS,
-    _WELLNESS,
+    LOAD_QUERIES,
+    METRICS_QUERIES,
     READ_METRICS,
     READ_WELLNESS,
+    WELLNESS_QUERIES,
     Question,
     RosterRepository,
 )
@@ -205,3 +209,301 @@ def test_a_roster_says_what_the_single_calls_say(
         assert_is_as_single_calls_say(found[athlete.id], athlete)
         forget(owner, athlete)
         assert_is_as_single_calls_say(found[athlete.id], athlete)
+
+
+@pytest.fixture
+def group(alice: Athlete) -> group_pb2.Group:
+    """Returns a group that alice coaches."""
+    return new_group(alice)
+
+
+def logged(alice: Athlete, group: group_pb2.Group, scopes: Sequence[int] = BOTH) -> Athlete:
+    """Returns a new athlete of the group who trained today and feels well."""
+    athlete = joined(alice, group, scopes)
+    athlete.log(ago(0))
+    athlete.readiness.LogWellness(readiness_pb2.LogWellnessRequest(entry=a_wellness()))
+    return athlete
+
+
+def test_of_who_granted_nothing_there_is_the_id_alone(
+    alice: Athlete, group: group_pb2.Group
+) -> None:
+    athlete = logged(alice, group, [access_pb2.GRANT_SCOPE_READ_SESSIONS])
+    assert shown(alice, group, athlete) == pb.RosterEntry(user_id=athlete.id)
+    assert uses(athlete) == []
+
+
+def test_what_is_shown_is_what_was_granted(alice: Athlete, group: group_pb2.Group) -> None:
+    of_metrics, of_wellness = logged(alice, group, [METRICS]), logged(alice, group, [WELLNESS])
+    found = entries(alice, group)
+    metrics, wellness = found[of_metrics.id], found[of_wellness.id]
+    assert list(metrics.granted_scopes) == [METRICS]
+    assert metrics.activity.week_session_count == 1
+    assert metrics.HasField("load")
+    assert metrics.week_records.record_count
+    assert not metrics.HasField("readiness")
+    assert list(wellness.granted_scopes) == [WELLNESS]
+    for name in ("activity", "adherence", "load", "week_records"):
+        assert not wellness.HasField(name)
+    ready = of_wellness.readiness.GetReadiness(readiness_pb2.GetReadinessRequest())
+    assert wellness.readiness.coverage == ready.coverage > 0
+    assert [one.rpc for one in uses(of_metrics)] == ["GetRosterStatus"]
+    assert [one.scope for one in uses(of_wellness)] == [WELLNESS]
+
+
+def test_the_readiness_of_who_granted_no_metrics_is_the_same(
+    alice: Athlete, group: group_pb2.Group
+) -> None:
+    random = Random(11)
+    for days in (0, 30, 400):
+        athlete = joined(alice, group, [WELLNESS])
+        make_history(random, athlete, days)
+        ready = athlete.readiness.GetReadiness(readiness_pb2.GetReadinessRequest())
+        found = shown(alice, group, athlete).readiness
+        assert (found.score, found.coverage) == (ready.score, ready.coverage)
+
+
+def test_a_grant_that_does_not_hold_shows_nothing(
+    alice: Athlete, group: group_pb2.Group, owner: psycopg.Connection
+) -> None:
+    athlete = logged(alice, group, [])
+    nothing = pb.RosterEntry(user_id=athlete.id)
+    expire(owner, grant(athlete, alice.id, *BOTH))
+    revoke(athlete, grant(athlete, alice.id, *BOTH))
+    other_coach = athlete.as_another()
+    enter(other_coach, new_group(other_coach), athlete, granted_scopes=BOTH)
+    assert shown(alice, group, athlete) == nothing
+    granted = coaching_pb2.Grant(group_id=group.id, scopes=BOTH)
+    given = athlete.coaching.CreateGrant(coaching_pb2.CreateGrantRequest(grant=granted))
+    assert shown(alice, group, athlete).HasField("load")
+    revoke(athlete, given)
+    assert shown(alice, group, athlete) == nothing
+    athlete.coaching.CreateGrant(coaching_pb2.CreateGrantRequest(grant=granted))
+    remove(athlete, group, athlete.id)
+    assert entries(alice, group) == {}
+    # Back in the group, what was granted before holds no more.
+    enter(alice, group, athlete)
+    assert shown(alice, group, athlete) == nothing
+
+
+def test_a_grant_to_a_coach_shows_nothing_to_another(
+    alice: Athlete, bob: Athlete, group: group_pb2.Group
+) -> None:
+    enter(alice, group, bob, "MEMBER_ROLE_COACH")
+    athlete = logged(alice, group, [])
+    grant(athlete, alice.id, METRICS)
+    assert shown(alice, group, athlete).HasField("load")
+    assert shown(bob, group, athlete) == pb.RosterEntry(user_id=athlete.id)
+
+
+def test_an_assistant_sees_what_a_coach_sees(
+    alice: Athlete, bob: Athlete, group: group_pb2.Group
+) -> None:
+    athlete = logged(alice, group)
+    enter(alice, group, bob, "MEMBER_ROLE_ASSISTANT")
+    assert entries(bob, group) == entries(alice, group)
+    assert {one.grantee_user_id for one in uses(athlete)} == {alice.id, bob.id}
+
+
+def test_a_roster_is_for_those_who_lead_the_group(
+    alice: Athlete, bob: Athlete, sibling: Athlete, group: group_pb2.Group
+) -> None:
+    athlete = logged(alice, group)
+    new_group(bob)
+    for unknown in (group, group_pb2.Group(id=str(uuid4()))):
+        with refused("GROUP_NOT_FOUND", grpc.StatusCode.NOT_FOUND) as refusals:
+            roster(bob, unknown)
+        assert refusals[0].fields == ["group_id"]
+    with refused("PERMISSION_DENIED", grpc.StatusCode.PERMISSION_DENIED):
+        roster(athlete, group)
+    with refused("ATHLETE_NOT_FOUND"):
+        roster(bob, group, external_user_id=alice.id)
+    assert uses(athlete) == []
+    assert roster(sibling, group, external_user_id=alice.id) == roster(alice, group)
+    assert {one.grantee_user_id for one in uses(athlete)} == {alice.id}
+
+
+def test_every_athlete_finds_the_look_on_record(alice: Athlete, group: group_pb2.Group) -> None:
+    athletes = [logged(alice, group) for _ in range(3)]
+    roster(alice, group)
+    calls = set()
+    for athlete in athletes:
+        by_scope = {one.scope: one for one in uses(athlete)}
+        assert by_scope.keys() == set(BOTH)
+        assert len(uses(athlete)) == 2
+        [given] = athlete.coaching.ListGrants(coaching_pb2.ListGrantsRequest()).grants
+        for use in by_scope.values():
+            assert (use.grantee_user_id, use.grant_id) == (alice.id, given.id)
+            assert use.rpc == "GetRosterStatus"
+            calls.add(use.call_id)
+    assert len(calls) == 1
+    assert uses(alice) == []
+
+
+def test_a_group_may_be_without_athletes(alice: Athlete, group: group_pb2.Group) -> None:
+    found = roster(alice, group)
+    assert (found.group_id, a_date(found.local_date)) == (group.id, TODAY)
+    assert not found.entries
+    assert found.note
+
+
+def test_who_needs_attention_comes_first(alice: Athlete, group: group_pb2.Group) -> None:
+    well, inactive, missing, tired, silent = (joined(alice, group) for _ in range(5))
+    for athlete in (well, missing, tired):
+        athlete.log(ago(1))
+    inactive.log(ago(10))
+    for athlete, done in ((missing, 1), (well, 2)):
+        workout = athlete.create_workout()
+        schedule = a_schedule(
+            workout.id, start_date=to_date(TODAY - timedelta(3)), end_date=to_date(TODAY)
+        )
+        athlete.schedules.CreateSchedule(schedule_pb2.CreateScheduleRequest(schedule=schedule))
+        for days in range(1, done + 1):
+            athlete.log(ago(days, workout_id=workout.id, workout_revision=1))
+    ratings = {"sleep": 7, "stress": 7, "fatigue": 7, "soreness": 7}
+    tired.readiness.LogWellness(readiness_pb2.LogWellnessRequest(entry=a_wellness(**ratings)))
+    # Their own load ratios need four weeks: rests count, and nobody has any yet.
+    found = list(roster(alice, group).entries)
+    assert [(one.user_id, one.attention_points) for one in found[:1]] == [(inactive.id, 3)]
+    points = {one.user_id: one.attention_points for one in found}
+    assert points == {
+        inactive.id: 3,
+        missing.id: 2,
+        tired.id: points[tired.id],
+        well.id: 0,
+        silent.id: 0,
+    }
+    order = [(-one.attention_points, one.user_id) for one in found]
+    assert order == sorted(order)
+    reasons = {
+        one.user_id: [(a.reason, a.points, a.description) for a in one.attention] for one in found
+    }
+    assert reasons[inactive.id] == [(INACTIVE, 3, "The last session was 10 days ago.")]
+    words = "1 of 3 planned sessions of the last 28 days were done."
+    assert reasons[missing.id] == [(MISSED_SESSIONS, 2, words)]
+    assert reasons[well.id] == reasons[silent.id] == []
+
+
+def test_a_day_of_the_past_is_told_as_it_was(alice: Athlete, group: group_pb2.Group) -> None:
+    athlete = joined(alice, group)
+    for days in (0, 30, 33):
+        athlete.log(ago(days))
+    request = pb.GetRosterStatusRequest(
+        group_id=group.id, local_date=to_date(TODAY - timedelta(30))
+    )
+    [entry] = alice.rosters.GetRosterStatus(request).entries
+    assert (entry.activity.days_since_session, entry.activity.week_session_count) == (0, 2)
+    status = athlete.loads.GetLoadStatus(
+        load_pb2.GetLoadStatusRequest(local_date=request.local_date)
+    )
+    assert (entry.load.day, entry.load.flag) == (status.day, status.flag)
+    request.local_date.CopyFrom(to_date(TODAY - timedelta(34)))
+    [entry] = alice.rosters.GetRosterStatus(request).entries
+    assert entry.activity == pb.RosterActivity()
+    assert not entry.HasField("load")
+
+
+@pytest.mark.parametrize(
+    ("fields", "path"),
+    [
+        ({"local_date": to_date(TODAY + timedelta(2))}, "local_date"),
+        ({"time_zone": "Mars/Olympus"}, "time_zone"),
+        ({"group_id": "x"}, "group_id"),
+    ],
+)
+def test_a_bad_request_is_refused(
+    fields: dict[str, Any], path: str, alice: Athlete, group: group_pb2.Group
+) -> None:
+    request = pb.GetRosterStatusRequest(**{"group_id": group.id, **fields})
+    with refused("INVALID_FIELD", grpc.StatusCode.INVALID_ARGUMENT) as refusals:
+        alice.rosters.GetRosterStatus(request)
+    assert refusals[0].fields == [path]
+
+
+def test_a_roster_takes_as_many_statements_for_fifty_athletes_as_for_one(
+    alice: Athlete, queries: Queries
+) -> None:
+    group = new_group(alice)
+    sent = []
+    for count in (1, 4, 45):
+        for _ in range(count):
+            logged(alice, group)
+        queries.clear()
+        found = roster(alice, group)
+        assert all(one.HasField("readiness") and one.HasField("load") for one in found.entries)
+        sent.append(queries.data)
+    assert len(found.entries) == 50
+    assert sent[0] == sent[1] == sent[2]
+    # The members. By READ_METRICS the use of grants, checkpoints, first days, loads, schedules,
+    # changes, what was done, holds, last days and records; days before a break, as all just began;
+    # by READ_WELLNESS the use of grants, sessions and wellness.
+    assert len(sent[0]) == 1 + 10 + 3
+
+
+def test_what_loads_add_up_to_is_kept_for_the_next_roster(
+    alice: Athlete, group: group_pb2.Group, owner: psycopg.Connection
+) -> None:
+    athletes = [joined(alice, group) for _ in range(MAX_KEPT + 1)]
+    for athlete in athletes:
+        log_all(athlete, [ago(days) for days in range(200, -1, -50)])
+    for kept in (MAX_KEPT, MAX_KEPT + 1):
+        roster(alice, group)
+        assert sum(bool(checkpoints(owner, one)) for one in athletes) == kept
+
+
+def test_the_database_gives_nothing_to_who_was_granted_nothing(
+    alice: Athlete, bob: Athlete, group: group_pb2.Group, database_url: str
+) -> None:
+    """Whatever the statements ask for, and whoever let the call in."""
+    random = Random(5)
+    athletes = [joined(alice, group) for _ in range(2)]
+    for athlete in athletes:
+        make_history(random, athlete, 150)
+    roster(alice, group)
+    ids = [UUID(one.id) for one in athletes]
+    question = Question(
+        day=TODAY,
+        load_from=TODAY - timedelta(90),
+        holds_from=TODAY - timedelta(40),
+        exercise_ids=[UUID(TUCK_PLANCHE)],
+        planned=DateRange(TODAY - timedelta(27), TODAY + timedelta(1)),
+        records_from=TODAY - timedelta(200),
+    )
+    given = {"external_user_ids": ids, **question.of_readiness}
+    queries = [
+        (READ_METRICS, [(one, {**given, **question.of_metrics}) for one in METRICS_QUERIES]),
+        (READ_WELLNESS, [(one, given) for one in (*WELLNESS_QUERIES, *LOAD_QUERIES)]),
+    ]
+
+    async def look(user: Athlete) -> tuple[int, int, int]:
+        """Returns of how many athletes there is anything, by each way, and how many rows hold
+        something."""
+        async with using(database_url) as database:
+            rows = 0
+            async with database.of_many(UUID(user.id)) as transaction:
+                for scope, asked in queries:
+                    transaction.see_who_granted(scope)
+                    found = await transaction.fetch_each(asked)
+                    rows += sum(value is not None for rows in found for _, value in rows)
+            by = Look(UUID(user.id), "GetRosterStatus", "a-call")
+            async with RosterRepository(database).look(by) as view:
+                metrics = await view.metrics(ids, question)
+                ready = await view.readiness(ids, metrics, question)
+            return len(metrics), len(ready), rows
+
+    assert asyncio.run(look(bob))[:3] == (0, 0, 0)
+    metrics, ready, rows = asyncio.run(look(alice))
+    assert (metrics, ready) == (2, 2)
+    assert rows > 100
+    assert {one.grantee_user_id for athlete in athletes for one in uses(athlete)} == {alice.id}
+
+
+@asynccontextmanager
+async def using(url: str) -> AsyncIterator[Database]:
+    """Opens the database as the service does."""
+    database = Database(Settings(), url)
+    await database.open()
+    try:
+        yield database
+    finally:
+        await database.close()

@@ -61,13 +61,13 @@ _LIST_MEMBERS = prepare(
     Member,
 )
 _HISTORY = tuple(for_each(one) for one in HISTORY[UNIT])
-_METRICS = (
+METRICS_QUERIES = (
     *_HISTORY,
     *(for_each(one) for one in (*PLANNED, LIST_HOLDS, LAST_DATE, LIST_RECORDS)),
 )
 _BEFORE_BREAK = for_each(LIST_DAYS_BEFORE_BREAK[UNIT], "return_date")
-_WELLNESS = (for_each(RECORDS), for_each(CURRENT_WELLNESS))
-_LOADS = (*_HISTORY, for_each(LAST_DATE))
+WELLNESS_QUERIES = (for_each(RECORDS), for_each(CURRENT_WELLNESS))
+LOAD_QUERIES = (*_HISTORY, for_each(LAST_DATE))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,7 +153,9 @@ class RosterLook:
     async def metrics(self, athletes: Sequence[UUID], question: Question) -> dict[UUID, Metrics]:
         """Returns what there is of those of the athletes who granted READ_METRICS; that it was
         looked at is then on record."""
-        granted, found = await self._read(READ_METRICS, athletes, _METRICS, question.of_metrics)
+        granted, found = await self._read(
+            READ_METRICS, athletes, METRICS_QUERIES, question.of_metrics
+        )
         histories = {
             one: history_of(rows[: len(_HISTORY)], question.day) for one, rows in found.items()
         }
@@ -192,7 +194,9 @@ class RosterLook:
         """Returns what the readiness is made of, of those of the athletes who granted
         READ_WELLNESS; that it was looked at is then on record. Loads are not read again of those of
         whom there are metrics."""
-        granted, found = await self._read(READ_WELLNESS, athletes, _WELLNESS, question.of_readiness)
+        granted, found = await self._read(
+            READ_WELLNESS, athletes, WELLNESS_QUERIES, question.of_readiness
+        )
         loads = {one: (m.history, m.last_date) for one, m in metrics.items()}
         loads.update(await self._loads([one for one in granted if one not in loads], question))
         read = {}
@@ -210,7 +214,7 @@ class RosterLook:
         if not athletes:
             return {}
         parameters = {**question.of_readiness, "external_user_ids": athletes}
-        queries = [(one, parameters) for one in _LOADS]
+        queries = [(one, parameters) for one in LOAD_QUERIES]
         found = _of_each(athletes, await self._transaction.fetch_each(queries))
         return {
             athlete: (history_of(rows, question.day), last_date)
