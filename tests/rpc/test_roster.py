@@ -360,19 +360,15 @@ def test_who_needs_attention_comes_first(alice: Athlete, group: group_pb2.Group)
         athlete.schedules.CreateSchedule(schedule_pb2.CreateScheduleRequest(schedule=schedule))
         for days in range(1, done + 1):
             athlete.log(ago(days, workout_id=workout.id, workout_revision=1))
+    workout = tired.create_workout()
+    few = session_pb2.PerformedSet(actual_reps=1, rpe=9, target={"reps": {"min": 8, "max": 8}})
+    exercises = [session_pb2.SessionExercise(exercise_id=PULL_UP, sets=[few])]
+    tired.log(ago(1, workout_id=workout.id, workout_revision=1, exercises=exercises))
     ratings = {"sleep": 7, "stress": 7, "fatigue": 7, "soreness": 7}
     tired.readiness.LogWellness(readiness_pb2.LogWellnessRequest(entry=a_wellness(**ratings)))
-    # Their own load ratios need four weeks: rests count, and nobody has any yet.
     found = list(roster(alice, group).entries)
-    assert [(one.user_id, one.attention_points) for one in found[:1]] == [(inactive.id, 3)]
     points = {one.user_id: one.attention_points for one in found}
-    assert points == {
-        inactive.id: 3,
-        missing.id: 2,
-        tired.id: points[tired.id],
-        well.id: 0,
-        silent.id: 0,
-    }
+    assert points == {inactive.id: 3, tired.id: 3, missing.id: 2, well.id: 0, silent.id: 0}
     order = [(-one.attention_points, one.user_id) for one in found]
     assert order == sorted(order)
     reasons = {
@@ -380,6 +376,7 @@ def test_who_needs_attention_comes_first(alice: Athlete, group: group_pb2.Group)
     }
     assert reasons[inactive.id] == [(INACTIVE, 3, "The last session was 10 days ago.")]
     words = "1 of 3 planned sessions of the last 28 days were done."
+    assert reasons[tired.id] == [(LOW_READINESS, 3, "Readiness is 14 of 100.")]
     assert reasons[missing.id] == [(MISSED_SESSIONS, 2, words)]
     assert reasons[well.id] == reasons[silent.id] == []
 
@@ -434,9 +431,9 @@ def test_a_roster_takes_as_many_statements_for_fifty_athletes_as_for_one(
         sent.append(queries.data)
     assert len(found.entries) == 50
     assert sent[0] == sent[1] == sent[2]
-    # The members. By READ_METRICS the use of grants, checkpoints, first days, loads, schedules,
-    # changes, what was done, holds, last days and records; days before a break, as all just began;
-    # by READ_WELLNESS the use of grants, sessions and wellness.
+    # The members; by READ_METRICS the use of grants, checkpoints, first days, loads, schedules,
+    # changes, what was done, holds, last days and records; by READ_WELLNESS the use of grants,
+    # sessions and wellness.
     assert len(sent[0]) == 1 + 10 + 3
 
 
