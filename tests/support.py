@@ -44,6 +44,7 @@ from calisthenics.training.v1.phase_pb2_grpc import PhaseServiceStub
 from calisthenics.training.v1.program_pb2_grpc import ProgramServiceStub
 from calisthenics.training.v1.progression_pb2_grpc import ProgressionServiceStub
 from calisthenics.training.v1.readiness_pb2_grpc import ReadinessServiceStub
+from calisthenics.training.v1.roster_pb2_grpc import RosterServiceStub
 from calisthenics.training.v1.schedule_pb2_grpc import ScheduleServiceStub
 from calisthenics.training.v1.session_pb2_grpc import SessionServiceStub
 from calisthenics.training.v1.skill_pb2_grpc import SkillServiceStub
@@ -194,6 +195,7 @@ class Athlete:
         self.groups = GroupServiceStub(self.channel)
         self.assignments = AssignmentServiceStub(self.channel)
         self.teams = TeamServiceStub(self.channel)
+        self.rosters = RosterServiceStub(self.channel)
         self.readiness = ReadinessServiceStub(self.channel)
         self.skills = SkillServiceStub(self.channel)
         self.phases = PhaseServiceStub(self.channel)

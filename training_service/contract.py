@@ -18,6 +18,7 @@ from calisthenics.training.v1 import (
     program_pb2,
     progression_pb2,
     readiness_pb2,
+    roster_pb2,
     schedule_pb2,
     session_pb2,
     skill_pb2,
@@ -57,6 +58,7 @@ _FILES = (
     group_pb2,
     assignment_pb2,
     team_pb2,
+    roster_pb2,
 )
 
 SERVICES: tuple[ServiceDescriptor, ...] = tuple(

@@ -20,6 +20,7 @@ from calisthenics.training.v1.phase_pb2_grpc import add_PhaseServiceServicer_to_
 from calisthenics.training.v1.program_pb2_grpc import add_ProgramServiceServicer_to_server
 from calisthenics.training.v1.progression_pb2_grpc import add_ProgressionServiceServicer_to_server
 from calisthenics.training.v1.readiness_pb2_grpc import add_ReadinessServiceServicer_to_server
+from calisthenics.training.v1.roster_pb2_grpc import add_RosterServiceServicer_to_server
 from calisthenics.training.v1.schedule_pb2_grpc import add_ScheduleServiceServicer_to_server
 from calisthenics.training.v1.session_pb2_grpc import add_SessionServiceServicer_to_server
 from calisthenics.training.v1.skill_pb2_grpc import add_SkillServiceServicer_to_server
@@ -49,6 +50,7 @@ from training_service.servicers.program import ProgramServicer
 from training_service.servicers.progression import ProgressionServicer
 from training_service.servicers.progression_standing import StandingReader
 from training_service.servicers.readiness import ReadinessServicer
+from training_service.servicers.roster import RosterServicer
 from training_service.servicers.schedule import ScheduleServicer
 from training_service.servicers.session import SessionServicer
 from training_service.servicers.skill import SkillServicer
@@ -72,6 +74,7 @@ from training_service.storage.phase import PhaseRepository
 from training_service.storage.program import ProgramRepository
 from training_service.storage.progression import ProgressionRepository
 from training_service.storage.readiness import ReadinessRepository
+from training_service.storage.roster import RosterRepository
 from training_service.storage.schedule import ScheduleRepository
 from training_service.storage.session import SessionRepository
 from training_service.storage.session_change import SessionChangeRepository
@@ -191,6 +194,8 @@ class TrainingServer:
             TeamRepository(self._database), LeaderboardRepository(self._database), catalogue
         )
         add_TeamServiceServicer_to_server(teams, self._server)
+        rosters = RosterServicer(RosterRepository(self._database), loaded, catalogue)
+        add_RosterServiceServicer_to_server(rosters, self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         if self._settings.reflection:
             channelz.add_channelz_servicer(self._server)

@@ -9,7 +9,7 @@ from alembic import op
 from migrations.support import APP_ROLE, COACH_ROLE, GRANTEE_ROLE, begin, grant
 
 revision = "0018"
-down_revision = "0016"
+down_revision = "0017"
 branch_labels = None
 depends_on = None
 

@@ -57,6 +57,11 @@ def test_an_export_of_all_is_measured() -> None:
     assert "the same set" in shown
 
 
+def test_a_roster_is_measured() -> None:
+    sizes = ("--athletes=3", "--others=4", "--days=30", "--count=1", "--rounds=1")
+    assert "by time" in run("benchmarks.roster", *sizes)
+
+
 @needs_h2load
 def test_a_long_history_is_measured() -> None:
     shown = run("benchmarks.load_status", "--years=1", "--count=10", "--rounds=1")

@@ -12,6 +12,7 @@ from statistics import quantiles
 
 from training_service.domain.load import (
     ACUTE_DAYS,
+    DayLoad,
     DayStatus,
     LoadHistory,
     Monotony,
@@ -33,6 +34,7 @@ WEEKLY_CHANGE_HIGH = 0.5
 BREAK_DAYS = 14
 BREAK_SHARE = 0.5
 WEEKS_BEFORE_BREAK = 4
+DAYS_BEFORE_BREAK = ACUTE_DAYS * WEEKS_BEFORE_BREAK
 HOLD_SPIKE = 1.3
 HOLD_DAYS = 30
 """A session beside the longest of so many days before: after Frandsen 2025, on runners."""
@@ -234,3 +236,16 @@ def return_day(history: LoadHistory) -> date | None:
         return None
     rested = [day for day in trained if timedelta() < returned - day <= timedelta(BREAK_DAYS)]
     return None if rested or returned == history.first_date else returned
+
+
+def break_before(history: LoadHistory, returned: date, earlier: Sequence[DayLoad]) -> Break | None:
+    """Returns the break that ended on the first day of the last seven with a session; None when
+    there was none before. `earlier` are the days with sessions of the four weeks up to the last
+    one before that day."""
+    if not earlier:
+        return None
+    loads = {day.local_date: day.load or 0.0 for day in history.days}
+    return Break(
+        first_load=loads[returned],
+        earlier_weekly_load=sum(day.load or 0.0 for day in earlier) / WEEKS_BEFORE_BREAK,
+    )

@@ -23,12 +23,12 @@ from training_service.domain.load import (
 from training_service.domain.load_flag import (
     HOLD_DAYS,
     STRAIGHT_ARM_FAMILIES,
-    WEEKS_BEFORE_BREAK,
     WINDOW_DAYS,
     Break,
     Check,
     LoadFlag,
     Trigger,
+    break_before,
     load_flag,
     return_day,
 )
@@ -80,13 +80,9 @@ class LoadServicer(LoadServiceServicer):
         scope = athlete_scope(request.external_user_id)
         unit = _unit(request)
         day = day_of(request)
+        exercise_ids = await straight_arm_ids(self._catalogue)
         history, holds = await self._loads.history_and_holds(
-            scope,
-            unit,
-            _before(day, WINDOW_DAYS - 1),
-            day,
-            await self._straight_arm_ids(),
-            _before(day, HOLD_DAYS + ACUTE_DAYS - 1),
+            scope, unit, history_from(day), day, exercise_ids, holds_from(day)
         )
         message = pb.LoadStatus(unit=UNIT.number(unit), note=NOTE)
         status = history.status(_deviation(request))
@@ -95,29 +91,17 @@ class LoadServicer(LoadServiceServicer):
         break_ = await self._break(scope, unit, history)
         flag = load_flag(history, status, break_, holds)
         message.first_date.CopyFrom(to_date(history.first_date))
-        message.day.CopyFrom(_day(status, request.deviation))
-        message.flag.CopyFrom(_flag(flag))
+        message.day.CopyFrom(day_message(status, request.deviation))
+        message.flag.CopyFrom(flag_message(flag))
         return message
-
-    async def _straight_arm_ids(self) -> list[UUID]:
-        exercises = await self._catalogue.families(STRAIGHT_ARM_FAMILIES)
-        return [one.id for one in exercises if one.movement_kind is MovementKind.ISOMETRIC]
 
     async def _break(self, scope: Scope, unit: LoadUnit, history: LoadHistory) -> Break | None:
         """Returns the break that ended in the last week, if one did."""
         returned = return_day(history)
         if returned is None:
             return None
-        last = await self._loads.last_date(scope, returned)
-        if last is None:
-            return None
-        days = WEEKS_BEFORE_BREAK * ACUTE_DAYS
-        earlier = await self._loads.history(scope, unit, _before(last, days - 1), last)
-        loads = {day.local_date: day.load or 0.0 for day in history.days}
-        return Break(
-            first_load=loads[returned],
-            earlier_weekly_load=sum(earlier.loads[-days:]) / WEEKS_BEFORE_BREAK,
-        )
+        earlier = await self._loads.days_before_break(scope, unit, returned)
+        return break_before(history, returned, earlier)
 
     async def ListLoadSeries(
         self, request: pb.ListLoadSeriesRequest, context: Any
@@ -141,11 +125,27 @@ class LoadServicer(LoadServiceServicer):
             scope, unit, _before(first, CHRONIC_DAYS), min(end, last)
         )
         statuses = history.statuses(first, _deviation(request))
-        response.days.extend(_day(status, request.deviation) for status in statuses)
+        response.days.extend(day_message(status, request.deviation) for status in statuses)
         if end < last:
             place = ((end + ONE_DAY).isoformat(),)
             response.next_page_token = paging.encode_page_token(listing, place)
         return response
+
+
+async def straight_arm_ids(catalogue: Catalogue) -> list[UUID]:
+    """Returns the exercises whose holds a load status looks at."""
+    exercises = await catalogue.families(STRAIGHT_ARM_FAMILIES)
+    return [one.id for one in exercises if one.movement_kind is MovementKind.ISOMETRIC]
+
+
+def history_from(day: date) -> date:
+    """Returns from when on a load status of a day needs every day."""
+    return _before(day, WINDOW_DAYS - 1)
+
+
+def holds_from(day: date) -> date:
+    """Returns from when on a load status of a day looks at holds."""
+    return _before(day, HOLD_DAYS + ACUTE_DAYS - 1)
 
 
 def _before(day: date, days: int) -> date:
@@ -164,7 +164,10 @@ def _deviation(request: Any) -> Deviation:
     return Deviation(DEVIATION.name(request.deviation or pb.LOAD_DEVIATION_SAMPLE))
 
 
-def _day(status: DayStatus, deviation: pb.LoadDeviation.ValueType) -> pb.LoadDay:
+def day_message(
+    status: DayStatus, deviation: pb.LoadDeviation.ValueType = pb.LOAD_DEVIATION_SAMPLE
+) -> pb.LoadDay:
+    """Returns a day as it is answered."""
     coupled, uncoupled, exponential = (
         _ratio(status.ratio(method), status.coverage) for method in RatioMethod
     )
@@ -212,7 +215,8 @@ def _ratio(ratio: Ratio, coverage: float) -> pb.LoadRatio:
     )
 
 
-def _flag(flag: LoadFlag) -> pb.LoadFlag:
+def flag_message(flag: LoadFlag) -> pb.LoadFlag:
+    """Returns a flag as it is answered."""
     return pb.LoadFlag(
         level=LEVEL.number(flag.level),
         points=flag.points,

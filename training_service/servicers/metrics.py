@@ -216,7 +216,7 @@ class MetricsServicer(MetricsServiceServicer):
         after = (date_of_token(key[0]), uuid_of_token(key[1]), str(key[2])) if key else None
         limit = paging.page_limit(request.page_size)
         found = await self._records.list(scope, filters, *dates_of(request), after, limit + 1)
-        response = pb.ListPersonalRecordsResponse(records=map(_record, found[:limit]))
+        response = pb.ListPersonalRecordsResponse(records=map(record_message, found[:limit]))
         if len(found) > limit:
             last = found[limit - 1]
             place = (last.local_date.isoformat(), str(last.exercise_id), last.kind)
@@ -298,7 +298,8 @@ def _exercise_day(day: ExerciseDay) -> pb.ExerciseDay:
     )
 
 
-def _record(record: PersonalRecord) -> pb.PersonalRecord:
+def record_message(record: PersonalRecord) -> pb.PersonalRecord:
+    """Returns a personal record as it is answered."""
     return pb.PersonalRecord(
         exercise_id=str(record.exercise_id),
         kind=RECORD_KIND.number(record.kind),

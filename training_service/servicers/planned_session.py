@@ -177,7 +177,9 @@ class PlannedSessionReader:
         planned, stored = await asyncio.gather(
             self._schedules.planned(scope, since), self._rules.list_all(scope)
         )
-        found = [pair for pair in _sessions(planned, today, dates) if _is_needed(pair[1], dates)]
+        found = [
+            pair for pair in sessions_until_end(planned, today, dates) if _is_needed(pair[1], dates)
+        ]
         found.sort(key=lambda pair: (pair[1].local_date, str(pair[0].id), pair[1].number))
         workouts, phases = await asyncio.gather(
             self._current(scope, {one.workout_id for _, one in found}),
@@ -205,7 +207,7 @@ class PlannedSessionReader:
         return {id: workout_pb2.Workout.FromString(one.record) for id, one in stored.items()}
 
 
-def _sessions(
+def sessions_until_end(
     planned: Planned, today: date, dates: DateRange
 ) -> Iterator[tuple[StoredSchedule, PlannedSession]]:
     """Yields the planned sessions up to the end of a range. A session that stands for one of a

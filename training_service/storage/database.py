@@ -71,9 +71,18 @@ class Transaction:
     async def fetch_all(
         self, statements: Sequence[Statement[Any]], parameters: Parameters
     ) -> list[list[Any]]:
-        """Runs statements in a single round trip, and returns the rows of each."""
-        values = {**self._own, **parameters}
-        cursors = [await _run(self._connection, one, one.values(values)) for one in statements]
+        """Runs statements that don't depend on one another, with all that is queued before them, in
+        one round trip; returns the rows of each."""
+        return await self.fetch_each([(statement, parameters) for statement in statements])
+
+    async def fetch_each(
+        self, queries: Sequence[tuple[Statement[Any], Parameters]]
+    ) -> list[list[Any]]:
+        """The same for statements that have parameters of their own."""
+        cursors = [
+            await _run(self._connection, statement, statement.values({**self._own, **parameters}))
+            for statement, parameters in queries
+        ]
         return [await cursor.fetchall() for cursor in cursors]
 
     async def fetch_first(self, statement: Statement[Row], parameters: Parameters) -> Row | None:

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from typing import Any, NamedTuple
@@ -12,9 +13,11 @@ from sqlalchemy import (
     Integer,
     Select,
     Text,
+    Uuid,
     and_,
     any_,
     bindparam,
+    column,
     exists,
     func,
     insert,
@@ -23,6 +26,7 @@ from sqlalchemy import (
     select,
     update,
 )
+from sqlalchemy.dialects.postgresql import ARRAY, distinct_on
 
 from training_service.caller import Scope
 from training_service.domain.group import Role
@@ -154,6 +158,28 @@ _ADMIT = prepare(
     .returning(access_log.c.grant_id),
     lambda grant_id: grant_id,
 )
+# The same for many athletes, with an id for the use of each.
+_LOOKED_AT = (
+    func.unnest(
+        bindparam("external_user_ids", type_=ARRAY(Uuid)), bindparam("ids", type_=ARRAY(Uuid))
+    )
+    .table_valued(column("external_user_id", Uuid), column("id", Uuid))
+    .render_derived("athletes")
+)
+_NOTED_OF_EACH = {**_NOTED, "external_user_id": _OF.external_user_id, "id": _LOOKED_AT.c.id}
+_ADMIT_EACH = prepare(
+    insert(access_log)
+    .from_select(
+        list(_NOTED_OF_EACH),
+        select(*_NOTED_OF_EACH.values())
+        .join_from(_LOOKED_AT, access_grants, _OF.external_user_id == _LOOKED_AT.c.external_user_id)
+        .where(_HOLDS)
+        .ext(distinct_on(_OF.external_user_id))
+        .order_by(_OF.external_user_id, _OF.id.desc()),
+    )
+    .returning(access_log.c.external_user_id),
+    lambda external_user_id: external_user_id,
+)
 
 
 @cache
@@ -185,6 +211,29 @@ def select_granted() -> Select[Any]:
 async def insert_grant(transaction: Transaction, grant: StoredGrant) -> None:
     """Queues that a new grant is stored."""
     await transaction.execute(_INSERT, grant._asdict())
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Who looks at many athletes, and by which call."""
+
+    user_id: UUID
+    rpc: str
+    call_id: str
+
+    def admit(
+        self, athletes: Sequence[UUID], grant_scope: str
+    ) -> tuple[Statement[UUID], dict[str, Any]]:
+        """Returns what gives those of the athletes who granted something to who looks; that they
+        were looked at is then on record."""
+        return _ADMIT_EACH, {
+            "external_user_ids": athletes,
+            "ids": [uuid6.uuid7() for _ in athletes],
+            "grantee_user_id": self.user_id,
+            "scope": grant_scope,
+            "rpc": self.rpc,
+            "call_id": self.call_id,
+        }
 
 
 class GrantRepository:

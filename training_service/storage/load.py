@@ -33,7 +33,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 
 from training_service.caller import Scope
 from training_service.domain.load import DayLoad, Levels, LoadHistory, LoadUnit
-from training_service.domain.load_flag import Hold
+from training_service.domain.load_flag import DAYS_BEFORE_BREAK, Hold
 from training_service.domain.periods import ONE_DAY, Period
 from training_service.errors import TrainingError
 from training_service.storage.athlete_lock import AthleteLock
@@ -146,6 +146,7 @@ _IMPUTED_LOAD = prepare(
 
 _BEFORE = bindparam("before", type_=Date)
 _LAST = bindparam("last", type_=Date)
+_RETURNED = bindparam("return_date", type_=Date)
 _UNIT = parameter("unit", load_checkpoints.c.unit)
 _IS_BEFORE = and_(
     own(load_checkpoints), load_checkpoints.c.unit == _UNIT, load_checkpoints.c.local_date < _BEFORE
@@ -199,16 +200,31 @@ def _load_of(unit: LoadUnit) -> dict[str, ColumnElement[Any]]:
     return {"load": load, "is_partial": known < sets, "is_imputed": no}
 
 
-def _list_days(unit: LoadUnit) -> Statement[DayLoad]:
-    """Returns the days with sessions after the last checkpoint before a date."""
-    first_day = cast(literal_column("'-infinity'"), Date)
-    # The default is put in place inside: around the subquery it would be no condition of an index,
-    # for row-level security keeps what is not leakproof from being one.
-    after = (
-        select(func.coalesce(func.max(load_checkpoints.c.local_date), first_day))
-        .where(_IS_BEFORE)
-        .scalar_subquery()
+# What is reckoned of a date is so inside: around the subquery it would be no condition of an index,
+# for row-level security keeps what is not leakproof from being one.
+_LAST_CHECKPOINT = (
+    select(
+        func.coalesce(
+            func.max(load_checkpoints.c.local_date), cast(literal_column("'-infinity'"), Date)
+        )
     )
+    .where(_IS_BEFORE)
+    .scalar_subquery()
+)
+_BEFORE_BREAK = (
+    select(
+        func.max(session_metrics.c.local_date)
+        - cast(literal_column(str(DAYS_BEFORE_BREAK)), Integer)
+    )
+    .where(own(session_metrics), session_metrics.c.local_date < _RETURNED)
+    .scalar_subquery()
+)
+
+
+def _list_days(
+    unit: LoadUnit, after: ColumnElement[Any], until: ColumnElement[bool]
+) -> Statement[DayLoad]:
+    """Returns the days with sessions after one day, until another."""
     done = (
         select(
             session_metrics.c.local_date,
@@ -217,10 +233,11 @@ def _list_days(unit: LoadUnit) -> Statement[DayLoad]:
         .where(
             own(session_metrics),
             session_metrics.c.local_date > after,
-            session_metrics.c.local_date <= _LAST,
+            until,
         )
         # Else an imputed load would be looked for anew wherever it is referred to.
-        .cte("done")
+        # Nested, so that the whole can be a part of another.
+        .cte("done", nesting=True)
         .prefix_with("MATERIALIZED")
     )
     is_known = done.c.load.is_not(None)
@@ -238,10 +255,22 @@ def _list_days(unit: LoadUnit) -> Statement[DayLoad]:
     )
 
 
-_LIST_DAYS = {unit: _list_days(unit) for unit in LoadUnit}
+_LIST_DAYS = {
+    unit: _list_days(unit, _LAST_CHECKPOINT, session_metrics.c.local_date <= _LAST)
+    for unit in LoadUnit
+}
+"""The days after the last checkpoint before a date."""
+LIST_DAYS_BEFORE_BREAK = {
+    unit: _list_days(unit, _BEFORE_BREAK, session_metrics.c.local_date < _RETURNED)
+    for unit in LoadUnit
+}
+"""The days of the four weeks that end with the last session before a date (`return_date`)."""
+HISTORY = {unit: (_CHECKPOINT, _FIRST_DATE, days) for unit, days in _LIST_DAYS.items()}
+"""What a history is made of, up to a day (`last`) and back to another (`before`) or further; see
+`history_of`."""
 
 
-_LIST_HOLDS = prepare(
+LIST_HOLDS = prepare(
     select(session_metrics.c.local_date, func.sum(exercise_metrics.c.hold_seconds))
     .join(
         session_metrics,
@@ -264,12 +293,7 @@ _LIST_HOLDS = prepare(
     .order_by(session_metrics.c.started_at, session_metrics.c.session_id),
     Hold,
 )
-_LAST_DATE = prepare(
-    select(func.max(session_metrics.c.local_date)).where(
-        own(session_metrics), session_metrics.c.local_date < _BEFORE
-    ),
-    _optional_date,
-)
+"""For how long sessions held some exercises, from a day (`holds_from`) to another (`last`)."""
 
 
 class LoadRepository:
@@ -283,10 +307,13 @@ class LoadRepository:
         [first_date] = await self._database.read(scope, _FIRST_DATE, {})
         return first_date
 
-    async def last_date(self, scope: Scope, before: date) -> date | None:
-        """Returns the last day with a session before a date."""
-        [last_date] = await self._database.read(scope, _LAST_DATE, {"before": before})
-        return last_date
+    async def days_before_break(
+        self, scope: Scope, unit: LoadUnit, return_date: date
+    ) -> list[DayLoad]:
+        """Returns the days with sessions of the four weeks that end with the last one before a
+        date."""
+        statement = LIST_DAYS_BEFORE_BREAK[unit]
+        return await self._database.read(scope, statement, {"return_date": return_date})
 
     async def history(self, scope: Scope, unit: LoadUnit, first: date, last: date) -> LoadHistory:
         """Returns the days up to one date, from another at the latest on."""
@@ -306,7 +333,7 @@ class LoadRepository:
         first; in one round trip."""
         parameters = {"exercise_ids": exercise_ids, "holds_from": holds_from}
         history, [holds] = await self.history_with(
-            scope, unit, first, last, (_LIST_HOLDS,), parameters
+            scope, unit, first, last, (LIST_HOLDS,), parameters
         )
         return history, holds
 
@@ -323,17 +350,16 @@ class LoadRepository:
 
         The statements' parameters must not be called `unit`, `before` or `last`.
         """
-        statements: list[Statement[Any]] = [_CHECKPOINT, _FIRST_DATE, _LIST_DAYS[unit], *more]
+        statements: list[Statement[Any]] = [*HISTORY[unit], *more]
         given = {**parameters, "unit": unit.value, "before": first, "last": last}
-        checkpoints, first_dates, days, *found = await self._database.read_all(
-            scope, statements, given
-        )
-        history = _history(checkpoints, first_dates, days, last)
-        if _lacks_checkpoint(history, first):
-            await self._try_to_keep_checkpoints(scope, unit)
-        return history, found
+        found = await self._database.read_all(scope, statements, given)
+        count = len(HISTORY[unit])
+        history = history_of(found[:count], last)
+        if lacks_checkpoint(history, first):
+            await self.try_to_keep_checkpoints(scope, unit)
+        return history, found[count:]
 
-    async def _try_to_keep_checkpoints(self, scope: Scope, unit: LoadUnit) -> None:
+    async def try_to_keep_checkpoints(self, scope: Scope, unit: LoadUnit) -> None:
         """Spares the next reader the way back; this one has an answer whether or not it works."""
         try:
             await self._keep_checkpoints(scope, unit)
@@ -346,12 +372,8 @@ class LoadRepository:
         async with self._database.transaction(scope) as transaction:
             await _LOCK.take(transaction)
             # Only now: what writers did who had the lock before is seen, and others wait.
-            history = _history(
-                await transaction.fetch(_CHECKPOINT, parameters),
-                await transaction.fetch(_FIRST_DATE, {}),
-                await transaction.fetch(_LIST_DAYS[unit], parameters),
-                until,
-            )
+            found = await transaction.fetch_each([(one, parameters) for one in HISTORY[unit]])
+            history = history_of(found, until)
             rows = [
                 (scope.external_user_id, unit.value, day.local_date, *levels)
                 for day, levels in zip(history.days, history.levels(), strict=True)
@@ -369,13 +391,9 @@ class LoadRepository:
         return load_au
 
 
-def _history(
-    checkpoints: Sequence[_Checkpoint],
-    first_dates: Sequence[date | None],
-    days: Sequence[DayLoad],
-    last: date,
-) -> LoadHistory:
-    [first_date] = first_dates
+def history_of(found: Sequence[Sequence[Any]], last: date) -> LoadHistory:
+    """Returns the history that the rows of each statement of `HISTORY` make."""
+    checkpoints, [first_date], days = found
     if first_date is None or first_date > last:
         return LoadHistory(None, None, [])
     start, before = first_date, None
@@ -403,8 +421,9 @@ def _settled() -> date:
     return _today() - timedelta(SETTLED_DAYS)
 
 
-def _lacks_checkpoint(history: LoadHistory, first: date) -> bool:
-    """Whether a month ended, long ago, among the days that were read only for the averages."""
+def lacks_checkpoint(history: LoadHistory, first: date) -> bool:
+    """Returns whether a month ended, long ago, among the days that were read only for the averages;
+    those that are needed for themselves begin with `first`."""
     if not history.days:
         return False
     month_end = Period.MONTH.start(min(first, _settled() + ONE_DAY)) - ONE_DAY

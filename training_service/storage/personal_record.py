@@ -186,6 +186,10 @@ def _list(filters: frozenset[str], *, continued: bool) -> Statement[PersonalReco
     )
 
 
+LIST_RECORDS = _list(frozenset(), continued=False)
+"""Up to `limit` records first reached between two dates (`first`, `last`), newest first."""
+
+
 class PersonalRecordRepository:
     """Reads the personal records of one athlete at a time."""
 

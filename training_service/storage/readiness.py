@@ -1,39 +1,58 @@
 """What readiness is reckoned from, as it stood on a day."""
 
 from datetime import date, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from sqlalchemy import Date, Integer, bindparam, func, select
+from sqlalchemy import Date, Integer, any_, bindparam, func, select
 
 from training_service.caller import Scope
 from training_service.domain.load import CHRONIC_DAYS, LoadHistory, LoadUnit
 from training_service.domain.readiness import HISTORY_DAYS
 from training_service.storage.load import LoadRepository
-from training_service.storage.session import COUNTED_RECORDS
 from training_service.storage.statements import own, prepare
-from training_service.storage.tables import session_metrics
+from training_service.storage.tables import session_metrics, sessions
 from training_service.storage.wellness import CURRENT_WELLNESS, StoredWellness
 
 MAX_SESSIONS = 100
 """Most sessions that are looked at, the latest: about three on each day."""
 
 _DAY = bindparam("local_date", type_=Date)
-# By way of session_metrics: it has the sessions that count, by date.
-_RECORDS = prepare(
-    COUNTED_RECORDS.where(
+# By way of session_metrics: it has the sessions that count, by date. As an array: a join may go
+# through all of an athlete's sessions for each of these.
+_COUNTED = (
+    select(session_metrics.c.session_id)
+    .where(
+        own(session_metrics),
         session_metrics.c.local_date >= bindparam("records_from", type_=Date),
         session_metrics.c.local_date <= _DAY,
     )
     .order_by(session_metrics.c.started_at.desc(), session_metrics.c.session_id.desc())
-    .limit(bindparam("limit", type_=Integer)),
+    .limit(bindparam("limit", type_=Integer))
+)
+RECORDS = prepare(
+    select(sessions.c.record)
+    .where(own(sessions), sessions.c.id == any_(func.array(_COUNTED.scalar_subquery())))
+    .order_by(sessions.c.started_at.desc(), sessions.c.id.desc()),
     lambda record: record,
 )
-_LAST_DATE = prepare(
+"""The sessions that count from a day on (`records_from`) until another (`local_date`), the latest
+first."""
+LAST_DATE = prepare(
     select(func.max(session_metrics.c.local_date)).where(
         own(session_metrics), session_metrics.c.local_date <= _DAY
     ),
     lambda local_date: local_date,
 )
+"""The day of the last session until a day (`local_date`)."""
+
+
+def of_day(day: date) -> dict[str, Any]:
+    """Returns the parameters of what is known of sessions and wellness on a day."""
+    return {
+        "local_date": day,
+        "records_from": day - timedelta(days=HISTORY_DAYS - 1),
+        "limit": MAX_SESSIONS,
+    }
 
 
 class ReadinessInputs(NamedTuple):
@@ -62,11 +81,7 @@ class ReadinessRepository:
             LoadUnit.SESSION_RPE,
             day - timedelta(days=CHRONIC_DAYS - 1),
             day,
-            (_RECORDS, _LAST_DATE, CURRENT_WELLNESS),
-            {
-                "local_date": day,
-                "records_from": day - timedelta(days=HISTORY_DAYS - 1),
-                "limit": MAX_SESSIONS,
-            },
+            (RECORDS, LAST_DATE, CURRENT_WELLNESS),
+            of_day(day),
         )
         return ReadinessInputs(records, last_date, entries[0] if entries else None, loads)

@@ -227,6 +227,10 @@ _CHANGED_NUMBERS = prepare(
 _DISCARD = prepare_command(delete(schedule_changes).where(*_OF_SCHEDULE, _FROM_DAY))
 
 
+PLANNED: tuple[Statement[Any], ...] = (_LIST_IN_RANGE, _LIST_CHANGES, _LIST_DONE)
+"""What a `Planned` is made of, of a range (`from_date`, `to_date`)."""
+
+
 class Planned(NamedTuple):
     """What planned sessions of a range are told by."""
 
@@ -261,9 +265,8 @@ class ScheduleRepository:
     async def planned(self, scope: Scope, dates: DateRange) -> Planned:
         """Returns the schedules with a day in a range, and what became of their sessions; in one
         round trip."""
-        statements = (_LIST_IN_RANGE, _LIST_CHANGES, _LIST_DONE)
         parameters = {"from_date": dates.start_date, "to_date": dates.end_date}
-        return Planned(*await self._database.read_all(scope, statements, parameters))
+        return Planned(*await self._database.read_all(scope, PLANNED, parameters))
 
     @asynccontextmanager
     async def change(self, scope: Scope) -> AsyncIterator["ScheduleChange"]:

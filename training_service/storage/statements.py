@@ -10,9 +10,26 @@ from uuid import UUID
 import psycopg
 from psycopg.adapt import Dumper
 from psycopg.pq import Format
-from sqlalchemy import ClauseElement, Column, ColumnElement, FromClause, Table, bindparam, insert
+from sqlalchemy import (
+    BindParameter,
+    ClauseElement,
+    Column,
+    ColumnElement,
+    FromClause,
+    Select,
+    Table,
+    bindparam,
+    column,
+    func,
+    insert,
+    literal_column,
+    select,
+    true,
+)
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql import psycopg as postgresql
 from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.visitors import iterate, replacement_traverse
 
 Row = TypeVar("Row")
 
@@ -74,6 +91,8 @@ class Statement(Generic[Row]):
     """What the parameters $1, $2 and so on are called."""
     constants: Mapping[str, Any] = field(default_factory=dict)
     """Parameters whose values the statement itself brings."""
+    source: Select[Any] | None = field(default=None, repr=False, compare=False)
+    """Of a query: what was compiled."""
 
     def values(self, parameters: Mapping[str, Any]) -> list[Any]:
         """Returns the values of all parameters in their order; names it does not know may be among
@@ -87,12 +106,39 @@ def prepare(statement: ClauseElement, row: Callable[..., Row]) -> Statement[Row]
     compiled = statement.compile(dialect=_DIALECT)
     assert isinstance(compiled, SQLCompiler)
     constants = {name: value for name, value in compiled.params.items() if value is not None}
-    return Statement(str(compiled), row, tuple(compiled.positiontup or ()), constants)
+    source = statement if isinstance(statement, Select) else None
+    return Statement(str(compiled), row, tuple(compiled.positiontup or ()), constants, source)
 
 
 def prepare_command(statement: ClauseElement) -> Statement[None]:
     """Compiles a statement whose rows, if any, are of no interest."""
     return prepare(statement, lambda *_: None)
+
+
+def for_each(query: Statement[Row], *own_parameters: str) -> Statement[tuple[UUID, Row]]:
+    """Returns the query of one athlete as a query of many, named by the array `external_user_ids`:
+    each row comes with its athlete, those of one athlete in the query's own order.
+
+    It is made of the same expressions, so that it can't come to mean something else. The query is
+    run for one athlete after another, each by the indexes that begin with the athlete. Parameters
+    that differ between athletes are given as arrays too, called by the name with an "s".
+    """
+    assert query.source is not None
+    names = ("external_user_id", *own_parameters)
+    found = {one.key: one.type for one in iterate(query.source) if isinstance(one, BindParameter)}
+
+    def of_athlete(element: Any, **_: Any) -> Any:
+        if isinstance(element, BindParameter) and element.key in names:
+            return literal_column(f"athletes.{element.key}", element.type)
+        return None
+
+    arrays = (bindparam(f"{name}s", type_=ARRAY(found[name])) for name in names)
+    columns = (column(name, found[name]) for name in names)
+    athletes = func.unnest(*arrays).table_valued(*columns).render_derived("athletes")
+    one: Any = replacement_traverse(query.source, {}, of_athlete)
+    each = one.lateral("each")
+    statement = select(athletes.c.external_user_id, *each.c).join_from(athletes, each, true())
+    return prepare(statement, lambda athlete, *values: (athlete, query.row(*values)))
 
 
 def own(table: FromClause) -> ColumnElement[bool]:

@@ -827,6 +827,8 @@ access_grants = Table(
     CheckConstraint("cardinality(scopes) > 0", name="access_grants_scopes"),
     CheckConstraint("num_nonnulls(grantee_user_id, group_id) = 1", name="access_grants_grantee"),
     Index("access_grants_grantee_idx", "external_user_id", "grantee_user_id"),
+    Index("access_grants_to_user_idx", "grantee_user_id"),
+    Index("access_grants_to_group_idx", "group_id"),
     comment="What athletes let others do; the policies of all their tables look here.",
 )
 

@@ -376,6 +376,21 @@ export {
   WellnessEntry,
 } from "./calisthenics/training/v1/readiness";
 export {
+  GetRosterStatusRequest,
+  RosterActivity,
+  RosterAdherence,
+  RosterAttention,
+  RosterAttentionReason,
+  RosterEntry,
+  RosterLoad,
+  RosterReadiness,
+  RosterRecords,
+  RosterServiceClient,
+  RosterServiceServer,
+  RosterServiceService,
+  RosterStatus,
+} from "./calisthenics/training/v1/roster";
+export {
   GetProgressionGraphRequest,
   GetSkillPathRequest,
   ListUnlocksRequest,
