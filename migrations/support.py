@@ -9,7 +9,12 @@ COACH_ROLE = "training_coach"
 """What a transaction takes on that reads of many athletes at once, by what each of them allowed."""
 ATHLETE = "NULLIF(current_setting('app.external_user_id', true), '')::uuid"
 GRANTEE = "NULLIF(current_setting('app.grantee_user_id', true), '')::uuid"
-OWN_GROUPS = f"SELECT group_id FROM training.group_members WHERE member_user_id = {GRANTEE}"
+LED_GROUPS = f"""ARRAY(
+    SELECT group_id FROM training.group_members
+    WHERE member_user_id = {GRANTEE} AND role <> 'ATHLETE'
+)"""
+"""Groups that who asks coaches or assists. An array: no index serves a list that is looked up for
+each row."""
 GRANT_SCOPE = "current_setting('app.grant_scope', true)"
 HOLDS = f"""
     {GRANT_SCOPE} = ANY (one.scopes)

@@ -10,7 +10,7 @@ from migrations.support import (
     APP_ROLE,
     GRANTEE,
     GRANTEE_ROLE,
-    OWN_GROUPS,
+    LED_GROUPS,
     begin,
     create_role,
     grant,
@@ -86,7 +86,7 @@ def upgrade() -> None:
     op.execute(COPY_PRIVILEGES)
     # A grantee sees what concerns them. The other policies look at grants, so these can't.
     concerns = {
-        "access_grants": f"grantee_user_id = {GRANTEE} OR group_id IN ({OWN_GROUPS})",
+        "access_grants": f"grantee_user_id = {GRANTEE} OR group_id = ANY ({LED_GROUPS})",
         "access_log": f"grantee_user_id = {GRANTEE}",
     }
     for table, condition in concerns.items():

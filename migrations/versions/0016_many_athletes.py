@@ -9,7 +9,7 @@ from migrations.support import (
     COACH_ROLE,
     GRANTEE,
     HOLDS,
-    OWN_GROUPS,
+    LED_GROUPS,
     begin,
     create_role,
     open_to_coaches,
@@ -43,7 +43,7 @@ def upgrade() -> None:
     op.execute(f"GRANT SELECT, INSERT ON training.access_log TO {COACH_ROLE}")
     op.execute(f"""
         CREATE POLICY granted ON training.access_grants FOR SELECT TO {COACH_ROLE}
-        USING (grantee_user_id = {GRANTEE} OR group_id IN ({OWN_GROUPS}))
+        USING (grantee_user_id = {GRANTEE} OR group_id = ANY ({LED_GROUPS}))
     """)
     op.execute(f"""
         CREATE POLICY granted ON training.access_log FOR SELECT TO {COACH_ROLE}

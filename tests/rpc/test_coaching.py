@@ -15,9 +15,12 @@ from tests.support import (
     Queries,
     a_session,
     a_wellness,
+    enter,
     expire,
     grant,
+    new_group,
     refused,
+    remove,
     revoke,
     uses,
 )
@@ -182,3 +185,47 @@ def test_a_call_by_a_grant_takes_one_statement_more(
         sessions_of(caller, alice)
         sent.append(len(queries.data))
     assert sent[1] == sent[0] + 1
+
+
+def received(user: Athlete, **request: Any) -> list[pb.Grant]:
+    response = user.coaching.ListReceivedGrants(pb.ListReceivedGrantsRequest(**request))
+    return list(response.grants)
+
+
+def test_a_coach_finds_who_granted_them_something(
+    alice: Athlete, bob: Athlete, owner: psycopg.Connection
+) -> None:
+    carol = alice.as_another()
+    group = new_group(bob)
+    to_group = []
+    for athlete in (alice, carol):
+        enter(bob, group, athlete, granted_scopes=[READ_SESSIONS])
+        to_group += grants(athlete)
+    direct = grant(alice, bob.id, READ_WELLNESS)
+    revoke(alice, grant(alice, bob.id, READ_WELLNESS))
+    expire(owner, grant(alice, bob.id, READ_WELLNESS))
+    grant(alice, carol.id, READ_WELLNESS)
+    assert received(bob) == [direct, *to_group[::-1]]
+    assert [one.grantee_user_id for one in received(carol)] == [carol.id]
+    # Nor does an athlete see what others granted to their group.
+    assert received(alice) == []
+    assistant = alice.as_another()
+    enter(bob, group, assistant, "MEMBER_ROLE_ASSISTANT")
+    assert received(assistant) == to_group[::-1]
+    remove(carol, group, carol.id)
+    assert received(bob) == [direct, to_group[0]]
+
+
+def test_received_grants_come_in_pages(alice: Athlete, bob: Athlete) -> None:
+    given = [grant(alice, bob.id, READ_SESSIONS) for _ in range(3)]
+    first = bob.coaching.ListReceivedGrants(pb.ListReceivedGrantsRequest(page_size=2))
+    rest = received(bob, page_size=2, page_token=first.next_page_token)
+    assert [*first.grants, *rest] == given[::-1]
+
+
+def test_a_grant_may_not_end_in_a_time_that_is_none(alice: Athlete, bob: Athlete) -> None:
+    message = pb.Grant(grantee_user_id=bob.id, scopes=[READ_SESSIONS])
+    message.expire_time.seconds = 2**62
+    with refused("INVALID_FIELD") as refusals:
+        alice.coaching.CreateGrant(pb.CreateGrantRequest(grant=message))
+    assert refusals[0].fields == ["grant.expire_time"]

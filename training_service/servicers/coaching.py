@@ -44,7 +44,7 @@ class CoachingServicer(CoachingServiceServicer):
                     Reason.UNKNOWN_GROUP, "grant.group_id", "there is no group with this athlete"
                 )
             await change.insert(new)
-            return _grant(scope, new, write.received_at)
+            return _grant(scope.external_user_id, new, write.received_at)
 
         return await once(self._grants.change(scope), write, pb.Grant, work)
 
@@ -55,7 +55,18 @@ class CoachingServicer(CoachingServiceServicer):
         page, token = await page_by_id(request, scope, partial(self._grants.list_page, scope))
         now = utc_now()
         return pb.ListGrantsResponse(
-            grants=[_grant(scope, one, now) for one in page], next_page_token=token
+            grants=[_grant(scope.external_user_id, one, now) for one in page], next_page_token=token
+        )
+
+    async def ListReceivedGrants(
+        self, request: pb.ListReceivedGrantsRequest, context: Any
+    ) -> pb.ListReceivedGrantsResponse:
+        scope = athlete_scope(request.external_user_id)
+        page, token = await page_by_id(request, scope, partial(self._grants.received, scope))
+        now = utc_now()
+        return pb.ListReceivedGrantsResponse(
+            grants=[_grant(one.external_user_id, one.grant, now) for one in page],
+            next_page_token=token,
         )
 
     async def RevokeGrant(self, request: pb.RevokeGrantRequest, context: Any) -> pb.Grant:
@@ -66,7 +77,7 @@ class CoachingServicer(CoachingServiceServicer):
             revoked = await change.revoke(UUID(request.grant_id), write.received_at)
             if revoked is None:
                 raise bad_reference(Reason.GRANT_NOT_FOUND, "grant_id", "there is no such grant")
-            return _grant(scope, revoked, write.received_at)
+            return _grant(scope.external_user_id, revoked, write.received_at)
 
         return await once(self._grants.change(scope), write, pb.Grant, work)
 
@@ -96,10 +107,10 @@ def _new_grant(scope: Scope, message: pb.Grant, now: datetime) -> StoredGrant:
     )
 
 
-def _grant(scope: Scope, stored: StoredGrant, now: datetime) -> pb.Grant:
+def _grant(athlete: UUID, stored: StoredGrant, now: datetime) -> pb.Grant:
     message = pb.Grant(
         id=str(stored.id),
-        external_user_id=str(scope.external_user_id),
+        external_user_id=str(athlete),
         scopes=sorted(map(SCOPE.number, stored.scopes)),
         create_time=to_timestamp(stored.created_at),
         active=stored.is_active(now),

@@ -64,6 +64,18 @@ class StoredGrant(NamedTuple):
         return self.revoked_at is None and not is_over and self.is_in_group
 
 
+class ReceivedGrant(NamedTuple):
+    """A grant, and whose it is."""
+
+    external_user_id: UUID
+    grant: StoredGrant
+
+    @property
+    def id(self) -> UUID:
+        """What a listing sorts by."""
+        return self.grant.id
+
+
 class Use(NamedTuple):
     """A use of a grant."""
 
@@ -129,11 +141,13 @@ _IS_COACH = and_(
         ),
     ),
 )
+_IS_ACTIVE = and_(
+    _OF.revoked_at.is_(None), or_(_OF.expires_at.is_(None), _OF.expires_at > func.now())
+)
 _HOLDS = and_(
     or_(_OF.grantee_user_id == _GRANTEE, exists().where(_IS_ATHLETE, _IS_COACH)),
     any_(_OF.scopes) == _SCOPE,
-    _OF.revoked_at.is_(None),
-    or_(_OF.expires_at.is_(None), _OF.expires_at > func.now()),
+    _IS_ACTIVE,
 )
 # Finds the grant and notes its use in one statement: nothing is let in that is not on record.
 _NOTED = {
@@ -190,6 +204,19 @@ def _list(*, continued: bool) -> Statement[StoredGrant]:
         statement = statement.where(_OF.id < parameter("before_id", _OF.id))
     return prepare(
         statement.order_by(_OF.id.desc()).limit(bindparam("limit", type_=Integer)), StoredGrant
+    )
+
+
+@cache
+def _list_received(*, continued: bool) -> Statement["ReceivedGrant"]:
+    """Returns the listing of grants that hold of all athletes, the newest first. Which of them are
+    to who asks, or to a group of theirs, the database's policy says."""
+    statement = select(_OF.external_user_id, *_GRANT).where(_IS_ACTIVE, _GRANT[-1])
+    if continued:
+        statement = statement.where(_OF.id < parameter("before_id", _OF.id))
+    return prepare(
+        statement.order_by(_OF.id.desc()).limit(bindparam("limit", type_=Integer)),
+        lambda external_user_id, *grant: ReceivedGrant(external_user_id, StoredGrant(*grant)),
     )
 
 
@@ -264,6 +291,15 @@ class GrantRepository:
         """Returns up to `limit` grants, newest first, older than `before_id`."""
         statement = _list(continued=before_id is not None)
         return await self._database.read(scope, statement, {"before_id": before_id, "limit": limit})
+
+    async def received(
+        self, scope: Scope, before_id: UUID | None, limit: int
+    ) -> list[ReceivedGrant]:
+        """Returns up to `limit` grants that hold and were given to the user or to a group that they
+        lead, newest first, older than `before_id`."""
+        statement = _list_received(continued=before_id is not None)
+        async with self._database.of_many(scope.external_user_id) as transaction:
+            return await transaction.fetch(statement, {"before_id": before_id, "limit": limit})
 
     async def uses(self, scope: Scope, before_id: UUID | None, limit: int) -> list[Use]:
         """Returns up to `limit` uses of grants, newest first, older than `before_id`."""

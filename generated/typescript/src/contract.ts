@@ -40,6 +40,8 @@ export {
   ListAccessLogResponse,
   ListGrantsRequest,
   ListGrantsResponse,
+  ListReceivedGrantsRequest,
+  ListReceivedGrantsResponse,
   RevokeGrantRequest,
 } from "./calisthenics/training/v1/coaching";
 export {

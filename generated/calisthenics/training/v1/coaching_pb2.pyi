@@ -177,6 +177,64 @@ class ListGrantsResponse(_message.Message):
 Global___ListGrantsResponse: _TypeAlias = ListGrantsResponse  # noqa: Y015
 
 @_typing.final
+class ListReceivedGrantsRequest(_message.Message):
+    """Request of ListReceivedGrants."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXTERNAL_USER_ID_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    external_user_id: _builtins.str
+    """Who was given them; empty is the caller."""
+    page_size: _builtins.int
+    """Most grants on a page; 0 is 50, above 1,000 is taken as 1,000."""
+    page_token: _builtins.str
+    """From the previous page; all other fields must be as they were."""
+    def __init__(
+        self,
+        *,
+        external_user_id: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["external_user_id", b"external_user_id", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListReceivedGrantsRequest: _TypeAlias = ListReceivedGrantsRequest  # noqa: Y015
+
+@_typing.final
+class ListReceivedGrantsResponse(_message.Message):
+    """Response of ListReceivedGrants."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GRANTS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """For the next page; empty on the last."""
+    @_builtins.property
+    def grants(self) -> _containers.RepeatedCompositeFieldContainer[Global___Grant]:
+        """The grants. An assistant may make use of the scopes that read."""
+
+    def __init__(
+        self,
+        *,
+        grants: _abc.Iterable[Global___Grant] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["grants", b"grants", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListReceivedGrantsResponse: _TypeAlias = ListReceivedGrantsResponse  # noqa: Y015
+
+@_typing.final
 class RevokeGrantRequest(_message.Message):
     """Request of RevokeGrant."""
 

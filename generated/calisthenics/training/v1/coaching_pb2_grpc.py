@@ -47,6 +47,11 @@ class CoachingServiceStub:
                 request_serializer=calisthenics_dot_training_dot_v1_dot_coaching__pb2.ListGrantsRequest.SerializeToString,
                 response_deserializer=calisthenics_dot_training_dot_v1_dot_coaching__pb2.ListGrantsResponse.FromString,
                 _registered_method=True)
+        self.ListReceivedGrants = channel.unary_unary(
+                '/calisthenics.training.v1.CoachingService/ListReceivedGrants',
+                request_serializer=calisthenics_dot_training_dot_v1_dot_coaching__pb2.ListReceivedGrantsRequest.SerializeToString,
+                response_deserializer=calisthenics_dot_training_dot_v1_dot_coaching__pb2.ListReceivedGrantsResponse.FromString,
+                _registered_method=True)
         self.RevokeGrant = channel.unary_unary(
                 '/calisthenics.training.v1.CoachingService/RevokeGrant',
                 request_serializer=calisthenics_dot_training_dot_v1_dot_coaching__pb2.RevokeGrantRequest.SerializeToString,
@@ -76,6 +81,16 @@ class CoachingServiceServicer:
 
     def ListGrants(self, request, context):
         """Lists the grants that an athlete gave, the newest first.
+
+        Errors: INVALID_PAGE_TOKEN.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListReceivedGrants(self, request, context):
+        """Lists the grants that somebody was given and that hold now, by name or by way of a group that they
+        coach or assist, the newest first: whose data a coach can ask for.
 
         Errors: INVALID_PAGE_TOKEN.
         """
@@ -113,6 +128,11 @@ def add_CoachingServiceServicer_to_server(servicer, server):
                     servicer.ListGrants,
                     request_deserializer=calisthenics_dot_training_dot_v1_dot_coaching__pb2.ListGrantsRequest.FromString,
                     response_serializer=calisthenics_dot_training_dot_v1_dot_coaching__pb2.ListGrantsResponse.SerializeToString,
+            ),
+            'ListReceivedGrants': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListReceivedGrants,
+                    request_deserializer=calisthenics_dot_training_dot_v1_dot_coaching__pb2.ListReceivedGrantsRequest.FromString,
+                    response_serializer=calisthenics_dot_training_dot_v1_dot_coaching__pb2.ListReceivedGrantsResponse.SerializeToString,
             ),
             'RevokeGrant': grpc.unary_unary_rpc_method_handler(
                     servicer.RevokeGrant,
@@ -182,6 +202,33 @@ class CoachingService:
             '/calisthenics.training.v1.CoachingService/ListGrants',
             calisthenics_dot_training_dot_v1_dot_coaching__pb2.ListGrantsRequest.SerializeToString,
             calisthenics_dot_training_dot_v1_dot_coaching__pb2.ListGrantsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListReceivedGrants(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/calisthenics.training.v1.CoachingService/ListReceivedGrants',
+            calisthenics_dot_training_dot_v1_dot_coaching__pb2.ListReceivedGrantsRequest.SerializeToString,
+            calisthenics_dot_training_dot_v1_dot_coaching__pb2.ListReceivedGrantsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -46,6 +46,12 @@ class CoachingServiceStub:
 
     Errors: INVALID_PAGE_TOKEN.
     """
+    ListReceivedGrants: _grpc.UnaryUnaryMultiCallable[_coaching_pb2.ListReceivedGrantsRequest, _coaching_pb2.ListReceivedGrantsResponse]
+    """Lists the grants that somebody was given and that hold now, by name or by way of a group that they
+    coach or assist, the newest first: whose data a coach can ask for.
+
+    Errors: INVALID_PAGE_TOKEN.
+    """
     RevokeGrant: _grpc.UnaryUnaryMultiCallable[_coaching_pb2.RevokeGrantRequest, _coaching_pb2.Grant]
     """Takes a grant back, from the next call on. One that was taken back already stays so.
 
@@ -72,6 +78,12 @@ class CoachingServiceAsyncStub(CoachingServiceStub):
     """
     ListGrants: _aio.UnaryUnaryMultiCallable[_coaching_pb2.ListGrantsRequest, _coaching_pb2.ListGrantsResponse]  # type: ignore[assignment]
     """Lists the grants that an athlete gave, the newest first.
+
+    Errors: INVALID_PAGE_TOKEN.
+    """
+    ListReceivedGrants: _aio.UnaryUnaryMultiCallable[_coaching_pb2.ListReceivedGrantsRequest, _coaching_pb2.ListReceivedGrantsResponse]  # type: ignore[assignment]
+    """Lists the grants that somebody was given and that hold now, by name or by way of a group that they
+    coach or assist, the newest first: whose data a coach can ask for.
 
     Errors: INVALID_PAGE_TOKEN.
     """
@@ -110,6 +122,18 @@ class CoachingServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_coaching_pb2.ListGrantsResponse, _abc.Awaitable[_coaching_pb2.ListGrantsResponse]]:
         """Lists the grants that an athlete gave, the newest first.
+
+        Errors: INVALID_PAGE_TOKEN.
+        """
+
+    @_abc_1.abstractmethod
+    def ListReceivedGrants(
+        self,
+        request: _coaching_pb2.ListReceivedGrantsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_coaching_pb2.ListReceivedGrantsResponse, _abc.Awaitable[_coaching_pb2.ListReceivedGrantsResponse]]:
+        """Lists the grants that somebody was given and that hold now, by name or by way of a group that they
+        coach or assist, the newest first: whose data a coach can ask for.
 
         Errors: INVALID_PAGE_TOKEN.
         """

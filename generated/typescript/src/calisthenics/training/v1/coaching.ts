@@ -88,6 +88,24 @@ export interface ListGrantsResponse {
   nextPageToken: string;
 }
 
+/** Request of ListReceivedGrants. */
+export interface ListReceivedGrantsRequest {
+  /** Who was given them; empty is the caller. */
+  externalUserId: string;
+  /** Most grants on a page; 0 is 50, above 1,000 is taken as 1,000. */
+  pageSize: number;
+  /** From the previous page; all other fields must be as they were. */
+  pageToken: string;
+}
+
+/** Response of ListReceivedGrants. */
+export interface ListReceivedGrantsResponse {
+  /** The grants. An assistant may make use of the scopes that read. */
+  grants: Grant[];
+  /** For the next page; empty on the last. */
+  nextPageToken: string;
+}
+
 /** Request of RevokeGrant. */
 export interface RevokeGrantRequest {
   /** Whose data: the athlete's id; empty is the caller's own. */
@@ -551,6 +569,152 @@ export const ListGrantsResponse: MessageFns<ListGrantsResponse> = {
   },
 };
 
+function createBaseListReceivedGrantsRequest(): ListReceivedGrantsRequest {
+  return { externalUserId: "", pageSize: 0, pageToken: "" };
+}
+
+export const ListReceivedGrantsRequest: MessageFns<ListReceivedGrantsRequest> = {
+  encode(message: ListReceivedGrantsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.externalUserId !== "") {
+      writer.uint32(10).string(message.externalUserId);
+    }
+    if (message.pageSize !== 0) {
+      writer.uint32(16).int32(message.pageSize);
+    }
+    if (message.pageToken !== "") {
+      writer.uint32(26).string(message.pageToken);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListReceivedGrantsRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListReceivedGrantsRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.externalUserId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.pageSize = reader.int32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.pageToken = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ListReceivedGrantsRequest>): ListReceivedGrantsRequest {
+    return ListReceivedGrantsRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ListReceivedGrantsRequest>): ListReceivedGrantsRequest {
+    const message = createBaseListReceivedGrantsRequest();
+    message.externalUserId = object.externalUserId ?? "";
+    message.pageSize = object.pageSize ?? 0;
+    message.pageToken = object.pageToken ?? "";
+    return message;
+  },
+};
+
+function createBaseListReceivedGrantsResponse(): ListReceivedGrantsResponse {
+  return { grants: [], nextPageToken: "" };
+}
+
+export const ListReceivedGrantsResponse: MessageFns<ListReceivedGrantsResponse> = {
+  encode(message: ListReceivedGrantsResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.grants) {
+      Grant.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.nextPageToken !== "") {
+      writer.uint32(18).string(message.nextPageToken);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListReceivedGrantsResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListReceivedGrantsResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.grants.push(Grant.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.nextPageToken = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ListReceivedGrantsResponse>): ListReceivedGrantsResponse {
+    return ListReceivedGrantsResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ListReceivedGrantsResponse>): ListReceivedGrantsResponse {
+    const message = createBaseListReceivedGrantsResponse();
+    message.grants = object.grants?.map((e) => Grant.fromPartial(e)) || [];
+    message.nextPageToken = object.nextPageToken ?? "";
+    return message;
+  },
+};
+
 function createBaseRevokeGrantRequest(): RevokeGrantRequest {
   return { externalUserId: "", grantId: "", requestId: "" };
 }
@@ -941,6 +1105,23 @@ export const CoachingServiceService = {
     responseDeserialize: (value: Buffer): ListGrantsResponse => ListGrantsResponse.decode(value),
   },
   /**
+   * Lists the grants that somebody was given and that hold now, by name or by way of a group that they
+   * coach or assist, the newest first: whose data a coach can ask for.
+   *
+   * Errors: INVALID_PAGE_TOKEN.
+   */
+  listReceivedGrants: {
+    path: "/calisthenics.training.v1.CoachingService/ListReceivedGrants" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ListReceivedGrantsRequest): Buffer =>
+      Buffer.from(ListReceivedGrantsRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ListReceivedGrantsRequest => ListReceivedGrantsRequest.decode(value),
+    responseSerialize: (value: ListReceivedGrantsResponse): Buffer =>
+      Buffer.from(ListReceivedGrantsResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ListReceivedGrantsResponse => ListReceivedGrantsResponse.decode(value),
+  },
+  /**
    * Takes a grant back, from the next call on. One that was taken back already stays so.
    *
    * Errors: GRANT_NOT_FOUND, REQUEST_ID_REUSED.
@@ -984,6 +1165,13 @@ export interface CoachingServiceServer extends UntypedServiceImplementation {
    * Errors: INVALID_PAGE_TOKEN.
    */
   listGrants: handleUnaryCall<ListGrantsRequest, ListGrantsResponse>;
+  /**
+   * Lists the grants that somebody was given and that hold now, by name or by way of a group that they
+   * coach or assist, the newest first: whose data a coach can ask for.
+   *
+   * Errors: INVALID_PAGE_TOKEN.
+   */
+  listReceivedGrants: handleUnaryCall<ListReceivedGrantsRequest, ListReceivedGrantsResponse>;
   /**
    * Takes a grant back, from the next call on. One that was taken back already stays so.
    *
@@ -1038,6 +1226,27 @@ export interface CoachingServiceClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: ListGrantsResponse) => void,
+  ): ClientUnaryCall;
+  /**
+   * Lists the grants that somebody was given and that hold now, by name or by way of a group that they
+   * coach or assist, the newest first: whose data a coach can ask for.
+   *
+   * Errors: INVALID_PAGE_TOKEN.
+   */
+  listReceivedGrants(
+    request: ListReceivedGrantsRequest,
+    callback: (error: ServiceError | null, response: ListReceivedGrantsResponse) => void,
+  ): ClientUnaryCall;
+  listReceivedGrants(
+    request: ListReceivedGrantsRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: ListReceivedGrantsResponse) => void,
+  ): ClientUnaryCall;
+  listReceivedGrants(
+    request: ListReceivedGrantsRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: ListReceivedGrantsResponse) => void,
   ): ClientUnaryCall;
   /**
    * Takes a grant back, from the next call on. One that was taken back already stays so.
