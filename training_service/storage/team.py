@@ -425,9 +425,9 @@ class Publishing:
         self._now = now
 
     async def overlaps(self) -> list[Overlap]:
-        """Returns how the weeks differ from what other groups published.
+        """Returns what the weeks have in common with those that other groups published.
 
-        Raises CONFLICT when an athlete withdrew from one since it was summed.
+        Raises CONFLICT when an athlete of one withdrew, or was erased, since it was summed.
         """
         parameters = {
             "group_id": self._group_id,
