@@ -1,5 +1,6 @@
 """TeamService."""
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from typing import Any
@@ -75,17 +76,19 @@ class TeamServicer(TeamServiceServicer):
         self, scope: Scope, group_id: UUID, weeks: Sequence[date], now: datetime
     ) -> None:
         begins = [(week, domain.begin_time(week)) for week in weeks]
-        sums = await self._teams.sums(scope, group_id, begins)
-        asked = [_publication(one) for one in sums]
+        asked = [_publication(one) for one in await self._teams.sums(scope, group_id, begins)]
+        if not asked:
+            # All withdrew meanwhile.
+            return
         async with self._teams.publishing(group_id, asked, now) as publishing:
-            overlaps = await publishing.overlaps()
+            overlaps = defaultdict(list)
+            for overlap in await publishing.overlaps():
+                overlaps[overlap.week].append(overlap)
             await publishing.decide(
                 {
                     one.week
                     for one in asked
-                    if domain.may_publish(
-                        len(one.member_ids), [o for o in overlaps if o.week == one.week]
-                    )
+                    if domain.may_publish(len(one.member_ids), overlaps[one.week])
                 }
             )
 

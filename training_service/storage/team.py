@@ -17,6 +17,7 @@ from sqlalchemy import (
     Boolean,
     ColumnElement,
     Date,
+    Double,
     FromClause,
     LargeBinary,
     Select,
@@ -26,6 +27,7 @@ from sqlalchemy import (
     any_,
     bindparam,
     case,
+    cast,
     column,
     func,
     literal_column,
@@ -41,11 +43,12 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from training_service.caller import Scope
 from training_service.domain.group import Role, Sharing
 from training_service.domain.metrics import Total
+from training_service.domain.periods import ONE_WEEK, Period
 from training_service.domain.team import Overlap
 from training_service.errors import Reason, TrainingError
 from training_service.storage.database import Database, ManyTransaction, Transaction
 from training_service.storage.grant import select_granted
-from training_service.storage.metrics import or_zero, sums_of, totals_of
+from training_service.storage.metrics import or_zero, start_of, sums_of, totals_of
 from training_service.storage.statements import Statement, parameter, prepare, prepare_command
 from training_service.storage.tables import (
     TIMESTAMP,
@@ -228,24 +231,46 @@ def _sum_weeks() -> Statement[WeekSums]:
     """Returns the sums of weeks over those who share since before they began."""
     week = _given("week", start_date=Date(), begin_time=TIMESTAMP)
     of = session_metrics.c
-    is_of_week = and_(
-        of.external_user_id == _MEMBER.member_user_id,
-        of.local_date >= week.c.start_date,
-        of.local_date < week.c.start_date + literal_column("7"),
+    start_date = start_of(Period.WEEK, of.local_date)
+    numbers: list[ColumnElement[Any]] = [
+        func.count(of.session_id),
+        or_zero(func.sum(of.set_count)),
+        or_zero(func.sum(of.load_au)),
+        func.count(of.load_au),
+        *sums_of(session_metrics, MEASURES),
+    ]
+    # For each athlete first, and joined by equality: the planner knows nothing of the sizes.
+    trained = (
+        select(
+            of.external_user_id,
+            start_date.label("start_date"),
+            *(number.label(f"number_{n}") for n, number in enumerate(numbers)),
+        )
+        .where(
+            of.external_user_id.in_(select(_MEMBER.member_user_id).where(_IS_SHARED)),
+            of.local_date >= bindparam("first", type_=Date),
+            of.local_date < bindparam("end", type_=Date),
+        )
+        .group_by(of.external_user_id, start_date)
+        .subquery("trained")
     )
-    is_shared = and_(_IS_SHARED, _MEMBER.analytics_since <= week.c.begin_time)
+    is_theirs = and_(
+        trained.c.external_user_id == _MEMBER.member_user_id, _are_same(trained, week, "start_date")
+    )
+    shared = week.join(
+        group_members, and_(_IS_SHARED, _MEMBER.analytics_since <= week.c.begin_time)
+    )
     return prepare(
         select(
             week.c.start_date,
-            type_coerce(func.array_agg(_MEMBER.member_user_id.distinct()), ARRAY(Uuid)),
-            func.count(of.external_user_id.distinct()),
-            func.count(of.session_id),
-            or_zero(func.sum(of.set_count)),
-            or_zero(func.sum(of.load_au)),
-            func.count(of.load_au),
-            *sums_of(session_metrics, MEASURES),
+            type_coerce(func.array_agg(_MEMBER.member_user_id), ARRAY(Uuid)),
+            func.count(trained.c.external_user_id),
+            *(
+                cast(or_zero(func.sum(trained.c[f"number_{n}"])), Double)
+                for n, _ in enumerate(numbers)
+            ),
         )
-        .select_from(week.join(group_members, is_shared).outerjoin(session_metrics, is_of_week))
+        .select_from(shared.outerjoin(trained, is_theirs))
         .group_by(week.c.start_date),
         _week_sums,
     )
@@ -255,14 +280,14 @@ def _week_sums(
     week: date,
     member_ids: Sequence[UUID],
     active: int,
-    sessions: int,
-    sets: int,
+    sessions: float,
+    sets: float,
     load_au: float,
-    load_known: int,
+    load_known: float,
     *measured: Any,
 ) -> WeekSums:
-    load = Total(load_au, load_known, sessions)
-    return WeekSums(week, member_ids, active, sessions, sets, load, totals_of(measured))
+    load = Total(load_au, int(load_known), int(sessions))
+    return WeekSums(week, member_ids, active, int(sessions), int(sets), load, totals_of(measured))
 
 
 _SUM_WEEKS = _sum_weeks()
@@ -366,6 +391,8 @@ class TeamRepository:
         weeks that nobody shares are left out."""
         parameters = {
             "group_id": group_id,
+            "first": min(week for week, _ in weeks),
+            "end": max(week for week, _ in weeks) + ONE_WEEK,
             "week_start_dates": [week for week, _ in weeks],
             "week_begin_times": [begin for _, begin in weeks],
         }
@@ -398,9 +425,9 @@ class Publishing:
         self._now = now
 
     async def overlaps(self) -> list[Overlap]:
-        """Returns how the weeks differ from what other groups published.
+        """Returns what the weeks have in common with those that other groups published.
 
-        Raises CONFLICT when an athlete withdrew from one since it was summed.
+        Raises CONFLICT when an athlete of one withdrew, or was erased, since it was summed.
         """
         parameters = {
             "group_id": self._group_id,
