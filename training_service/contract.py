@@ -9,6 +9,7 @@ from calisthenics.training.v1 import (
     coaching_pb2,
     error_pb2,
     exercise_pb2,
+    form_pb2,
     goal_pb2,
     load_pb2,
     metrics_pb2,
@@ -51,6 +52,7 @@ _FILES = (
     schedule_pb2,
     progression_pb2,
     coaching_pb2,
+    form_pb2,
 )
 
 SERVICES: tuple[ServiceDescriptor, ...] = tuple(

@@ -11,6 +11,7 @@ import grpc
 import structlog
 from calisthenics.training.v1.coaching_pb2_grpc import add_CoachingServiceServicer_to_server
 from calisthenics.training.v1.exercise_pb2_grpc import add_ExerciseServiceServicer_to_server
+from calisthenics.training.v1.form_pb2_grpc import add_FormServiceServicer_to_server
 from calisthenics.training.v1.goal_pb2_grpc import add_GoalServiceServicer_to_server
 from calisthenics.training.v1.load_pb2_grpc import add_LoadServiceServicer_to_server
 from calisthenics.training.v1.metrics_pb2_grpc import add_MetricsServiceServicer_to_server
@@ -35,6 +36,7 @@ from training_service.interceptors.chain import InterceptorChain
 from training_service.interceptors.identity import make_authenticator
 from training_service.servicers.coaching import CoachingServicer
 from training_service.servicers.exercise import ExerciseServicer
+from training_service.servicers.form import FormServicer
 from training_service.servicers.goal import GoalServicer
 from training_service.servicers.load import LoadServicer
 from training_service.servicers.metrics import MetricsServicer
@@ -166,6 +168,7 @@ class TrainingServer:
         )
         add_ProgramServiceServicer_to_server(programs, self._server)
         add_CoachingServiceServicer_to_server(CoachingServicer(self._grants), self._server)
+        add_FormServiceServicer_to_server(FormServicer(), self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         if self._settings.reflection:
             channelz.add_channelz_servicer(self._server)

@@ -124,7 +124,7 @@ class Summary:
     discarded: int = 0
     depth: Spread = field(default_factory=Spread)
     lockout: Spread = field(default_factory=Spread)
-    faults: dict[FaultKind, int] = field(default_factory=dict)
+    faults: dict[FaultKind, int] = field(default_factory=lambda: dict.fromkeys(FaultKind, 0))
     """How many repetitions have each."""
     holds: int = 0
     held_seconds: float = 0.0
@@ -149,8 +149,8 @@ class Summary:
 
     def _add_rep(self, rep: Rep) -> None:
         self.verdicts[rep.verdict] += 1
-        for kind in {fault.kind for fault in rep.faults}:
-            self.faults[kind] = self.faults.get(kind, 0) + 1
+        for fault in rep.faults:
+            self.faults[fault.kind] += 1
         if rep.lockout_degrees is not None:
             self.depth.add(rep.depth_degrees)
             self.lockout.add(rep.lockout_degrees)
