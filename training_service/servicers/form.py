@@ -42,7 +42,7 @@ FAULT = EnumNames(pb.FormFaultKind)
 BAND = EnumNames(pb.LineBand)
 GAP = EnumNames(pb.FormGapReason)
 
-FRAMES_IN_A_ROW = 100
+FRAMES_IN_A_ROW = 50
 """After so many frames, a few milliseconds, other calls have their turn."""
 
 
