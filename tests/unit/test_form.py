@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests import poses
+from tests import form_picture, poses
 from tests.poses import Figure, frames, swings, wobbling
 from training_service.domain.form.analyzer import (
     Event,
@@ -726,3 +726,10 @@ def test_what_is_remembered_does_not_grow(movement: Movement) -> None:
     assert analyzer.summary.frames.received > 14_000
     # Less than a byte for every ten frames.
     assert after - before < 1_400
+
+
+def test_the_picture_is_that_of_the_set() -> None:
+    """docs/form.svg is what `python -m tests.form_picture` draws."""
+    verdicts = ["VALID", "VALID", "VALID", "PARTIAL", "BORDERLINE", "FAILED"]
+    assert [rep.verdict for rep in form_picture.judged()] == verdicts
+    assert form_picture.draw() == form_picture.PICTURE.read_text(encoding="utf-8")
