@@ -308,6 +308,15 @@ def test_a_pull_up_whose_mouth_is_not_seen_at_the_top_is_not_failed() -> None:
     assert [(r.verdict, r.depth) for r in reps] == [(Verdict.BORDERLINE, Judgement.UNSEEN)] * 5  # type: ignore[union-attr]
 
 
+def test_an_elbow_that_is_not_bent_enough_tells_by_itself() -> None:
+    sent = []
+    for frame in frames(map(poses.pull_up, swings(2, 98, 175))):
+        face, *rest = frame.keypoints
+        sent.append(Frame(frame.seconds, [face._replace(confidence=0.2), *rest]))
+    reps = results(run(analyzer_of(Movement.PULL_UP), sent), Rep)
+    assert [r.depth for r in reps] == [Judgement.MISSED] * 2  # type: ignore[union-attr]
+
+
 def faults(reps: Sequence[Rep]) -> set[tuple[FaultKind, bool]]:
     return {(fault.kind, fault.is_borderline) for rep in reps for fault in rep.faults}
 

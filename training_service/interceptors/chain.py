@@ -15,7 +15,7 @@ calls are about nobody's data, so that there is no grant to look for.
 Each method's handler is wrapped once, on its first call.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from typing import Any, TypeAlias
 
@@ -118,8 +118,10 @@ class InterceptorChain(grpc.aio.ServerInterceptor):
                 async with Refusals(call), Deadline(call, seconds):
                     with self._live_limit:
                         await establish_caller(call, self._authenticator)
-                        requests = self._requests(handler, bodies)
-                        async with aclosing(handler.stream_stream(requests, context)) as responses:
+                        async with (
+                            aclosing(self._requests(handler, bodies)) as requests,
+                            aclosing(handler.stream_stream(requests, context)) as responses,
+                        ):
                             async for response in responses:
                                 async with self._patience():
                                     await context.write(to_bytes(response))
@@ -128,7 +130,9 @@ class InterceptorChain(grpc.aio.ServerInterceptor):
             live, request_deserializer=None, response_serializer=None
         )
 
-    async def _requests(self, handler: Any, bodies: AsyncIterator[bytes]) -> AsyncIterator[Message]:
+    async def _requests(
+        self, handler: Any, bodies: AsyncIterator[bytes]
+    ) -> AsyncGenerator[Message, None]:
         """Yields the messages of a caller, each as it should be."""
         while True:
             async with self._patience():

@@ -10,11 +10,12 @@ from training_service.interceptors.call import Call
 class _Limit:
     """Bounds the time of a block: `async with`."""
 
-    __slots__ = ("_refusal", "_timeout")
+    __slots__ = ("_message", "_reason", "_timeout")
 
-    def __init__(self, seconds: float, refusal: TrainingError) -> None:
+    def __init__(self, seconds: float, reason: Reason, message: str) -> None:
         self._timeout = asyncio.timeout(seconds)
-        self._refusal = refusal
+        self._reason = reason
+        self._message = message
 
     async def __aenter__(self) -> None:
         await self._timeout.__aenter__()
@@ -28,7 +29,7 @@ class _Limit:
         try:
             await self._timeout.__aexit__(kind, error, traceback)
         except TimeoutError:
-            raise self._refusal from None
+            raise TrainingError(self._reason, self._message) from None
 
 
 class Deadline(_Limit):
@@ -39,7 +40,7 @@ class Deadline(_Limit):
     def __init__(self, call: Call, longest_seconds: float) -> None:
         remaining = call.context.time_remaining()
         seconds = longest_seconds if remaining is None else min(remaining, longest_seconds)
-        super().__init__(seconds, TrainingError(Reason.DEADLINE_EXCEEDED, "the deadline passed"))
+        super().__init__(seconds, Reason.DEADLINE_EXCEEDED, "the deadline passed")
 
 
 class Patience(_Limit):
@@ -49,4 +50,4 @@ class Patience(_Limit):
 
     def __init__(self, seconds: float) -> None:
         message = f"for {seconds:g} s no message came, or none was taken"
-        super().__init__(seconds, TrainingError(Reason.FORM_STREAM_IDLE, message))
+        super().__init__(seconds, Reason.FORM_STREAM_IDLE, message)

@@ -86,12 +86,6 @@ class Setup:
     wider_degrees: float = 0.0
     """By how much a held position may be further from its line than usual."""
 
-    def is_possible(self) -> bool:
-        """Returns whether the movement can be analysed from there."""
-        return (self.movement, self.view) in REPS or (
-            self.movement in HOLDS and self.view is View.SIDE
-        )
-
 
 class Frame(NamedTuple):
     """The keypoints of a moment."""

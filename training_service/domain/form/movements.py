@@ -25,6 +25,7 @@ from training_service.domain.form.skeleton import (
     Limbs,
     Point,
     angle,
+    distance,
     from_horizontal,
     middle,
     rise,
@@ -101,8 +102,8 @@ def view_of(body: Body, limbs: Limbs) -> View | None:
     left, right, torso = body.left.shoulder, body.right.shoulder, body.torso(limbs)
     if left is None or right is None or torso is None:
         return None
-    width = ((left[0] - right[0]) ** 2 + (left[1] - right[1]) ** 2) ** 0.5
-    return View.FRONT if width / torso > WIDEST_FROM_SIDE else View.SIDE
+    is_wide = distance(left, right) / torso > WIDEST_FROM_SIDE
+    return View.FRONT if is_wide else View.SIDE
 
 
 # Repetitions
@@ -123,9 +124,10 @@ def _pull_up(body: Body, limbs: Limbs) -> RepChannels | None:
     elbow = _elbow(limbs)
     if elbow is None:
         return None
-    torso = body.torso(limbs)
+    torso, bent = body.torso(limbs), ELBOW_FLEXED_DEGREES - elbow
     chin = rise(limbs.wrist, body.mouth, torso)
-    depth = None if chin is None else min(chin, ELBOW_FLEXED_DEGREES - elbow)
+    # An elbow that is not bent enough tells by itself.
+    depth = min(chin, bent) if chin is not None else (bent if bent < 0 else None)
     # From the hands, which stay where they are: a camera that moves is no swing.
     swing = None
     if limbs.hip is not None and limbs.wrist is not None and torso is not None:
