@@ -491,6 +491,35 @@ def test_streams_have_a_limit_of_their_own(
     eventually(has_room)
 
 
+def test_who_takes_no_answers_makes_room(
+    service_with: Callable[..., tuple[Athlete, Athlete]],
+) -> None:
+    alice, bob = service_with(max_form_streams=1, form_idle_seconds=1.5)
+    up, down = (to_messages(frames([poses.push_up(a)])) for a in (170, 120))
+
+    def endless() -> Iterator[pb.AnalyzeFormRequest]:
+        """Yields partial repetitions, four frames each, with an event for every one."""
+        yield pb.AnalyzeFormRequest(header=a_header(frame_rate=30))
+        request = pb.AnalyzeFormRequest(frames=[*up * 2, *down * 2] * 100)
+        for frame in request.frames:
+            frame.ClearField("time_seconds")
+        while True:
+            yield request
+
+    unread = alice.form.AnalyzeForm(endless())
+    assert next(unread).event.rep.verdict == pb.REP_VERDICT_PARTIAL
+
+    def has_room() -> bool:
+        try:
+            return streamed(bob, a_header(), push_ups(1)).summary.counted_reps == 1
+        except grpc.RpcError:
+            return False
+
+    assert not has_room()
+    eventually(has_room)
+    unread.cancel()
+
+
 # Kept with a set
 
 
