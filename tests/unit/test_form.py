@@ -106,7 +106,7 @@ def test_holds_of_the_goldens(gap: int, seconds: list[float]) -> None:
     detector, found = HoldDetector(), []
     for k in range(80 + gap):
         position = -1.0 if 50 <= k < 50 + gap else 1.0
-        found += detector.add(Sample(k / 10, HoldChannels(position, 0, 0, 0, 1), 1.0))
+        found += detector.add(Sample(k / 10, HoldChannels(position, 0, 0, 0, 0, 0, 1), 1.0))
     found += detector.finish()
     holds = [hold for hold in found if isinstance(hold, Hold)]
     assert [hold.seconds for hold in holds] == pytest.approx(seconds)
@@ -453,6 +453,20 @@ def test_a_learner_is_given_more_tolerance(
     assert hold.line_error_degrees == pytest.approx(25)
     assert hold.line_band is LineBand.UP_TO_30
     assert not holds_of(movement, [figure] * 60, wider_degrees=wider - 1)
+
+
+@pytest.mark.parametrize("every", [1, 2, 3])
+def test_a_far_hip_that_comes_and_goes_is_no_sway(every: int) -> None:
+    sent = []
+    for k, frame in enumerate(frames([poses.planche()] * 90)):
+        seen = list(frame.keypoints)
+        if k % every == 0:
+            seen[12] = seen[12]._replace(confidence=0.3)
+        # Far enough apart for a change between them to be seen.
+        seen[12] = seen[12]._replace(x=seen[12].x + 20)
+        sent.append(Frame(frame.seconds, seen))
+    [hold] = results(run(analyzer_of(Movement.PLANCHE), sent), Hold)
+    assert hold.stability_score == pytest.approx(100)  # type: ignore[union-attr]
 
 
 def test_a_hold_of_less_than_a_second_is_none() -> None:

@@ -33,8 +33,6 @@ CONFIDENCE_WEIGHT = 1 / 30
 SIDE_LEAD = 0.1
 """The other side takes over when its confidence is higher by more, so that it does not change to
 and fro (own)."""
-
-
 MOST_TIME_SECONDS = 1e10
 """Times may be counted from 1970."""
 

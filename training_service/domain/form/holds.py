@@ -36,8 +36,12 @@ class HoldChannels(NamedTuple):
     """By how many degrees the position is met; negative is out of it."""
     line_error: float
     """The largest deviation from the ideal line in degrees."""
+    hips_x: float | None
+    hips_y: float | None
+    """The middle of both hips."""
     hip_x: float | None
     hip_y: float | None
+    """The hip of the side that is measured."""
     torso: float | None
     """Its length, in the unit of the coordinates."""
 
@@ -62,8 +66,8 @@ class Hold:
     """The mean of the largest deviations from the ideal line."""
     line_band: LineBand
     sway: float | None
-    """Standard deviation of the middle of the hips as a share of the torso's length; None when they
-    were not seen."""
+    """Standard deviation of the middle of the hips, or of one that hides the other, as a share of
+    the torso's length; None when they were not seen."""
     stability_score: float | None
     """100 is still, 0 is restless."""
     confidence: float
@@ -85,35 +89,55 @@ def line_band(degrees: float) -> LineBand:
 
 
 @dataclass(slots=True)
+class _Sway:
+    """How much a point moves."""
+
+    x: Spread = field(default_factory=Spread)
+    y: Spread = field(default_factory=Spread)
+    torso: Spread = field(default_factory=Spread)
+
+    def add(self, x: float | None, y: float | None, torso: float | None) -> None:
+        if x is not None and y is not None and torso is not None:
+            self.x.add(x)
+            self.y.add(y)
+            self.torso.add(torso)
+
+    def share(self) -> float | None:
+        """Returns its standard deviation as a share of the torso's length."""
+        if not self.torso.mean:
+            return None
+        return sqrt(self.x.variance + self.y.variance) / self.torso.mean
+
+
+@dataclass(slots=True)
 class _Run:
     """Frames in position, so close that they are one hold."""
 
     start_seconds: float
     last_seconds: float
-    hip_x: Spread = field(default_factory=Spread)
-    hip_y: Spread = field(default_factory=Spread)
-    torso: Spread = field(default_factory=Spread)
+    hips: _Sway = field(default_factory=_Sway)
+    hip: _Sway = field(default_factory=_Sway)
     line_error: Spread = field(default_factory=Spread)
     confidence: Spread = field(default_factory=Spread)
 
     def add(self, sample: Sample[HoldChannels]) -> None:
-        _, line_error, hip_x, hip_y, torso = sample.channels
+        _, line_error, hips_x, hips_y, hip_x, hip_y, torso = sample.channels
         self.last_seconds = sample.seconds
         self.line_error.add(line_error)
         self.confidence.add(sample.confidence)
-        if hip_x is not None and hip_y is not None and torso is not None:
-            self.hip_x.add(hip_x)
-            self.hip_y.add(hip_y)
-            self.torso.add(torso)
+        self.hips.add(hips_x, hips_y, torso)
+        self.hip.add(hip_x, hip_y, torso)
 
     @property
     def is_hold(self) -> bool:
         return not is_longer(LEAST_SECONDS, self.last_seconds - self.start_seconds)
 
     def sway(self) -> float | None:
-        if not self.torso.mean:
-            return None
-        return sqrt(self.hip_x.variance + self.hip_y.variance) / self.torso.mean
+        """Returns that of the middle of the hips or, when the far one was mostly hidden, of the
+        near one: the two are not mixed, for to change from one to the other would look like sway.
+        """
+        is_mostly_seen = 2 * self.hips.torso.count >= self.hip.torso.count
+        return (self.hips if is_mostly_seen else self.hip).share()
 
 
 @dataclass(slots=True)

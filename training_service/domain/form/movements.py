@@ -258,8 +258,9 @@ def _l_sit(body: Body, limbs: Limbs, wider: float) -> HoldChannels | None:
 
 
 def _held(body: Body, limbs: Limbs, position: float, error: float) -> HoldChannels:
-    x, y = body.hips(limbs) or (None, None)
-    return HoldChannels(position, error, x, y, body.torso(limbs))
+    hips_x, hips_y = middle(body.left.hip, body.right.hip) or (None, None)
+    hip_x, hip_y = limbs.hip or (None, None)
+    return HoldChannels(position, error, hips_x, hips_y, hip_x, hip_y, body.torso(limbs))
 
 
 _KNEES_IN = FaultRule(FaultKind.KNEES_IN, Extreme.HIGHEST, KNEES_IN_TORSOS, KNEES_IN_MARGIN_TORSOS)

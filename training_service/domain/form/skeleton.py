@@ -78,14 +78,11 @@ class Body(NamedTuple):
         """Returns one side."""
         return self.left if side is Side.LEFT else self.right
 
-    def hips(self, limbs: Limbs) -> Point | None:
-        """Returns the middle of the hips, or the hip of one side when the other is not seen."""
-        return middle(self.left.hip, self.right.hip) or limbs.hip
-
     def torso(self, limbs: Limbs) -> float | None:
-        """Returns the length from shoulders to hips, None when it is not seen."""
+        """Returns the length from shoulders to hips, None when it is not seen: from between the
+        two, or from that of one side when the other's is not seen."""
         shoulders = middle(self.left.shoulder, self.right.shoulder) or limbs.shoulder
-        hips = self.hips(limbs)
+        hips = middle(self.left.hip, self.right.hip) or limbs.hip
         if shoulders is None or hips is None:
             return None
         return distance(shoulders, hips) or None

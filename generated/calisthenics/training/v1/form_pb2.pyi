@@ -728,7 +728,9 @@ class FormHold(_message.Message):
     line_band: Global___LineBand.ValueType
     """The band of that."""
     sway: _builtins.float
-    """Standard deviation of the middle of the hips, as a share of the torso's length. Absent: not seen."""
+    """Standard deviation of the middle of the hips, or of the near one when the far one is hidden, as a
+    share of the torso's length. Absent: not seen.
+    """
     stability_score: _builtins.float
     """100 for a sway of 0.01 or less, 0 for 0.10 or more, and evenly between. Absent: not seen."""
     confidence: _builtins.float

@@ -333,7 +333,10 @@ export interface FormHold {
   lineErrorDegrees: number;
   /** The band of that. */
   lineBand: LineBand;
-  /** Standard deviation of the middle of the hips, as a share of the torso's length. Absent: not seen. */
+  /**
+   * Standard deviation of the middle of the hips, or of the near one when the far one is hidden, as a
+   * share of the torso's length. Absent: not seen.
+   */
   sway?:
     | number
     | undefined;
