@@ -5,6 +5,7 @@ import tracemalloc
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from math import cos, inf, nan, pi
+from random import Random
 
 import pytest
 from hypothesis import given, settings
@@ -266,6 +267,24 @@ def test_good_repetitions_are_valid(movement: Movement, layout: Layout) -> None:
     assert analyzer.summary.depth.mean == pytest.approx(lowest, abs=0.5)
     assert analyzer.summary.lockout.mean == pytest.approx(highest, abs=0.5)
     assert analyzer.summary.confidence.mean == pytest.approx(poses.NEAR)
+
+
+@pytest.mark.parametrize("rate", [10, 24, 60])
+@pytest.mark.parametrize("movement", DYNAMIC)
+def test_noise_of_an_estimator_changes_no_count(movement: Movement, rate: float) -> None:
+    random = Random(7)
+    pose, lowest, highest = DYNAMIC[movement]
+    sent = []
+    for frame in frames(map(pose, swings(8, lowest, highest, 2.5, rate)), rate):
+        # A body of 260 pixels, each point of it off by about as much as one of 2 m by 1.5 cm.
+        noisy = [
+            k._replace(x=k.x + random.gauss(0, 2), y=k.y + random.gauss(0, 2))
+            for k in frame.keypoints
+        ]
+        sent.append(Frame(frame.seconds, noisy))
+    reps = results(run(analyzer_of(movement), sent), Rep)
+    assert [rep.number for rep in reps] == list(range(1, 9))  # type: ignore[union-attr]
+    assert Verdict.FAILED not in {rep.verdict for rep in reps}  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize(
