@@ -5,8 +5,28 @@ from alembic import op
 APP_ROLE = "training_app"
 GRANTEE_ROLE = "training_grantee"
 """What a transaction takes on that makes use of a grant: its policies cost nobody else anything."""
+COACH_ROLE = "training_coach"
+"""What a transaction takes on that reads of many athletes at once, by what each of them allowed."""
 ATHLETE = "NULLIF(current_setting('app.external_user_id', true), '')::uuid"
 GRANTEE = "NULLIF(current_setting('app.grantee_user_id', true), '')::uuid"
+OWN_GROUPS = f"SELECT group_id FROM training.group_members WHERE member_user_id = {GRANTEE}"
+GRANT_SCOPE = "current_setting('app.grant_scope', true)"
+HOLDS = f"""
+    {GRANT_SCOPE} = ANY (one.scopes)
+    AND one.revoked_at IS NULL
+    AND (one.expires_at IS NULL OR one.expires_at > now())
+    AND (one.grantee_user_id = {GRANTEE} OR EXISTS (
+        SELECT FROM training.group_members AS athlete
+        JOIN training.group_members AS coach USING (group_id)
+        WHERE athlete.group_id = one.group_id
+        AND athlete.member_user_id = one.external_user_id
+        AND athlete.role = 'ATHLETE'
+        AND athlete.joined_at <= one.created_at
+        AND coach.member_user_id = {GRANTEE}
+        AND (coach.role = 'COACH' OR coach.role = 'ASSISTANT' AND {GRANT_SCOPE} LIKE 'READ%')
+    ))
+"""
+"""The condition that a row of access_grants, called `one`, lets in who asks."""
 
 
 def begin() -> None:
@@ -55,9 +75,9 @@ def protect(table: str) -> None:
     """)
 
 
-def grant(privileges: str, table: str) -> None:
-    """Grants rights on a table to the service; what is not granted is refused."""
-    op.execute(f"GRANT {privileges} ON training.{table} TO {APP_ROLE}")
+def grant(privileges: str, table: str, role: str = APP_ROLE) -> None:
+    """Grants rights on a table to the service, or another role; what is not granted is refused."""
+    op.execute(f"GRANT {privileges} ON training.{table} TO {role}")
 
 
 def guard(table: str) -> None:
@@ -65,15 +85,31 @@ def guard(table: str) -> None:
 
     In a subquery of its own, so that it is looked at once in a statement and not for each row.
     """
-    granted = f"""
-        SELECT FROM training.access_grants AS one
-        WHERE one.external_user_id = {ATHLETE}
-        AND one.grantee_user_id = {GRANTEE}
-        AND current_setting('app.grant_scope', true) = ANY (one.scopes)
-        AND one.revoked_at IS NULL
-        AND (one.expires_at IS NULL OR one.expires_at > now())
+    op.execute(f"""
+        CREATE POLICY grantee ON training.{table} AS RESTRICTIVE TO {GRANTEE_ROLE}
+        USING ((SELECT EXISTS (
+            SELECT FROM training.access_grants AS one
+            WHERE one.external_user_id = {ATHLETE} AND {HOLDS}
+        )))
+    """)
+
+
+def open_to_coaches(table: str) -> None:
+    """Lets a transaction that reads of many athletes see the rows of those who granted what it is
+    for, and of those who share with the group what it is for.
+
+    Each list of athletes is made once in a statement, and looked up for each row.
     """
-    op.execute(
-        f"CREATE POLICY grantee ON training.{table} AS RESTRICTIVE TO {GRANTEE_ROLE}"
-        f" USING ((SELECT EXISTS ({granted})))"
-    )
+    granted = f"SELECT external_user_id FROM training.access_grants AS one WHERE {HOLDS}"
+    shared = """
+        SELECT member_user_id FROM training.group_members
+        WHERE group_id = NULLIF(current_setting('app.group_id', true), '')::uuid
+        AND role = 'ATHLETE'
+        AND current_setting('app.sharing', true) = ANY (sharing)
+    """
+    for policy, athletes in (("granted", granted), ("shared", shared)):
+        op.execute(f"""
+            CREATE POLICY {policy} ON training.{table} FOR SELECT TO {COACH_ROLE}
+            USING (external_user_id IN ({athletes}))
+        """)
+    op.execute(f"GRANT SELECT ON training.{table} TO {COACH_ROLE}")

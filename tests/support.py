@@ -25,6 +25,7 @@ from calisthenics.training.v1 import (
     coaching_pb2,
     exercise_pb2_grpc,
     goal_pb2,
+    group_pb2,
     phase_pb2,
     progression_pb2,
     readiness_pb2,
@@ -33,9 +34,11 @@ from calisthenics.training.v1 import (
     workout_pb2,
     workout_pb2_grpc,
 )
+from calisthenics.training.v1.assignment_pb2_grpc import AssignmentServiceStub
 from calisthenics.training.v1.coaching_pb2_grpc import CoachingServiceStub
 from calisthenics.training.v1.form_pb2_grpc import FormServiceStub
 from calisthenics.training.v1.goal_pb2_grpc import GoalServiceStub
+from calisthenics.training.v1.group_pb2_grpc import GroupServiceStub
 from calisthenics.training.v1.load_pb2_grpc import LoadServiceStub
 from calisthenics.training.v1.metrics_pb2_grpc import MetricsServiceStub
 from calisthenics.training.v1.phase_pb2_grpc import PhaseServiceStub
@@ -170,9 +173,17 @@ class Athlete:
     """A caller with an identity, and a stub of each service that carries it."""
 
     def __init__(
-        self, address: str, *, roles: str = "", metadata: Mapping[str, str] | None = None
+        self,
+        address: str,
+        *,
+        roles: str = "",
+        metadata: Mapping[str, str] | None = None,
+        user_id: str = "",
+        channel: grpc.Channel | None = None,
     ) -> None:
-        self.id = str(uuid.uuid4())
+        named = (metadata or {}).get("x-external-user-id", "")
+        self.id = user_id or named or str(uuid.uuid4())
+        self._address = address
         pairs = [("x-external-user-id", self.id)] if metadata is None else list(metadata.items())
         if roles:
             pairs.append(("x-caller-scope", f"training:{roles}"))
@@ -180,7 +191,7 @@ class Athlete:
         # Without the probe a channel takes as much as it is given: it grows its window on a machine
         # that is busy, and no reader would ever hold a stream up.
         options = [("grpc.use_local_subchannel_pool", 1), ("grpc.http2.bdp_probe", 0)]
-        self._channel = grpc.insecure_channel(address, options=options)
+        self._channel = channel or grpc.insecure_channel(address, options=options)
         self.channel = grpc.intercept_channel(self._channel, _WithMetadata(pairs))
         self.exercises = exercise_pb2_grpc.ExerciseServiceStub(self.channel)
         self.workouts = workout_pb2_grpc.WorkoutServiceStub(self.channel)
@@ -190,6 +201,8 @@ class Athlete:
         self.schedules = ScheduleServiceStub(self.channel)
         self.programs = ProgramServiceStub(self.channel)
         self.coaching = CoachingServiceStub(self.channel)
+        self.groups = GroupServiceStub(self.channel)
+        self.assignments = AssignmentServiceStub(self.channel)
         self.readiness = ReadinessServiceStub(self.channel)
         self.skills = SkillServiceStub(self.channel)
         self.phases = PhaseServiceStub(self.channel)
@@ -197,11 +210,9 @@ class Athlete:
         self.progression = ProgressionServiceStub(self.channel)
         self.form = FormServiceStub(self.channel)
 
-    def channel_of(self, user_id: str) -> grpc.Channel:
-        """Returns the same channel for somebody else."""
-        return grpc.intercept_channel(
-            self._channel, _WithMetadata([("x-external-user-id", user_id)])
-        )
+    def as_another(self, user_id: str = "") -> "Athlete":
+        """Returns somebody else, new unless named, on the same channel."""
+        return Athlete(self._address, user_id=user_id, channel=self._channel)
 
     def close(self) -> None:
         """Closes the channel."""
@@ -309,6 +320,81 @@ def a_grant(**fields: Any) -> coaching_pb2.Grant:
     """Returns a grant for somebody to read sessions; fields replace the usual ones."""
     usual = {"grantee_user_id": str(uuid.uuid4()), "scopes": ["GRANT_SCOPE_READ_SESSIONS"]}
     return coaching_pb2.Grant(**{**usual, **fields})
+
+
+def a_group(**fields: Any) -> group_pb2.Group:
+    """Returns a team; fields replace the usual ones."""
+    return group_pb2.Group(**{"display_name": "Bar brothers", "kind": "GROUP_KIND_TEAM", **fields})
+
+
+def an_invitation(user_id: str, **fields: Any) -> group_pb2.Invitation:
+    """Returns an invitation of an athlete; fields replace the usual ones."""
+    return group_pb2.Invitation(**{"user_id": user_id, "role": "MEMBER_ROLE_ATHLETE", **fields})
+
+
+def grant(athlete: Athlete, coach_id: str, *scopes: int, **fields: Any) -> coaching_pb2.Grant:
+    """Grants somebody scopes."""
+    message = coaching_pb2.Grant(grantee_user_id=coach_id, scopes=scopes, **fields)
+    return athlete.coaching.CreateGrant(coaching_pb2.CreateGrantRequest(grant=message))
+
+
+def revoke(athlete: Athlete, granted: coaching_pb2.Grant, **request: Any) -> coaching_pb2.Grant:
+    """Takes a grant back."""
+    return athlete.coaching.RevokeGrant(
+        coaching_pb2.RevokeGrantRequest(grant_id=granted.id, **request)
+    )
+
+
+def expire(owner: psycopg.Connection, granted: coaching_pb2.Grant) -> None:
+    """Moves the end of a grant into the past."""
+    query = "UPDATE training.access_grants SET expires_at = now() - interval '1 s' WHERE id = %s"
+    owner.execute(query, [granted.id])
+
+
+def uses(athlete: Athlete, **request: Any) -> list[coaching_pb2.AccessLogEntry]:
+    """Returns who made use of an athlete's grants, the last first."""
+    response = athlete.coaching.ListAccessLog(coaching_pb2.ListAccessLogRequest(**request))
+    return list(response.entries)
+
+
+def new_group(coach: Athlete, **fields: Any) -> group_pb2.Group:
+    """Creates a group that somebody coaches."""
+    return coach.groups.CreateGroup(group_pb2.CreateGroupRequest(group=a_group(**fields)))
+
+
+def invite(
+    coach: Athlete, group: group_pb2.Group, user_id: str, **fields: Any
+) -> group_pb2.Invitation:
+    """Invites somebody, as an athlete unless they are to be something else."""
+    request = group_pb2.CreateInvitationRequest(
+        group_id=group.id, invitation=an_invitation(user_id, **fields)
+    )
+    return coach.groups.CreateInvitation(request)
+
+
+def accept(user: Athlete, invitation: group_pb2.Invitation, **request: Any) -> group_pb2.Member:
+    """Accepts an invitation; fields of the request may grant something."""
+    return user.groups.AcceptInvitation(
+        group_pb2.AcceptInvitationRequest(invitation_id=invitation.id, **request)
+    )
+
+
+def enter(
+    coach: Athlete,
+    group: group_pb2.Group,
+    user: Athlete,
+    role: str = "MEMBER_ROLE_ATHLETE",
+    **request: Any,
+) -> group_pb2.Member:
+    """Invites somebody, who accepts."""
+    return accept(user, invite(coach, group, user.id, role=role), **request)
+
+
+def remove(user: Athlete, group: group_pb2.Group, member_user_id: str, **request: Any) -> None:
+    """Takes somebody out of a group."""
+    user.groups.RemoveMember(
+        group_pb2.RemoveMemberRequest(group_id=group.id, member_user_id=member_user_id, **request)
+    )
 
 
 def a_rule(**fields: Any) -> progression_pb2.ProgressionRule:

@@ -42,14 +42,30 @@ class Scope:
     grantee: Grantee | None = None
     """Who acts by a grant; None for the athlete and services. The database looks at it again."""
 
+    @property
+    def author_user_id(self) -> UUID | None:
+        """Who is named as the author of what is written: None for the athlete and services."""
+        return self.grantee.user_id if self.grantee else None
+
 
 _current: ContextVar[Caller] = ContextVar("caller")
 _granted: ContextVar[Scope | None] = ContextVar("granted", default=None)
+_call_id: ContextVar[str] = ContextVar("call_id")
 
 
 def set_current_caller(caller: Caller) -> None:
     """Records the caller for the rest of this RPC."""
     _current.set(caller)
+
+
+def set_call_id(call_id: str) -> None:
+    """Records what finds this RPC in the logs."""
+    _call_id.set(call_id)
+
+
+def current_call_id() -> str:
+    """Returns what finds the RPC under way in the logs."""
+    return _call_id.get()
 
 
 def set_granted_scope(scope: Scope | None) -> None:
@@ -93,5 +109,10 @@ def athlete_scope(external_user_id: str) -> Scope:
         return Scope(athlete)
     granted = _granted.get()
     if granted is None or granted.external_user_id != athlete:
-        raise TrainingError(Reason.ATHLETE_NOT_FOUND, "there is no such athlete")
+        raise athlete_not_found()
     return granted
+
+
+def athlete_not_found() -> TrainingError:
+    """Returns the refusal of an athlete who does not exist, or granted nothing: both are alike."""
+    return TrainingError(Reason.ATHLETE_NOT_FOUND, "there is no such athlete")

@@ -25,6 +25,7 @@ from training_service.logs import configure_logs
 from training_service.servicers.rebuild import rebuild_metrics as rebuild_derived
 from training_service.settings import Settings, SettingsError, load_settings, settings_table
 from training_service.storage.bootstrap import seed_catalogue
+from training_service.storage.erasure import erase
 from training_service.storage.migrations import MigrationError, head_revision
 from training_service.storage.migrations import migrate as migrate_to
 from training_service.workers import Supervisor, run_here
@@ -158,6 +159,28 @@ def rebuild_metrics(
                 )
             )
         console.print(f"metrics: {done} sessions reckoned")
+
+
+@app.command()
+def erase_user(
+    user: Annotated[UUID, typer.Argument(help="The user's external_user_id.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Erase a user, athlete or coach: all they have, and their name from what is others'.
+
+    There is no way back. Runs as the login of TRAINING_MIGRATION_DATABASE_URL, beside services that
+    go on serving; all of it is done or nothing, and it can be run again. What the user sends
+    afterwards is stored as if they were new.
+    """
+    if not yes:
+        typer.confirm(f"Erase all data of {user}?", abort=True, err=True)
+    with _settings() as settings:
+        owner = _migration_settings(settings)
+        with database_url(owner) as url:
+            counts = asyncio.run(erase(owner, url, user))
+        console.print(f"erased: {sum(counts.values())} rows")
+        for table, count in sorted(counts.items()):
+            console.print(f"  {table}: {count}")
 
 
 @app.command()

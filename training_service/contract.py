@@ -6,11 +6,13 @@ from types import MappingProxyType
 
 from calisthenics.training.v1 import (
     access_pb2,
+    assignment_pb2,
     coaching_pb2,
     error_pb2,
     exercise_pb2,
     form_pb2,
     goal_pb2,
+    group_pb2,
     load_pb2,
     metrics_pb2,
     phase_pb2,
@@ -52,6 +54,8 @@ _FILES = (
     schedule_pb2,
     progression_pb2,
     coaching_pb2,
+    group_pb2,
+    assignment_pb2,
     form_pb2,
 )
 

@@ -9,10 +9,12 @@ from typing import Any
 
 import grpc
 import structlog
+from calisthenics.training.v1.assignment_pb2_grpc import add_AssignmentServiceServicer_to_server
 from calisthenics.training.v1.coaching_pb2_grpc import add_CoachingServiceServicer_to_server
 from calisthenics.training.v1.exercise_pb2_grpc import add_ExerciseServiceServicer_to_server
 from calisthenics.training.v1.form_pb2_grpc import add_FormServiceServicer_to_server
 from calisthenics.training.v1.goal_pb2_grpc import add_GoalServiceServicer_to_server
+from calisthenics.training.v1.group_pb2_grpc import add_GroupServiceServicer_to_server
 from calisthenics.training.v1.load_pb2_grpc import add_LoadServiceServicer_to_server
 from calisthenics.training.v1.metrics_pb2_grpc import add_MetricsServiceServicer_to_server
 from calisthenics.training.v1.phase_pb2_grpc import add_PhaseServiceServicer_to_server
@@ -34,10 +36,12 @@ from training_service.charts.render import ChartRenderer
 from training_service.errors import TrainingError
 from training_service.interceptors.chain import InterceptorChain
 from training_service.interceptors.identity import make_authenticator
+from training_service.servicers.assignment import AssignmentServicer
 from training_service.servicers.coaching import CoachingServicer
 from training_service.servicers.exercise import ExerciseServicer
 from training_service.servicers.form import FormServicer
 from training_service.servicers.goal import GoalServicer
+from training_service.servicers.group import GroupServicer
 from training_service.servicers.load import LoadServicer
 from training_service.servicers.metrics import MetricsServicer
 from training_service.servicers.phase import PhaseServicer
@@ -52,10 +56,12 @@ from training_service.servicers.skill import SkillServicer
 from training_service.servicers.skill_source import SkillSource
 from training_service.servicers.workout import WorkoutServicer
 from training_service.settings import Settings, SettingsError
+from training_service.storage.assignment import AssignmentRepository
 from training_service.storage.database import Database
 from training_service.storage.exercise import Catalogue, CatalogueVersion, ExerciseRepository
 from training_service.storage.goal import GoalRepository
 from training_service.storage.grant import GrantRepository
+from training_service.storage.group import GroupRepository
 from training_service.storage.health import database_revision, excess_privileges
 from training_service.storage.load import LoadRepository
 from training_service.storage.metrics import MetricsRepository
@@ -168,6 +174,17 @@ class TrainingServer:
         )
         add_ProgramServiceServicer_to_server(programs, self._server)
         add_CoachingServiceServicer_to_server(CoachingServicer(self._grants), self._server)
+        groups = GroupServicer(GroupRepository(self._database))
+        add_GroupServiceServicer_to_server(groups, self._server)
+        assignments = AssignmentServicer(
+            AssignmentRepository(self._database),
+            self._grants,
+            templates,
+            cycles,
+            scheduled,
+            catalogue,
+        )
+        add_AssignmentServiceServicer_to_server(assignments, self._server)
         add_FormServiceServicer_to_server(FormServicer(), self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         if self._settings.reflection:

@@ -55,6 +55,12 @@ class Settings(BaseSettings):
         description="Role that a connection takes on while somebody makes use of an athlete's "
         "grant. The login must be a member of it.",
     )
+    database_coach_role: str = Field(
+        "training_coach",
+        pattern=r"^[a-z_][a-z0-9_]*$",
+        description="Role that a connection takes on for what is read of many athletes at once, "
+        "such as a coach's roster. The login must be a member of it.",
+    )
     data_directory: Path = Field(
         Path(".data"), description="Folder for the embedded PostgreSQL's data."
     )

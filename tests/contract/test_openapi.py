@@ -647,7 +647,7 @@ def without_ids(value: Any) -> Any:
         return [without_ids(item) for item in value]
     if isinstance(value, dict):
         found = {key: without_ids(item) for key, item in value.items()}
-        for name in ("exerciseId", "harderExerciseId", "granteeUserId"):
+        for name in ("exerciseId", "harderExerciseId", "userId"):
             if found.get(name) == "":
                 found[name] = "f28ca318-2152-517f-bb8c-d5c2325d1ae5"
         return found

@@ -16,15 +16,16 @@ import psycopg
 import pytest
 from calisthenics.training.v1 import (
     access_pb2,
+    assignment_pb2,
     coaching_pb2,
     goal_pb2,
+    group_pb2,
     phase_pb2,
     progression_pb2,
     readiness_pb2,
     schedule_pb2,
     session_pb2,
 )
-from calisthenics.training.v1.session_pb2_grpc import SessionServiceStub
 from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
@@ -36,13 +37,19 @@ from tests.support import (
     Refusal,
     a_goal,
     a_grant,
+    a_group,
     a_phase,
     a_rule,
     a_schedule,
     a_session,
     a_wellness,
     a_workout,
+    an_invitation,
     call_bytes,
+    enter,
+    grant,
+    invite,
+    new_group,
     patched_queries,
     refused,
 )
@@ -60,6 +67,8 @@ NOT_FOUND = {
     "SCHEDULE_NOT_FOUND",
     "GOAL_NOT_FOUND",
     "GRANT_NOT_FOUND",
+    "GROUP_NOT_FOUND",
+    "INVITATION_NOT_FOUND",
     "PROGRESSION_RULE_NOT_FOUND",
 }
 ALL = {m.full_name: m for m in contract.methods()}
@@ -73,6 +82,9 @@ OF_USERS = [n for n, m in ALL.items() if access(m) == access_pb2.ACCESS_LEVEL_US
 NOT_PUBLIC = [n for n, m in ALL.items() if access(m) != access_pb2.ACCESS_LEVEL_PUBLIC_CATALOGUE]
 OF_ADMINS = [n for n, m in ALL.items() if access(m) == access_pb2.ACCESS_LEVEL_ADMIN]
 
+
+# The field that is changed, of what has no name of its own.
+MASKED = {"UpdateProgressionRule": "auto_apply", "UpdateMember": "role"}
 
 # Fields that mean something else in one RPC.
 OWN: dict[str, dict[str, Any]] = {
@@ -132,11 +144,35 @@ class Belongings:
         )
 
         self.grant = alice.coaching.CreateGrant(coaching_pb2.CreateGrantRequest(grant=a_grant()))
+        self._lead_and_enter_groups()
         # So that the grant was made use of.
-        coach = SessionServiceStub(alice.channel_of(self.grant.grantee_user_id))
-        coach.ListSessions(
-            session_pb2.ListSessionsRequest(external_user_id=self.session.external_user_id)
+        coach = alice.as_another(self.grant.grantee_user_id)
+        coach.sessions.ListSessions(session_pb2.ListSessionsRequest(external_user_id=alice.id))
+        self._exchange_workouts()
+
+    def _lead_and_enter_groups(self) -> None:
+        """Alice coaches a group with somebody else, invited another, and is invited herself."""
+        coach = self.alice.as_another()
+        self.second_coach = coach.id
+        self.group = new_group(self.alice, display_name=SECRET)
+        enter(self.alice, self.group, coach, "MEMBER_ROLE_COACH")
+        self.sent = invite(self.alice, self.group, str(uuid.uuid4()))
+        self.received = invite(coach, new_group(coach), self.alice.id)
+
+    def _exchange_workouts(self) -> None:
+        """Lets somebody else give alice a workout, and alice give them hers."""
+        partner = self.alice.as_another()
+        self.partner_id = partner.id
+        scopes = [access_pb2.GRANT_SCOPE_WRITE_WORKOUTS, access_pb2.GRANT_SCOPE_WRITE_SCHEDULE]
+        grant(partner, self.alice.id, *scopes)
+        grant(self.alice, partner.id, *scopes)
+        given = partner.create_workout(description=SECRET)
+        request = assignment_pb2.AssignWorkoutsRequest(
+            workouts=[assignment_pb2.WorkoutToAssign(workout_id=given.id)],
+            athlete_user_ids=[self.alice.id],
         )
+        [result] = partner.assignments.AssignWorkouts(request).results
+        self.copy_id = result.assigned.workouts[0].workout_id
 
     def request(self, method: MethodDescriptor) -> Message:
         """Returns a request that alice herself could make."""
@@ -167,11 +203,24 @@ class Belongings:
             "exercise_id": PULL_UP,
             "revision": 1,
             "grant_id": self.grant.id,
+            "group_id": self.group.id,
+            "group": a_group(),
+            "member_user_id": self.second_coach,
+            "member": group_pb2.Member(role="MEMBER_ROLE_ASSISTANT"),
+            "invitation_id": self.received.id,
+            "invitation": an_invitation(str(uuid.uuid4())),
+            "granted_scopes": ["GRANT_SCOPE_READ_METRICS"],
+            "grant_expire_time": None,
+            "sharing": ["SHARING_ANALYTICS"],
             "grant": a_grant(),
             "goal_id": self.goal.id,
             "goal": a_goal(),
             "workout": a_workout(),
             "workout_ids": [self.workout.id],
+            "workouts": [assignment_pb2.WorkoutToAssign(workout_id=self.workout.id)],
+            "athlete_user_ids": [self.partner_id],
+            "on_existing": assignment_pb2.ON_EXISTING_COPY_OVERWRITE,
+            "with_schedules": True,
             "session": followed,
             "entry": a_wellness(),
             "requests": [session_pb2.LogSessionRequest(session=followed)],
@@ -179,9 +228,7 @@ class Belongings:
             "rule": a_rule(workout_id=self.workout.id, workout_order=2),
             "past": progression_pb2.PastSessions(),
             "hypothetical": None,
-            "update_mask": _mask(
-                "auto_apply" if method.name == "UpdateProgressionRule" else "display_name"
-            ),
+            "update_mask": _mask(MASKED.get(method.name, "display_name")),
             "request_id": str(uuid.uuid4()),
             "view": session_pb2.SESSION_VIEW_FULL,
             "show_deleted": True,
@@ -250,6 +297,7 @@ class Belongings:
                     "auto_apply",
                 ]
             ),
+            **({"invitation_id": self.sent.id} if method.name == "WithdrawInvitation" else {}),
             **OWN.get(method.name, {}),
         }
 
@@ -340,6 +388,7 @@ def test_bob_gets_nothing_of_alices(
         assert SECRET.encode() not in seen
         assert alice.id.encode() not in seen
         assert belongings.session.id.encode() not in seen
+        assert belongings.copy_id.encode() not in seen
 
     request.external_user_id = alice.id
     with refused("ATHLETE_NOT_FOUND", grpc.StatusCode.NOT_FOUND):

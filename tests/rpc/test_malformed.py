@@ -47,6 +47,7 @@ from tests.support import (
     a_workout,
     call_bytes,
     forged_token,
+    grant,
     refused,
     running_service,
 )
@@ -122,6 +123,7 @@ def world(make_database: Callable[[], str]) -> Iterator[World]:
             "workout": [bystander.create_workout().id, *(caller.create_workout().id,) * 4],
             "session": [bystander.log().id, *(caller.log().id for _ in range(6))],
             "external_user_id": ["", "", "", caller.id, caller.id, bystander.id],
+            "athlete_user_id": [bystander.id, *athletes_of(caller)],
             "progression_rule": [
                 caller.progression.CreateProgressionRule(
                     progression_pb2.CreateProgressionRuleRequest(rule=a_rule())
@@ -140,6 +142,15 @@ def world(make_database: Callable[[], str]) -> Iterator[World]:
         yield world
         caller.close()
         bystander.close()
+
+
+def athletes_of(coach: Athlete) -> list[str]:
+    """Returns athletes who let somebody write their workouts and schedules."""
+    scopes = [access_pb2.GRANT_SCOPE_WRITE_WORKOUTS, access_pb2.GRANT_SCOPE_WRITE_SCHEDULE]
+    athletes = [coach.as_another() for _ in range(3)]
+    for athlete in athletes:
+        grant(athlete, coach.id, *scopes)
+    return [athlete.id for athlete in athletes]
 
 
 def path_of(method: MethodDescriptor) -> str:
@@ -182,9 +193,11 @@ def stores_nothing(method: MethodDescriptor, answer: bytes | Refusal) -> bool:
 
 def batch_reasons(method: MethodDescriptor, answer: bytes | Refusal) -> set[str]:
     """Returns the reasons within the answer to a batch."""
-    if isinstance(answer, Refusal) or method.output_type.name != "BatchLogSessionsResponse":
+    results = method.output_type.fields_by_name.get("results")
+    if isinstance(answer, Refusal) or results is None:
         return set()
-    response = session_pb2.BatchLogSessionsResponse.FromString(answer)
+    assert "status" in results.message_type.fields_by_name
+    response: Any = GetMessageClass(method.output_type).FromString(answer)
     return {reason_of(r.status) for r in response.results if r.HasField("status")}
 
 

@@ -45,6 +45,8 @@ OUTPUT_ONLY = {
     "superseded_by_session_id",
     "retract_time",
     "retract_reason",
+    "author_user_id",
+    "retract_author_user_id",
 }
 
 
@@ -275,6 +277,8 @@ def test_what_only_the_service_sets_is_ignored(alice: Athlete, bob: Athlete) -> 
         superseded_by_session_id=NOBODY,
         retract_time=at("2001-01-01T00:00:00"),
         retract_reason="none",
+        author_user_id=bob.id,
+        retract_author_user_id=bob.id,
     )
     assert {f.name for f, _ in given.ListFields()} >= OUTPUT_ONLY
     logged = alice.log(given)

@@ -50,7 +50,9 @@ def test_an_installation_without_a_superuser(
     migrate(as_login(url, owner))
     seed(as_login(url, owner))
     with psycopg.connect(server_url, autocommit=True) as connection:
-        connection.execute(f"GRANT training_app, training_reader, training_grantee TO {service}")
+        connection.execute(
+            f"GRANT training_app, training_reader, training_grantee, training_coach TO {service}"
+        )
         if pooled:
             connection.execute(f"ALTER ROLE {service} INHERIT")
             connection.execute(f"GRANT training_app TO {service}")
@@ -126,7 +128,9 @@ def test_a_login_that_always_sees_all_athletes_is_refused(
     seed(as_login(url, owner))
     with psycopg.connect(server_url, autocommit=True) as connection:
         connection.execute(f"ALTER ROLE {service} INHERIT")
-        connection.execute(f"GRANT training_app, training_reader, training_grantee TO {service}")
+        connection.execute(
+            f"GRANT training_app, training_reader, training_grantee, training_coach TO {service}"
+        )
     with (
         pytest.raises(SettingsError, match="sees all athletes"),
         running_service(as_login(url, service), database_role=""),

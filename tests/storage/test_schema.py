@@ -19,6 +19,8 @@ from training_service.storage.tables import SCHEMA, metadata
 TABLES = list(metadata.tables.values())
 USER_OWNED = [t for t in TABLES if "external_user_id" in t.c]
 
+GRANTS = {"training.access_grants", "training.access_log"}
+
 by_name = pytest.mark.parametrize("table", USER_OWNED, ids=lambda t: t.name)
 
 SNAPSHOT = """
@@ -116,12 +118,46 @@ def test_only_the_reader_sees_all_athletes_and_only_their_sessions(
 ) -> None:
     query = """
         SELECT polrelid::regclass::text, polcmd::text, polroles::regrole[]::text
-        FROM pg_policy WHERE polroles <> '{0}' AND polpermissive ORDER BY 1
+        FROM pg_policy WHERE polroles <> '{0}' AND polpermissive
+        AND polroles::regrole[]::text <> '{training_coach}' ORDER BY 1
     """
     assert owner.execute(query).fetchall() == [
         ("training.session_retractions", "r", "{training_reader}"),
         ("training.sessions", "r", "{training_reader}"),
     ]
+
+
+def test_who_reads_of_many_athletes_sees_of_each_what_they_allowed(
+    owner: psycopg.Connection,
+) -> None:
+    """And writes nothing but that they looked."""
+    query = """
+        SELECT polrelid::regclass::text, polname::text, polcmd::text
+        FROM pg_policy WHERE polroles::regrole[]::text = '{training_coach}'
+        AND pg_get_expr(coalesce(polwithcheck, polqual), polrelid)
+            ~ 'grantee_user_id|(group_members.*app.sharing)' ORDER BY 1, 2
+    """
+    policies = owner.execute(query).fetchall()
+    tables = sorted({table for table, _, _ in policies} - GRANTS)
+    assert policies == sorted(
+        [
+            ("training.access_grants", "granted", "r"),
+            ("training.access_log", "granted", "r"),
+            ("training.access_log", "noted", "a"),
+            *((table, name, "r") for table in tables for name in ("granted", "shared")),
+        ]
+    )
+    readable = """
+        SELECT format('training.%s', table_name), privilege_type
+        FROM information_schema.role_table_grants WHERE grantee = 'training_coach'
+        AND table_name NOT IN ('groups', 'group_members')
+    """
+    assert sorted(owner.execute(readable).fetchall()) == sorted(
+        [
+            *((table, "SELECT") for table in (*tables, *GRANTS)),
+            ("training.access_log", "INSERT"),
+        ]
+    )
 
 
 @by_name

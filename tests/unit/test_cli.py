@@ -18,6 +18,7 @@ COMMANDS = [
     "migrate",
     "seed",
     "rebuild-metrics",
+    "erase-user",
     "demo",
     "import",
     "export",

@@ -23,6 +23,7 @@ from training_service.domain.phase import (
     Phase,
     PhaseKind,
     check_alone,
+    copies,
     day_plans,
     in_order_of_writing,
     lost_days,
@@ -432,3 +433,17 @@ def test_each_day_has_the_phases_that_it_is_in(phases: list[Phase], dates: DateR
             inner.parent_id == outer.id
             for outer, inner in zip(plan.phases, plan.phases[1:], strict=False)
         )
+
+
+def test_copies_are_within_one_another_as_the_originals_are() -> None:
+    outer = a_phase(parent=a_phase(), version=3)
+    inner, other = a_phase(0, 7, outer, version=2), a_phase(7, 7, outer)
+    ids = iter(uuid.uuid4() for _ in range(3))
+    later = NOW + timedelta(days=1)
+    made = copies([outer, inner, other], lambda: next(ids), later)
+    assert [one.parent_id for one in made] == [None, made[0].id, made[0].id]
+    assert not {one.id for one in made} & {outer.id, inner.id, other.id}
+    for copy, source in zip(made, (outer, inner, other), strict=True):
+        assert (copy.version, copy.created_at, copy.updated_at) == (1, later, later)
+        ours = {name: getattr(source, name) for name in ("id", "parent_id", "version")}
+        assert replace(copy, **ours, created_at=NOW, updated_at=NOW) == source

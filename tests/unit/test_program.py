@@ -128,7 +128,7 @@ def test_the_load_of_a_week_is_unknown_when_that_of_a_workout_is() -> None:
 EXERCISES = st.builds(
     planned,
     set_count=st.integers(1, 10),
-    reps=st.none() | st.floats(0, 30),
+    reps=st.none() | st.floats(0, 30, allow_subnormal=False),
     rest_seconds=st.none() | st.integers(0, 300),
     is_per_side=st.booleans(),
     is_warm_up=st.booleans(),

@@ -90,6 +90,8 @@ class Goal:
     version: int = 1
     created_at: datetime
     abandoned_at: datetime | None = None
+    author_user_id: UUID | None = None
+    """Who wrote this version under a grant; None for the athlete and services."""
 
 
 class Achievement(NamedTuple):

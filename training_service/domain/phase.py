@@ -86,6 +86,8 @@ class Phase:
     version: int = 1
     created_at: datetime
     updated_at: datetime
+    author_user_id: UUID | None = None
+    """Who wrote this version under a grant; None for the athlete and services."""
 
     @property
     def dates(self) -> DateRange:
@@ -205,6 +207,22 @@ class Neighbours:
                 _check_within(top, parent, "start_date")
         self.check_free(tops, "start_date")
         return [_shifted(one, by) for one in family]
+
+
+def copies(family: Sequence[Phase], new_id: Callable[[], UUID], now: datetime) -> list[Phase]:
+    """Returns a phase, which comes first, and those within it as new ones; the first at the top."""
+    ids = {phase.id: new_id() for phase in family}
+    return [
+        replace(
+            phase,
+            id=ids[phase.id],
+            parent_id=ids.get(phase.parent_id) if phase.parent_id else None,
+            version=1,
+            created_at=now,
+            updated_at=now,
+        )
+        for phase in family
+    ]
 
 
 def _shifted(phase: Phase, by: timedelta) -> Phase:

@@ -23,6 +23,7 @@ import grpc
 from google.protobuf.message import DecodeError, Message
 
 from training_service import contract
+from training_service.caller import set_call_id
 from training_service.errors import Reason, TrainingError
 from training_service.interceptors.call import Call, Context
 from training_service.interceptors.deadline import Deadline, Patience
@@ -148,6 +149,7 @@ class InterceptorChain(grpc.aio.ServerInterceptor):
 
     async def _admit(self, call: Call, handler: Any, body: bytes) -> Message:
         """Returns the request of a call whose caller and fields are as they should be."""
+        set_call_id(call.request_id)
         await establish_caller(call, self._authenticator)
         request = self._parse(body, handler.request_deserializer)
         contract.check(request)

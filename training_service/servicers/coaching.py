@@ -12,7 +12,13 @@ from calisthenics.training.v1.coaching_pb2_grpc import CoachingServiceServicer
 
 from training_service.caller import Scope, athlete_scope
 from training_service.errors import Reason, bad_reference, invalid_field
-from training_service.servicers.convert import to_datetime, to_timestamp, utc_now, write_request
+from training_service.servicers.convert import (
+    optional_time,
+    optional_uuid,
+    to_timestamp,
+    utc_now,
+    write_request,
+)
 from training_service.servicers.enums import EnumNames
 from training_service.servicers.once import once
 from training_service.servicers.paging import page_by_id
@@ -33,6 +39,10 @@ class CoachingServicer(CoachingServiceServicer):
         new = _new_grant(scope, request.grant, write.received_at)
 
         async def work(change: GrantChange) -> pb.Grant:
+            if new.group_id and not await change.is_athlete(scope, new.group_id):
+                raise bad_reference(
+                    Reason.UNKNOWN_GROUP, "grant.group_id", "there is no group with this athlete"
+                )
             await change.insert(new)
             return _grant(scope, new, write.received_at)
 
@@ -69,17 +79,16 @@ class CoachingServicer(CoachingServiceServicer):
 
 
 def _new_grant(scope: Scope, message: pb.Grant, now: datetime) -> StoredGrant:
-    grantee_user_id = UUID(message.grantee_user_id)
+    grantee_user_id = optional_uuid(message.grantee_user_id)
     if grantee_user_id == scope.external_user_id:
         raise invalid_field("grant.grantee_user_id", "must be somebody else")
-    expires_at = None
-    if message.HasField("expire_time"):
-        expires_at = to_datetime(message.expire_time, "grant.expire_time")
-        if expires_at <= now:
-            raise invalid_field("grant.expire_time", "must be in the future")
+    expires_at = optional_time(message, "expire_time", "grant.expire_time")
+    if expires_at and expires_at <= now:
+        raise invalid_field("grant.expire_time", "must be in the future")
     return StoredGrant(
         id=uuid6.uuid7(),
         grantee_user_id=grantee_user_id,
+        group_id=optional_uuid(message.group_id),
         scopes=sorted(map(SCOPE.name, message.scopes)),
         expires_at=expires_at,
         created_at=now,
@@ -91,11 +100,14 @@ def _grant(scope: Scope, stored: StoredGrant, now: datetime) -> pb.Grant:
     message = pb.Grant(
         id=str(stored.id),
         external_user_id=str(scope.external_user_id),
-        grantee_user_id=str(stored.grantee_user_id),
         scopes=sorted(map(SCOPE.number, stored.scopes)),
         create_time=to_timestamp(stored.created_at),
         active=stored.is_active(now),
     )
+    if stored.grantee_user_id:
+        message.grantee_user_id = str(stored.grantee_user_id)
+    if stored.group_id:
+        message.group_id = str(stored.group_id)
     if stored.expires_at:
         message.expire_time.CopyFrom(to_timestamp(stored.expires_at))
     if stored.revoked_at:

@@ -51,6 +51,11 @@ def to_datetime(timestamp: Timestamp, path: str) -> datetime:
         raise invalid_field(path, "is not an instant") from None
 
 
+def optional_time(message: Any, name: str, path: str) -> datetime | None:
+    """Returns the instant in a field; None when it is absent."""
+    return to_datetime(getattr(message, name), path) if message.HasField(name) else None
+
+
 def to_timestamp(instant: datetime) -> Timestamp:
     """Returns an instant as a message."""
     timestamp = Timestamp()

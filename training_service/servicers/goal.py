@@ -88,6 +88,7 @@ class GoalServicer(GoalServiceServicer):
             created_date=today,
             deadline=_deadline(request.goal),
             created_at=write.received_at,
+            author_user_id=scope.author_user_id,
         )
         evidence = Evidence() if refusal else await self._evidence_of(scope, goal, today)
         if not refusal:
@@ -140,6 +141,7 @@ class GoalServicer(GoalServiceServicer):
                 display_name=message.display_name,
                 deadline=_deadline(message),
                 version=goal.version + 1,
+                author_user_id=scope.author_user_id,
             )
             await change.update(changed, write.received_at)
             return _message(scope, changed, evidence, today)
@@ -156,7 +158,12 @@ class GoalServicer(GoalServiceServicer):
             goal = await _lock(change, request.goal_id, request.etag, "etag")
             if standing(goal, evidence, today).status is GoalStatus.ACHIEVED:
                 raise TrainingError(Reason.GOAL_ACHIEVED, "the goal is achieved")
-            changed = replace(goal, abandoned_at=write.received_at, version=goal.version + 1)
+            changed = replace(
+                goal,
+                abandoned_at=write.received_at,
+                version=goal.version + 1,
+                author_user_id=scope.author_user_id,
+            )
             await change.update(changed, write.received_at)
             return _message(scope, changed, evidence, today)
 
@@ -301,6 +308,7 @@ def _message(scope: Scope, goal: Goal, evidence: Evidence, today: date) -> pb.Go
     message.id = str(goal.id)
     message.external_user_id = str(scope.external_user_id)
     message.etag = str(goal.version)
+    message.author_user_id = str(goal.author_user_id or "")
     message.create_time.CopyFrom(to_timestamp(goal.created_at))
     message.create_date.CopyFrom(to_date(goal.created_date))
     if goal.abandoned_at:

@@ -1,8 +1,9 @@
 """Writes that take effect once however often they are sent."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol, TypeVar
+from uuid import UUID
 
 from google.protobuf.message import Message
 
@@ -17,8 +18,10 @@ class Change(Protocol):
     async def replay(self, request: WriteRequest) -> bytes | None:
         """Returns the answer given before, None for a new request."""
 
-    async def record(self, request: WriteRequest, response: bytes) -> None:
-        """Keeps an answer."""
+    async def record(
+        self, request: WriteRequest, response: bytes, named_user_ids: Collection[UUID]
+    ) -> None:
+        """Keeps an answer, and whom it names."""
 
 
 AnyChange = TypeVar("AnyChange", bound=Change)
@@ -36,5 +39,14 @@ async def once(
         if replayed is not None:
             return answer.FromString(replayed)
         response = await work(change)
-        await change.record(request, response.SerializeToString())
+        await change.record(request, response.SerializeToString(), _named_user_ids(response))
         return response
+
+
+def _named_user_ids(answer: Message) -> set[UUID]:
+    """Returns the users whom an answer names, by the names of its fields."""
+    return {
+        UUID(value)
+        for field, value in answer.ListFields()
+        if field.name.endswith("user_id") and isinstance(value, str)
+    }

@@ -79,7 +79,7 @@ class PhaseServicer(PhaseServiceServicer):
     async def CreatePhase(self, request: pb.CreatePhaseRequest, context: Any) -> pb.Phase:
         scope = athlete_scope(request.external_user_id)
         write = write_request(request, utc_now())
-        phase = _phase(request.phase, uuid6.uuid7(), write.received_at)
+        phase = _phase(scope, request.phase, uuid6.uuid7(), write.received_at)
         check_alone(phase, "phase.")
 
         async def work(change: PhaseChange) -> pb.Phase:
@@ -141,7 +141,7 @@ class PhaseServicer(PhaseServiceServicer):
             message = merged(phase_message(scope, current), request.phase, fields)
             contract.check(message, "phase")
             phase = replace(
-                _phase(message, id, write.received_at),
+                _phase(scope, message, id, write.received_at),
                 version=current.version + 1,
                 created_at=current.created_at,
             )
@@ -175,14 +175,19 @@ class PhaseServicer(PhaseServiceServicer):
         scope = athlete_scope(request.external_user_id)
         write = write_request(request, utc_now())
         id = UUID(request.phase_id)
-        start_date = _date_in_range(request, "start_date")
+        start_date = date_in_range(request, "start_date")
         furthest = LAST_END_DATE if request.shift_later else start_date + timedelta(days=MAX_DAYS)
 
         async def work(change: PhaseChange) -> pb.MovePhaseResponse:
             near = await change.neighbours(phase_id=id, from_date=start_date, to_date=furthest)
             current = _current(near, id, request.etag)
             moved = [
-                replace(phase, version=phase.version + 1, updated_at=write.received_at)
+                replace(
+                    phase,
+                    version=phase.version + 1,
+                    updated_at=write.received_at,
+                    author_user_id=scope.author_user_id,
+                )
                 for phase in near.moved(current, start_date, shift_later=request.shift_later)
             ]
             await _keep_sessions(change, near, moved)
@@ -198,7 +203,7 @@ class PhaseServicer(PhaseServiceServicer):
         scope = athlete_scope(request.external_user_id)
         write = write_request(request, utc_now())
         template = phase_template_of(request)
-        phases = phase_template.generate(template, uuid6.uuid7, write.received_at)
+        phases = generated_phases(scope, template, write.received_at)
         macrocycle = phases[0]
         response = pb.GeneratePhasesResponse(phases=[phase_message(scope, one) for one in phases])
 
@@ -210,7 +215,7 @@ class PhaseServicer(PhaseServiceServicer):
             return response
 
         async def work(change: PhaseChange) -> pb.GeneratePhasesResponse:
-            await insert_macrocycle(change, phases)
+            await insert_tree(change, phases)
             return response
 
         return await once(self._phases.change(scope), write, pb.GeneratePhasesResponse, work)
@@ -220,7 +225,7 @@ class PhaseServicer(PhaseServiceServicer):
     ) -> pb.ActivePhase:
         scope = athlete_scope(request.external_user_id)
         today = today_of(request)
-        day = _date_in_range(request, "local_date") if request.HasField("local_date") else today
+        day = date_in_range(request, "local_date") if request.HasField("local_date") else today
         dates = DateRange(day, day + ONE_DAY)
         phases, counts = await self._phases.calendar(scope, dates)
         [plan] = day_plans(phases, dates)
@@ -272,8 +277,16 @@ async def _keep_sessions(change: PhaseChange, near: Neighbours, changed: Sequenc
         )
 
 
-async def insert_macrocycle(change: PhaseChange, phases: Sequence[Phase]) -> None:
-    """Stores a macrocycle, which comes first, with the phases within it."""
+def generated_phases(scope: Scope, template: Template, now: datetime) -> list[Phase]:
+    """Returns the phases of a template as new ones, the macrocycle first."""
+    return [
+        replace(phase, author_user_id=scope.author_user_id)
+        for phase in phase_template.generate(template, uuid6.uuid7, now)
+    ]
+
+
+async def insert_tree(change: PhaseChange, phases: Sequence[Phase]) -> None:
+    """Stores a phase at the top, which comes first, with the phases within it."""
     dates = phases[0].dates
     near = await change.neighbours(from_date=dates.start_date, to_date=dates.end_date)
     near.check_free(phases[:1], "start_date")
@@ -286,7 +299,7 @@ def _optional_date(message: Any, name: str, prefix: str = "") -> date | None:
     return from_date(getattr(message, name), f"{prefix}{name}")
 
 
-def _date_in_range(message: Any, name: str) -> date:
+def date_in_range(message: Any, name: str) -> date:
     """Returns the date in a field; refuses one that no phase can have."""
     day = from_date(getattr(message, name), name)
     if not FIRST_DATE <= day < LAST_END_DATE:
@@ -296,7 +309,7 @@ def _date_in_range(message: Any, name: str) -> date:
 
 def _calendar_dates(request: pb.GetCalendarRequest) -> DateRange:
     today = today_of(request)
-    first = _date_in_range(request, "from_date") if request.HasField("from_date") else today
+    first = date_in_range(request, "from_date") if request.HasField("from_date") else today
     end = _optional_date(request, "to_date") or first + timedelta(days=USUAL_CALENDAR_DAYS)
     if not 1 <= (end - first).days <= MAX_CALENDAR_DAYS:
         raise invalid_field("to_date", f"must be 1 to {MAX_CALENDAR_DAYS} days after the first day")
@@ -311,7 +324,7 @@ def phase_template_of(request: pb.GeneratePhasesRequest) -> Template:
     """Returns what phases a request asks for."""
     template = Template(
         model=Model(MODEL.name(request.model)),
-        start_date=_date_in_range(request, "start_date"),
+        start_date=date_in_range(request, "start_date"),
         week_count=request.week_count,
         mesocycle_week_count=request.mesocycle_week_count or USUAL_MESOCYCLE_WEEKS,
         deload_every_weeks=optional_field(request, "deload_every_weeks"),
@@ -324,7 +337,7 @@ def phase_template_of(request: pb.GeneratePhasesRequest) -> Template:
     return template
 
 
-def _phase(message: pb.Phase, id: UUID, now: datetime) -> Phase:
+def _phase(scope: Scope, message: pb.Phase, id: UUID, now: datetime) -> Phase:
     """Returns the phase in a request, as one that is new."""
     return Phase(
         id=id,
@@ -341,6 +354,7 @@ def _phase(message: pb.Phase, id: UUID, now: datetime) -> Phase:
         description=message.description,
         created_at=now,
         updated_at=now,
+        author_user_id=scope.author_user_id,
     )
 
 
@@ -363,6 +377,7 @@ def phase_message(scope: Scope, phase: Phase) -> pb.Phase:
         etag=str(phase.version),
         create_time=to_timestamp(phase.created_at),
         update_time=to_timestamp(phase.updated_at),
+        author_user_id=str(phase.author_user_id or ""),
     )
 
 

@@ -35,7 +35,12 @@ from training_service.servicers.progression_answer import (
 from training_service.servicers.progression_standing import Standing, StandingReader
 from training_service.storage.phase import PhaseRepository
 from training_service.storage.progression import ProgressionRepository
-from training_service.storage.schedule import Planned, ScheduleRepository, StoredSchedule
+from training_service.storage.schedule import (
+    Planned,
+    ScheduleRepository,
+    StoredChange,
+    StoredSchedule,
+)
 from training_service.storage.workout import WorkoutRepository
 
 STATE = EnumNames(pb.PlannedSessionState)
@@ -81,11 +86,13 @@ class _Maker:
         phases: Sequence[Phase],
         rules: _Rules,
         standings: Mapping[str, Standing],
+        changes: Iterable[StoredChange],
     ) -> None:
         self._workouts = workouts
         self._phases = phases
         self._rules = rules
         self._standings = standings
+        self._authors = {(one.schedule_id, one.number): one.author_user_id for one in changes}
         self._ahead: Counter[str] = Counter()
 
     def message(self, schedule_id: UUID, one: PlannedSession) -> pb.PlannedSession:
@@ -98,6 +105,7 @@ class _Maker:
             local_date=to_date(one.local_date),
             state=STATE.number(one.state),
             session_id=str(one.session_id or ""),
+            author_user_id=str(self._authors.get((schedule_id, one.number)) or ""),
         )
         workout = self._workouts.get(one.workout_id)
         if workout:
@@ -179,7 +187,11 @@ class PlannedSessionReader:
         used = rules.of_all(workouts.values())
         standings = await self._standings.of(scope, used, date.max)
         maker = _Maker(
-            workouts, phases, rules, dict(zip((rule.id for rule in used), standings, strict=True))
+            workouts,
+            phases,
+            rules,
+            dict(zip((rule.id for rule in used), standings, strict=True)),
+            planned.changes,
         )
         messages = [maker.message(schedule.id, one) for schedule, one in found]
         return [

@@ -4,7 +4,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 from uuid import UUID
 
-import uuid6
 from calisthenics.training.v1 import phase_pb2, progression_pb2, schedule_pb2, workout_pb2
 from calisthenics.training.v1 import program_pb2 as pb
 
@@ -12,7 +11,12 @@ from training_service.caller import Scope
 from training_service.domain import phase_template
 from training_service.errors import Reason, bad_reference, invalid_field
 from training_service.servicers.convert import exercise_uuid, from_date, utc_now
-from training_service.servicers.phase import insert_macrocycle, phase_message, phase_template_of
+from training_service.servicers.phase import (
+    generated_phases,
+    insert_tree,
+    phase_message,
+    phase_template_of,
+)
 from training_service.servicers.progression import insert_rule
 from training_service.servicers.progression_rule import (
     LATEST_START,
@@ -134,8 +138,8 @@ async def adopt(
 ) -> pb.AdoptedProgram:
     """Stores all that a programme has. `facts` are those of all exercises."""
     _check_exercises(program, facts)
-    phases = phase_template.generate(template, uuid6.uuid7, write.received_at)
-    await insert_macrocycle(change.phases, phases)
+    phases = generated_phases(scope, template, write.received_at)
+    await insert_tree(change.phases, phases)
     workouts = {}
     for workout in program.workouts:
         named = {exercise_uuid(e.exercise_id) for e in workout.exercises}

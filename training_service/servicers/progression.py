@@ -150,7 +150,7 @@ class ProgressionServicer(ProgressionServiceServicer):
             _check(rule, facts, write.received_at.date(), kept)
             row = _row(rule, stored.version + 1, write.received_at)
             await change.update(row)
-            return rule_message(StoredRule(row.id, row.version, row.updated_at, row.record))
+            return _written(scope, row)
 
         return await once(self._rules.change(scope), write, pb.ProgressionRule, work)
 
@@ -278,7 +278,14 @@ async def insert_rule(
         rule.start_date.CopyFrom(to_date(write.received_at.date()))
     row = _row(rule, 1, write.received_at)
     await change.insert(row)
-    return rule_message(StoredRule(row.id, row.version, row.updated_at, row.record))
+    return _written(scope, row)
+
+
+def _written(scope: Scope, row: RuleRow) -> pb.ProgressionRule:
+    """Returns a rule that was just stored."""
+    return rule_message(
+        StoredRule(row.id, row.version, row.updated_at, row.record, scope.author_user_id)
+    )
 
 
 def _check(message: pb.ProgressionRule, facts: Facts, today: date, allowed: Any = ()) -> None:

@@ -40,6 +40,7 @@ def rule_message(stored: StoredRule) -> pb.ProgressionRule:
     rule = pb.ProgressionRule.FromString(stored.record)
     rule.etag = str(stored.version)
     rule.update_time.CopyFrom(to_timestamp(stored.updated_at))
+    rule.author_user_id = str(stored.author_user_id or "")
     return rule
 
 

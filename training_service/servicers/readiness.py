@@ -206,4 +206,5 @@ def _entry(scope: Scope, stored: StoredWellness) -> pb.WellnessEntry:
         version=stored.version,
         create_time=to_timestamp(stored.created_at),
         superseded=stored.is_superseded,
+        author_user_id=str(stored.author_user_id or ""),
     )

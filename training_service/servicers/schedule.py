@@ -12,7 +12,7 @@ from calisthenics.training.v1.schedule_pb2_grpc import ScheduleServiceServicer
 
 from training_service import contract
 from training_service.caller import Scope, athlete_scope
-from training_service.domain.phase import DateRange
+from training_service.domain.phase import FIRST_DATE, DateRange
 from training_service.domain.schedule import Change, are_numbered_alike
 from training_service.errors import (
     FieldViolation,
@@ -119,7 +119,7 @@ class ScheduleServicer(ScheduleServiceServicer):
                 change, request.schedule_id, request.schedule.etag, "schedule.etag"
             )
             message = _changed(schedule_message(scope, stored), given, fields)
-            updated = _updated(stored, message, write.received_at)
+            updated = _updated(scope, stored, message, write.received_at)
             _check_workouts(unknown, stored.workout_ids)
             await _keep_changes(change, stored, updated, discard=request.discard_changes)
             await change.update(updated)
@@ -232,12 +232,19 @@ def _changed(current: pb.Schedule, given: pb.Schedule, fields: Collection[str]) 
     return message
 
 
-def _updated(stored: StoredSchedule, message: pb.Schedule, now: datetime) -> StoredSchedule:
+def _updated(
+    scope: Scope, stored: StoredSchedule, message: pb.Schedule, now: datetime
+) -> StoredSchedule:
     """Returns a stored schedule with what the message says of it; the days of a phase stay."""
     content = _content(message)
     if stored.phase_id is not None:
         content.update(start_date=stored.start_date, end_date=stored.end_date)
-    return stored._replace(**content, version=stored.version + 1, updated_at=now)
+    return stored._replace(
+        **content,
+        version=stored.version + 1,
+        updated_at=now,
+        author_user_id=scope.author_user_id,
+    )
 
 
 def _clear_days(message: pb.Schedule, current: pb.Schedule) -> None:
@@ -285,7 +292,7 @@ def _dates(schedule: pb.Schedule) -> dict[str, date | None]:
         return {"start_date": None, "end_date": None}
     start = from_date(schedule.start_date, "schedule.start_date")
     end = from_date(schedule.end_date, "schedule.end_date")
-    if start < EPOCH:
+    if start < FIRST_DATE:
         raise invalid_field("schedule.start_date", "must not be before 1970")
     if not 0 < (end - start).days <= MAX_DAYS:
         raise invalid_field(
@@ -319,6 +326,7 @@ def schedule_message(scope: Scope, stored: StoredSchedule) -> pb.Schedule:
         create_time=to_timestamp(stored.created_at),
         etag=str(stored.version),
         update_time=to_timestamp(stored.updated_at),
+        author_user_id=str(stored.author_user_id or ""),
     )
     ids = [str(id or "") for id in stored.workout_ids]
     if stored.weekdays:

@@ -550,6 +550,7 @@ def _set_retraction(
     message.state = STATES[row.retraction]
     message.superseded_by_session_id = str(row.superseded_by_id or "")
     message.retract_reason = row.retract_reason or ""
+    message.retract_author_user_id = str(row.retract_author_user_id or "")
     if row.retracted_at:
         message.retract_time.FromDatetime(row.retracted_at)
 
@@ -572,6 +573,7 @@ def _summary(scope: Scope, row: SessionSummary) -> pb.Session:
         supersedes_session_id=str(row.supersedes_id or ""),
         create_time=to_timestamp(row.created_at),
         state=pb.SESSION_STATE_CURRENT,
+        author_user_id=str(row.author_user_id or ""),
     )
     _set_retraction(message, row)
     return message

@@ -36,6 +36,7 @@ from training_service.storage.workout import (
     StoredRevision,
     StoredWorkout,
     WorkoutChange,
+    WorkoutHead,
     WorkoutRepository,
 )
 
@@ -103,7 +104,7 @@ class WorkoutServicer(WorkoutServiceServicer):
             message.revision = head.revision + 1
             new = _new_revision(scope, message, ordered, write)
             await change.add_revision(head, new)
-            return _with_head(new.record, version=head.version + 1)
+            return _written(scope, new, version=head.version + 1)
 
         return await once(self._workouts.change(scope), write, pb.Workout, work)
 
@@ -119,7 +120,7 @@ class WorkoutServicer(WorkoutServiceServicer):
             message.revision = head.revision + 1
             new = _new_revision(scope, message, list(message.exercises), write)
             await change.add_revision(head, new)
-            return _with_head(new.record, version=head.version + 1)
+            return _written(scope, new, version=head.version + 1)
 
         return await once(self._workouts.change(scope), write, pb.Workout, work)
 
@@ -234,6 +235,13 @@ async def insert_workout(
     """Stores a new workout. `facts` are those of its exercises, which must be in use already."""
     _check_exercises(workout.exercises, facts, allowed=set())
     _check_frozen(facts)
+    return await insert_checked(change, scope, workout, write)
+
+
+async def insert_checked(
+    change: WorkoutChange, scope: Scope, workout: pb.Workout, write: WriteRequest
+) -> pb.Workout:
+    """Stores a new workout whose exercises need no check."""
     ordered = _ordered(workout)
     source = merged(pb.Workout(), workout, CHANGEABLE)
     source.id = str(uuid6.uuid7())
@@ -241,7 +249,20 @@ async def insert_workout(
     source.create_time.FromDatetime(write.received_at)
     new = _new_revision(scope, source, ordered, write)
     await change.insert(new)
-    return _with_head(new.record, version=1)
+    return _written(scope, new, version=1)
+
+
+async def add_checked(
+    change: WorkoutChange, scope: Scope, head: WorkoutHead, workout: pb.Workout, write: WriteRequest
+) -> int:
+    """Stores the content of a workout whose exercises need no check as a new revision of another,
+    and returns its number."""
+    source = merged(pb.Workout(), workout, CHANGEABLE)
+    source.id = str(head.id)
+    source.revision = head.revision + 1
+    source.create_time.FromDatetime(head.created_at)
+    await change.add_revision(head, _new_revision(scope, source, _ordered(workout), write))
+    return source.revision
 
 
 async def _always() -> bool:
@@ -375,6 +396,13 @@ def _with_head(record: bytes, *, version: int) -> pb.Workout:
     """Returns a revision as the current one."""
     message = pb.Workout.FromString(record)
     message.etag = str(version)
+    return message
+
+
+def _written(scope: Scope, new: NewRevision, *, version: int) -> pb.Workout:
+    """Returns a revision that was just stored, as the current one."""
+    message = _with_head(new.record, version=version)
+    message.author_user_id = str(scope.author_user_id or "")
     return message
 
 

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import Any
+from uuid import UUID
 
 import structlog
 from psycopg import AsyncConnection, AsyncCursor, AsyncRawCursor, errors
@@ -28,6 +29,7 @@ from training_service.storage.statements import Row, Statement, insert_batches
 logger = structlog.get_logger(__name__)
 
 ROLLBACK_TIMEOUT_SECONDS = 2.0
+BEGIN_REPEATABLE_READ = b"BEGIN ISOLATION LEVEL REPEATABLE READ"
 BEGIN_SNAPSHOT = b"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 PLAN_CACHE_MODE = "force_generic_plan"
 
@@ -46,6 +48,7 @@ class Transaction:
 
     def __init__(self, connection: AsyncConnection[Any], scope: Scope | None) -> None:
         self._connection = connection
+        self.external_user_id = scope.external_user_id if scope else None
         self._own = {"external_user_id": scope.external_user_id} if scope else {}
 
     async def execute(self, statement: Statement[Any], parameters: Parameters) -> None:
@@ -71,6 +74,23 @@ class Transaction:
         return rows[0] if rows else None
 
 
+class ManyTransaction(Transaction):
+    """Statements of one open transaction that sees many athletes."""
+
+    def __init__(self, connection: AsyncConnection[Any], pipeline: OneWritePipeline) -> None:
+        super().__init__(connection, None)
+        self._pipeline = pipeline
+
+    def see_who_granted(self, grant_scope: str) -> None:
+        """From here on shows those who granted this, by its name in GrantScope, to who asks or to a
+        group that they lead."""
+        _set(self._pipeline, {"grant_scope": grant_scope, "group_id": "", "sharing": ""})
+
+    def see_who_shares(self, group_id: UUID, sharing: str) -> None:
+        """From here on shows those who share this, by its name in Sharing, with a group."""
+        _set(self._pipeline, {"grant_scope": "", "group_id": str(group_id), "sharing": sharing})
+
+
 class Database:
     """The pool of one process. Errors of the connection surface as TrainingError; violations of
     a constraint reach the repository as psycopg raised them."""
@@ -79,6 +99,7 @@ class Database:
         self._role = settings.database_role
         self._reader_role = settings.database_reader_role
         self._grantee_role = settings.database_grantee_role
+        self._coach_role = settings.database_coach_role
         self._stream_deadline_seconds = settings.stream_deadline_seconds
         # Poolers refuse start-up options: behind one, these are the login's own settings.
         options = {"options": _session_options(settings)} if self._role else {}
@@ -175,6 +196,24 @@ class Database:
         timeout = f"SET LOCAL statement_timeout = {milliseconds}"
         return self._transaction(None, BEGIN_SNAPSHOT, role, timeout)
 
+    def job(self) -> AbstractAsyncContextManager[Transaction]:
+        """Opens a transaction of the schema's owner, whose statements take as long as they do."""
+        return self._transaction(None, b"BEGIN", "SET LOCAL statement_timeout = 0")
+
+    @contextlib.asynccontextmanager
+    async def of_many(self, user_id: UUID) -> AsyncIterator["ManyTransaction"]:
+        """Opens a transaction in which somebody sees one moment of many athletes, by what each of
+        them allowed: of none, until it says what for.
+
+        It can write nothing but that they were looked at.
+        """
+        async with self._connection() as connection, OneWritePipeline(connection) as pipeline:
+            pipeline.queue(BEGIN_REPEATABLE_READ)
+            pipeline.queue(f'SET LOCAL ROLE "{self._coach_role}"'.encode())
+            _set(pipeline, {"grantee_user_id": str(user_id)})
+            yield ManyTransaction(connection, pipeline)
+            pipeline.queue(b"COMMIT")
+
     @contextlib.asynccontextmanager
     async def _transaction(
         self, scope: Scope | None, begin: bytes, *settings: str
@@ -190,18 +229,25 @@ class Database:
         pipeline.queue(begin)
         if scope is None:
             return
-        # SET takes no parameters; a UUID has no character that could end the literal.
-        settings = {"app.external_user_id": str(scope.external_user_id)}
+        settings = {"external_user_id": str(scope.external_user_id)}
         if scope.grantee:
-            # Nor has the name of a value of GrantScope.
-            settings["app.grantee_user_id"] = str(scope.grantee.user_id)
-            settings["app.grant_scope"] = scope.grantee.grant_scope
+            settings["grantee_user_id"] = str(scope.grantee.user_id)
+            settings["grant_scope"] = scope.grantee.grant_scope
             pipeline.queue(f'SET LOCAL ROLE "{self._grantee_role}"'.encode())
-        for name, value in settings.items():
-            pipeline.queue(f"SET LOCAL {name} = '{value}'".encode())
+        _set(pipeline, settings)
 
     def _connection(self) -> "_Borrowed":
         return _Borrowed(self._pool)
+
+
+def _set(pipeline: OneWritePipeline, settings: Mapping[str, str]) -> None:
+    """Queues what policies look at.
+
+    SET takes no parameters; neither a UUID nor the name of an enum's value has a character that
+    could end the literal.
+    """
+    for name, value in settings.items():
+        pipeline.queue(f"SET LOCAL app.{name} = '{value}'".encode())
 
 
 def _session_options(settings: Settings) -> str:

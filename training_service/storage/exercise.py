@@ -451,8 +451,13 @@ class CatalogueChange:
         await self.take_turn()
         return await catalogue_log.replay(self._transaction, request)
 
-    async def record(self, request: WriteRequest, response: bytes) -> None:
-        """Keeps the answer, and announces the change."""
+    async def record(
+        self,
+        request: WriteRequest,
+        response: bytes,
+        named_user_ids: Collection[UUID],  # noqa: ARG002
+    ) -> None:
+        """Keeps the answer, which names nobody, and announces the change."""
         await self.announce()
         await catalogue_log.record(self._transaction, request, response)
 

@@ -51,6 +51,7 @@ from training_service.domain.goal import (
     first_date_looked_at,
 )
 from training_service.domain.periods import Period
+from training_service.storage.author import PRESENT_AUTHOR
 from training_service.storage.database import Database
 from training_service.storage.idempotency import AthleteChange
 from training_service.storage.metrics import start_of
@@ -85,6 +86,7 @@ def _stored(
     version: int,
     created_at: datetime,
     abandoned_at: datetime | None,
+    author_user_id: UUID | None,
 ) -> Goal:
     return Goal(
         id=id,
@@ -99,6 +101,7 @@ def _stored(
         version=version,
         created_at=created_at,
         abandoned_at=abandoned_at,
+        author_user_id=author_user_id,
     )
 
 
@@ -113,6 +116,7 @@ _UPDATE = prepare_command(
     update(goals)
     .where(own(goals), _IS_GOAL)
     .values({column.name: parameter(column.name, column) for column in _CHANGEABLE})
+    .values(PRESENT_AUTHOR)
 )
 _FILTERS: dict[str, ColumnElement[bool]] = {
     "show_abandoned": _OF.abandoned_at.is_(None),

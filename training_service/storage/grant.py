@@ -11,8 +11,10 @@ import uuid6
 from sqlalchemy import (
     Integer,
     Text,
+    and_,
     any_,
     bindparam,
+    exists,
     func,
     insert,
     literal_column,
@@ -22,7 +24,8 @@ from sqlalchemy import (
 )
 
 from training_service.caller import Scope
-from training_service.storage.database import Database
+from training_service.domain.group import Role
+from training_service.storage.database import Database, Transaction
 from training_service.storage.idempotency import AthleteChange
 from training_service.storage.statements import (
     Statement,
@@ -32,24 +35,28 @@ from training_service.storage.statements import (
     prepare_command,
     written,
 )
-from training_service.storage.tables import access_grants, access_log
+from training_service.storage.tables import access_grants, access_log, group_members
 
 
 class StoredGrant(NamedTuple):
     """A grant as it is stored."""
 
     id: UUID
-    grantee_user_id: UUID
+    grantee_user_id: UUID | None
+    group_id: UUID | None
+    """Of a grant to a group: it has one of the two."""
     scopes: Sequence[str]
     """Names of GrantScope."""
     expires_at: datetime | None
     created_at: datetime
     revoked_at: datetime | None
+    is_in_group: bool = True
+    """Whether the athlete is in the group, and was since."""
 
     def is_active(self, now: datetime) -> bool:
         """Returns whether it holds."""
         is_over = self.expires_at is not None and self.expires_at <= now
-        return self.revoked_at is None and not is_over
+        return self.revoked_at is None and not is_over and self.is_in_group
 
 
 class Use(NamedTuple):
@@ -65,16 +72,37 @@ class Use(NamedTuple):
 
 
 _OF = access_grants.c
+_ATHLETE = group_members.alias("athlete")
+_COACH = group_members.alias("coach")
+# One that was made before the athlete joined, and left, and joined again, holds no more.
+_IS_ATHLETE = and_(
+    _ATHLETE.c.group_id == _OF.group_id,
+    _ATHLETE.c.member_user_id == _OF.external_user_id,
+    _ATHLETE.c.role == literal_column(f"'{Role.ATHLETE}'"),
+    _ATHLETE.c.joined_at <= _OF.created_at,
+)
 _GRANT = (
     _OF.id,
     _OF.grantee_user_id,
+    _OF.group_id,
     _OF.scopes,
     _OF.expires_at,
     _OF.created_at,
     _OF.revoked_at,
+    or_(_OF.group_id.is_(None), exists().where(_IS_ATHLETE)),
 )
 _INSERT = prepare_command(
     insert(access_grants).values({c.name: parameter(c.name, c) for c in written(access_grants)})
+)
+_IS_ATHLETE_OF = prepare(
+    select(_ATHLETE.c.group_id)
+    .where(
+        _ATHLETE.c.group_id == parameter("group_id", _ATHLETE.c.group_id),
+        _ATHLETE.c.member_user_id == parameter("user_id", _ATHLETE.c.member_user_id),
+        _ATHLETE.c.role == literal_column(f"'{Role.ATHLETE}'"),
+    )
+    .with_for_update(read=True),
+    lambda group_id: group_id,
 )
 _REVOKE = prepare(
     update(access_grants)
@@ -83,14 +111,27 @@ _REVOKE = prepare(
     .returning(*_GRANT),
     StoredGrant,
 )
+_GRANTEE = parameter("grantee_user_id", access_log.c.grantee_user_id)
+_SCOPE = bindparam("scope", type_=Text)
+_IS_COACH = and_(
+    _COACH.c.group_id == _OF.group_id,
+    _COACH.c.member_user_id == _GRANTEE,
+    or_(
+        _COACH.c.role == literal_column(f"'{Role.COACH}'"),
+        and_(
+            _COACH.c.role == literal_column(f"'{Role.ASSISTANT}'"),
+            _SCOPE.startswith(literal_column("'READ'")),
+        ),
+    ),
+)
 # Finds the grant and notes its use in one statement: nothing is let in that is not on record.
 _NOTED = {
     "external_user_id": parameter("external_user_id", _OF.external_user_id),
     "id": parameter("id", _OF.id),
     "grant_id": _OF.id,
-    "grantee_user_id": _OF.grantee_user_id,
+    "grantee_user_id": _GRANTEE,
     "rpc": bindparam("rpc", type_=Text),
-    "scope": bindparam("scope", type_=Text),
+    "scope": _SCOPE,
     "call_id": bindparam("call_id", type_=Text),
     "accessed_at": func.now(),
 }
@@ -101,8 +142,8 @@ _ADMIT = prepare(
         select(*_NOTED.values())
         .where(
             own(access_grants),
-            _OF.grantee_user_id == parameter("grantee_user_id", _OF.grantee_user_id),
-            bindparam("scope", type_=Text) == any_(_OF.scopes),
+            or_(_OF.grantee_user_id == _GRANTEE, exists().where(_IS_ATHLETE, _IS_COACH)),
+            any_(_OF.scopes) == _SCOPE,
             _OF.revoked_at.is_(None),
             or_(_OF.expires_at.is_(None), _OF.expires_at > func.now()),
         )
@@ -132,6 +173,11 @@ def _list_uses(*, continued: bool) -> Statement[Use]:
     if continued:
         statement = statement.where(of.id < parameter("before_id", of.id))
     return prepare(statement.order_by(of.id.desc()).limit(bindparam("limit", type_=Integer)), Use)
+
+
+async def insert_grant(transaction: Transaction, grant: StoredGrant) -> None:
+    """Queues that a new grant is stored."""
+    await transaction.execute(_INSERT, grant._asdict())
 
 
 class GrantRepository:
@@ -180,7 +226,12 @@ class GrantChange(AthleteChange):
 
     async def insert(self, grant: StoredGrant) -> None:
         """Stores a new grant."""
-        await self._transaction.execute(_INSERT, grant._asdict())
+        await insert_grant(self._transaction, grant)
+
+    async def is_athlete(self, scope: Scope, group_id: UUID) -> bool:
+        """Returns whether the athlete is one of a group, whose members do not change meanwhile."""
+        parameters = {"user_id": scope.external_user_id, "group_id": group_id}
+        return bool(await self._transaction.fetch(_IS_ATHLETE_OF, parameters))
 
     async def revoke(self, id: UUID, now: datetime) -> StoredGrant | None:
         """Takes a grant back, unless it was before, and returns it."""

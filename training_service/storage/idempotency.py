@@ -5,12 +5,13 @@ the first to end and then finds its answer there. Logged sessions don't pass thr
 row carries the request_id itself.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Table, bindparam, select, update
+from sqlalchemy import Table, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from training_service.errors import Reason, TrainingError
@@ -42,6 +43,10 @@ def request_reused(request_id: UUID | None) -> TrainingError:
     )
 
 
+_ANSWERED = frozenset({"response", "named_user_id"})
+"""Columns that are known when the work is done."""
+
+
 class RequestLog:
     """The answers given so far, in one table."""
 
@@ -51,9 +56,7 @@ class RequestLog:
         is_request = table.c.request_id == parameter("request_id", table.c.request_id)
         self._claim = prepare(
             insert(table)
-            .values(
-                {c.name: bindparam(c.name, type_=c.type) for c in table.c if c.name != "response"}
-            )
+            .values({c.name: parameter(c.name, c) for c in table.c if c.name not in _ANSWERED})
             .on_conflict_do_nothing()
             .returning(table.c.request_id),
             lambda request_id: request_id,
@@ -64,7 +67,7 @@ class RequestLog:
         self._record = prepare_command(
             update(table)
             .where(*scoped, is_request)
-            .values(response=bindparam("response", type_=table.c.response.type))
+            .values({name: parameter(name, table.c[name]) for name in _ANSWERED if name in table.c})
         )
 
     async def replay(self, transaction: Transaction, request: WriteRequest) -> bytes | None:
@@ -90,13 +93,21 @@ class RequestLog:
         return answer.response
 
     async def record(
-        self, transaction: Transaction, request: WriteRequest, response: bytes
+        self,
+        transaction: Transaction,
+        request: WriteRequest,
+        response: bytes,
+        named_user_id: UUID | None = None,
     ) -> None:
-        """Keeps the answer for the next time."""
+        """Keeps the answer for the next time, and whom it names: so it is found when that user must
+        be forgotten."""
         if request.request_id is not None:
-            await transaction.execute(
-                self._record, {"request_id": request.request_id, "response": response}
-            )
+            values = {
+                "request_id": request.request_id,
+                "response": response,
+                "named_user_id": named_user_id,
+            }
+            await transaction.execute(self._record, values)
 
 
 catalogue_log = RequestLog(catalogue_requests)
@@ -113,6 +124,9 @@ class AthleteChange:
         """See RequestLog.replay."""
         return await write_log.replay(self._transaction, request)
 
-    async def record(self, request: WriteRequest, response: bytes) -> None:
-        """See RequestLog.record."""
-        await write_log.record(self._transaction, request, response)
+    async def record(
+        self, request: WriteRequest, response: bytes, named_user_ids: Collection[UUID]
+    ) -> None:
+        """See RequestLog.record. Beside the athlete an answer names one other at most."""
+        others = set(named_user_ids) - {self._transaction.external_user_id}
+        await write_log.record(self._transaction, request, response, next(iter(others), None))

@@ -29,6 +29,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from training_service.caller import Scope
 from training_service.domain.phase import DateRange, LostDays, Neighbours, Phase, PhaseKind, overlap
 from training_service.storage.athlete_lock import AthleteLock
+from training_service.storage.author import PRESENT_AUTHOR
 from training_service.storage.database import Database, Transaction
 from training_service.storage.idempotency import AthleteChange
 from training_service.storage.statements import (
@@ -38,11 +39,13 @@ from training_service.storage.statements import (
     parameter,
     prepare,
     prepare_command,
+    written,
 )
 from training_service.storage.tables import phase_calendars, session_metrics, training_phases
 
 _OF = training_phases.c
 _COLUMNS = [c for c in training_phases.c if c.name != "external_user_id"]
+_WRITTEN = [c for c in written(training_phases) if c.name != "external_user_id"]
 
 
 def _phase(
@@ -55,7 +58,8 @@ def _phase(
     focus: str,
     *rest: Any,
 ) -> Phase:
-    volume, intensity, deload_weeks, day_emphases, description, version, created, updated = rest
+    volume, intensity, deload_weeks, day_emphases, description, *state = rest
+    version, created, updated, author_user_id = state
     return Phase(
         id=id,
         parent_id=parent_id,
@@ -72,11 +76,12 @@ def _phase(
         version=version,
         created_at=created,
         updated_at=updated,
+        author_user_id=author_user_id,
     )
 
 
 def _values(phase: Phase) -> dict[str, Any]:
-    """Returns the columns of a phase, in the table's order."""
+    """Returns the columns of a phase that are written, in the table's order."""
     return {
         "id": phase.id,
         "parent_id": phase.parent_id,
@@ -156,15 +161,17 @@ _LOCK = AthleteLock(phase_calendars)
 
 def _update(*left_out: str) -> Statement[None]:
     kept = {"id", "created_at", *left_out}
-    changed = {c.name: parameter(c.name, c) for c in _COLUMNS if c.name not in kept}
+    changed = {c.name: parameter(c.name, c) for c in _WRITTEN if c.name not in kept}
     return prepare_command(
-        update(training_phases).where(own(training_phases), _IS_PHASE).values(changed)
+        update(training_phases)
+        .where(own(training_phases), _IS_PHASE)
+        .values({**changed, **PRESENT_AUTHOR})
     )
 
 
 _UPDATE = _update()
 _MOVED = {"start_date", "end_date", "version", "updated_at"}
-_MOVE = _update(*(c.name for c in _COLUMNS if c.name not in _MOVED))
+_MOVE = _update(*(c.name for c in _WRITTEN if c.name not in _MOVED))
 # One statement: a phase and those within it refer to one another.
 _DELETE = prepare_command(
     delete(training_phases).where(
@@ -253,6 +260,12 @@ class PhaseRepository:
         after_date, after_kind, after_id = after or (None, None, None)
         place = {"after_date": after_date, "after_kind": after_kind, "after_id": after_id}
         return await self._database.read(scope, _list(names), {**given, **place, "limit": limit})
+
+    async def around(self, scope: Scope, phase_id: UUID) -> Neighbours:
+        """Returns the phases with a day that a phase has too, and so all within it; none when there
+        is no such phase."""
+        parameters = {"phase_id": phase_id, "parent_id": None, "from_date": None, "to_date": None}
+        return Neighbours(await self._database.read(scope, _NEIGHBOURS, parameters))
 
     async def near(self, scope: Scope, dates: DateRange) -> Neighbours:
         """Returns the phases with a day in a range; others may change them meanwhile."""

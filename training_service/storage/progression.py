@@ -14,6 +14,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 
 from training_service.caller import Scope
 from training_service.errors import Reason, TrainingError, bad_reference
+from training_service.storage.author import PRESENT_AUTHOR
 from training_service.storage.database import Database
 from training_service.storage.idempotency import AthleteChange
 from training_service.storage.session import COUNTED_RECORDS
@@ -23,6 +24,7 @@ from training_service.storage.statements import (
     parameter,
     prepare,
     prepare_command,
+    written,
 )
 from training_service.storage.tables import (
     exercise_metrics,
@@ -63,22 +65,26 @@ class StoredRule(NamedTuple):
     version: int
     updated_at: datetime
     record: bytes
+    author_user_id: UUID | None
 
 
 _OF = progression_rules.c
-_VALUES = (_OF.id, _OF.version, _OF.updated_at, _OF.record)
+_VALUES = (_OF.id, _OF.version, _OF.updated_at, _OF.record, _OF.author_user_id)
 _IS_RULE = _OF.id == parameter("id", _OF.id)
 _GET_ONE = select(*_VALUES).where(own(progression_rules), _IS_RULE)
 _GET = prepare(_GET_ONE, StoredRule)
 _LOCK = prepare(_GET_ONE.with_for_update(), StoredRule)
 _INSERT = prepare_command(
-    insert(progression_rules).values({c.name: parameter(c.name, c) for c in progression_rules.c})
+    insert(progression_rules).values(
+        {c.name: parameter(c.name, c) for c in written(progression_rules)}
+    )
 )
 _CHANGED = ("policy", "auto_apply", "start_date", "version", "updated_at", "record")
 _UPDATE = prepare_command(
     update(progression_rules)
     .where(own(progression_rules), _IS_RULE)
     .values({name: parameter(name, _OF[name]) for name in _CHANGED})
+    .values(PRESENT_AUTHOR)
 )
 _DELETE = prepare_command(delete(progression_rules).where(own(progression_rules), _IS_RULE))
 

@@ -8,13 +8,14 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from psycopg import errors
-from sqlalchemy import Date, Integer, and_, bindparam, delete, func, or_, select, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import Date, Integer, Uuid, and_, any_, bindparam, delete, func, or_, select, update
+from sqlalchemy.dialects.postgresql import ARRAY, insert
 
 from training_service.caller import Scope
 from training_service.domain.phase import DateRange
 from training_service.domain.schedule import Change, Done, MissedPolicy, Plan, Slot
 from training_service.errors import Reason, bad_reference
+from training_service.storage.author import PRESENT_AUTHOR
 from training_service.storage.database import Database
 from training_service.storage.idempotency import AthleteChange
 from training_service.storage.statements import (
@@ -50,6 +51,7 @@ class StoredSchedule(NamedTuple):
     created_at: datetime
     version: int
     updated_at: datetime
+    author_user_id: UUID | None
 
     @property
     def plan(self) -> Plan:
@@ -99,6 +101,7 @@ _SCHEDULES = (
         _OF.created_at,
         _OF.version,
         func.coalesce(_OF.updated_at, _OF.created_at),
+        _OF.author_user_id,
     )
     .outerjoin(
         training_phases,
@@ -130,21 +133,32 @@ _IN_RANGE = _SCHEDULES.where(
 _LIST_IN_RANGE = prepare(_IN_RANGE.order_by(_OF.id), StoredSchedule)
 
 
+_LIST_OF_PHASES = prepare(
+    _SCHEDULES.where(_OF.phase_id == any_(bindparam("phase_ids", type_=ARRAY(Uuid)))).order_by(
+        _OF.id
+    ),
+    StoredSchedule,
+)
+
+
 class StoredChange(NamedTuple):
     """What became of a planned session by the athlete's will."""
 
     schedule_id: UUID
     number: int
     change: Change
+    author_user_id: UUID | None
 
 
 _CHANGED = schedule_changes.c
 _LIST_CHANGES = prepare(
-    select(_CHANGED.schedule_id, _CHANGED.number, _CHANGED.new_date).where(
+    select(_CHANGED.schedule_id, _CHANGED.number, _CHANGED.new_date, _CHANGED.author_user_id).where(
         own(schedule_changes),
         _CHANGED.schedule_id.in_(_IN_RANGE.with_only_columns(_OF.id)),
     ),
-    lambda schedule_id, number, new_date: StoredChange(schedule_id, number, Change(new_date)),
+    lambda schedule_id, number, new_date, author_user_id: StoredChange(
+        schedule_id, number, Change(new_date), author_user_id
+    ),
 )
 _LIST_DONE = prepare(
     select(session_metrics.c.session_id, session_metrics.c.local_date, session_metrics.c.workout_id)
@@ -177,6 +191,7 @@ _UPDATE = prepare_command(
     update(schedules)
     .where(own(schedules), _IS_SCHEDULE)
     .values({name: parameter(name, _OF[name]) for name in _UPDATED})
+    .values(PRESENT_AUTHOR)
 )
 _DELETE = prepare_command(delete(schedules).where(own(schedules), _IS_SCHEDULE))
 _INSERT_CHANGE = insert(schedule_changes).values(
@@ -185,7 +200,10 @@ _INSERT_CHANGE = insert(schedule_changes).values(
 _CHANGE = prepare_command(
     _INSERT_CHANGE.on_conflict_do_update(
         index_elements=list(schedule_changes.primary_key.columns),
-        set_={name: _INSERT_CHANGE.excluded[name] for name in ("new_date", "created_at")},
+        set_={
+            name: _INSERT_CHANGE.excluded[name]
+            for name in ("new_date", "created_at", "author_user_id")
+        },
     )
 )
 _OF_SCHEDULE = (
@@ -236,6 +254,10 @@ class ScheduleRepository:
         statement = _list(continued=before_id is not None)
         return await self._database.read(scope, statement, {"before_id": before_id, "limit": limit})
 
+    async def of_phases(self, scope: Scope, phase_ids: Sequence[UUID]) -> list[StoredSchedule]:
+        """Returns the schedules that have the days of these phases."""
+        return await self._database.read(scope, _LIST_OF_PHASES, {"phase_ids": list(phase_ids)})
+
     async def planned(self, scope: Scope, dates: DateRange) -> Planned:
         """Returns the schedules with a day in a range, and what became of their sessions; in one
         round trip."""
@@ -261,9 +283,13 @@ class ScheduleRepository:
 class ScheduleChange(AthleteChange):
     """One transaction that changes an athlete's schedules."""
 
+    async def add(self, new: NewSchedule) -> None:
+        """Stores a schedule."""
+        await self._transaction.execute(_INSERT, new._asdict())
+
     async def insert(self, new: NewSchedule) -> StoredSchedule:
         """Stores a schedule, and returns it with its days."""
-        await self._transaction.execute(_INSERT, new._asdict())
+        await self.add(new)
         [stored] = await self._transaction.fetch(_GET, {"schedule_id": new.id})
         return stored
 

@@ -35,6 +35,7 @@ from training_service.domain.session import (
 )
 from training_service.errors import Reason, TrainingError, bad_reference
 from training_service.storage import metrics
+from training_service.storage.author import signed, signed_record
 from training_service.storage.database import Database, Transaction
 from training_service.storage.idempotency import WriteRequest, request_reused, write_log
 from training_service.storage.statements import (
@@ -69,7 +70,9 @@ class StoredSession(NamedTuple):
     superseded_by_id: UUID | None
     retract_reason: str | None
     retracted_at: datetime | None
+    retract_author_user_id: UUID | None
     record: bytes
+    """With its author."""
 
 
 class SessionSummary(NamedTuple):
@@ -81,6 +84,7 @@ class SessionSummary(NamedTuple):
     superseded_by_id: UUID | None
     retract_reason: str | None
     retracted_at: datetime | None
+    retract_author_user_id: UUID | None
     time_zone: str
     local_date: date
     duration_seconds: int | None
@@ -92,6 +96,7 @@ class SessionSummary(NamedTuple):
     workout_revision: int | None
     supersedes_id: UUID | None
     created_at: datetime
+    author_user_id: UUID | None
 
 
 SessionKey = tuple[datetime, UUID]
@@ -102,6 +107,7 @@ RETRACTION = (
     session_retractions.c.superseded_by_id,
     session_retractions.c.reason,
     session_retractions.c.created_at,
+    session_retractions.c.author_user_id,
 )
 _WITH_RETRACTION = sessions.outerjoin(
     session_retractions,
@@ -131,13 +137,13 @@ _SUMMARY_AFTER: Columns = (
     sessions.c.workout_revision,
     sessions.c.supersedes_id,
     sessions.c.created_at,
+    sessions.c.author_user_id,
 )
+_SIGNED_RECORD = signed(sessions)
 
 _IS_SESSION = sessions.c.id == parameter("session_id", sessions.c.id)
 _STORED = (
-    select(*_FULL, *RETRACTION, sessions.c.record)
-    .select_from(_WITH_RETRACTION)
-    .where(own(sessions))
+    select(*_FULL, *RETRACTION, _SIGNED_RECORD).select_from(_WITH_RETRACTION).where(own(sessions))
 )
 _VALUES = attrgetter(*(c.name for c in written(sessions) if c.name != "external_user_id"))
 """What a new session says for the columns after the first."""
@@ -160,7 +166,7 @@ class _Answer(NamedTuple):
 
 
 _ANSWERS = prepare(
-    select(sessions.c.request_id, sessions.c.request_digest, sessions.c.record).where(
+    select(sessions.c.request_id, sessions.c.request_digest, _SIGNED_RECORD).where(
         own(sessions), sessions.c.request_id == any_(bindparam("request_ids", type_=ARRAY(Uuid)))
     ),
     _Answer,
@@ -236,7 +242,7 @@ def _list(
     continued: bool,
 ) -> Statement[Any]:
     """Returns a listing: one statement for each combination of filters in use."""
-    before, after = (_FULL, (sessions.c.record,)) if full else (_SUMMARY_BEFORE, _SUMMARY_AFTER)
+    before, after = (_FULL, (_SIGNED_RECORD,)) if full else (_SUMMARY_BEFORE, _SUMMARY_AFTER)
     statement = _selection(before, after, filters, show_retracted=show_retracted)
     if continued:
         key = tuple_(sessions.c.started_at, sessions.c.id)
@@ -326,8 +332,8 @@ class SessionRepository:
         return found
 
     async def log(self, scope: Scope, new: NewSession) -> bytes:
-        """Appends a session in a single round trip and returns its record; for a request_id that
-        was stored before, the record stored then.
+        """Appends a session in a single round trip and returns its record with the author; for a
+        request_id that was stored before, what was returned then.
 
         Raises REQUEST_ID_REUSED, and UNKNOWN_WORKOUT for a workout revision that does not exist.
         """
@@ -339,7 +345,7 @@ class SessionRepository:
             return await self._answer(scope, new)
         except errors.ForeignKeyViolation:
             raise await self._unknown_workout(scope, new) from None
-        return new.record
+        return _signed(scope, new)
 
     async def amend(self, scope: Scope, new: NewSession, reason: str) -> bytes:
         """Appends a session that supersedes another; see `log`.
@@ -359,7 +365,7 @@ class SessionRepository:
             return await self._answer(scope, new)
         except errors.ForeignKeyViolation:
             raise await self._unknown_workout(scope, new) from None
-        return new.record
+        return _signed(scope, new)
 
     async def _unknown_workout(self, scope: Scope, new: NewSession) -> TrainingError:
         """Returns the refusal of a session whose workout revision the database did not find."""
@@ -403,11 +409,10 @@ class SessionRepository:
             for new in batch:
                 if new.request_id not in known:
                     fresh.append(new)
-                    results.append(new.record)
+                    record = _signed(scope, new)
+                    results.append(record)
                     if new.request_id:
-                        known[new.request_id] = _Answer(
-                            new.request_id, new.request_digest, new.record
-                        )
+                        known[new.request_id] = _Answer(new.request_id, new.request_digest, record)
                     continue
                 try:
                     results.append(_same_request(known[new.request_id], new))
@@ -444,6 +449,7 @@ class SessionRepository:
             retraction=RetractionKind.VOIDED,
             retract_reason=reason,
             retracted_at=request.received_at,
+            retract_author_user_id=scope.author_user_id,
         )
 
 
@@ -454,6 +460,10 @@ def not_current(session_id: UUID | None) -> TrainingError:
         "the session was superseded or voided before",
         metadata={"session_id": str(session_id)},
     )
+
+
+def _signed(scope: Scope, new: NewSession) -> bytes:
+    return signed_record(sessions, new.record, scope.author_user_id)
 
 
 def _same_request(answer: _Answer, new: NewSession) -> bytes:

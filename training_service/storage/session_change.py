@@ -25,6 +25,7 @@ from sqlalchemy import (
     union_all,
 )
 
+from training_service.storage.author import signed
 from training_service.storage.database import Database
 from training_service.storage.statements import parameter, prepare
 from training_service.storage.tables import Xid8, session_retractions, sessions
@@ -62,7 +63,7 @@ class SessionChange(NamedTuple):
     superseded_id: UUID | None
     changed_at: datetime
     record: bytes | None
-    """The session that was stored, as acknowledged."""
+    """The session that was stored, as acknowledged and with its author."""
 
 
 def _change(
@@ -108,7 +109,7 @@ _STORED = _branch(
     case((sessions.c.supersedes_id.is_(None), "LOGGED"), else_="AMENDED").label("kind"),
     sessions.c.supersedes_id.label("superseded_id"),
     sessions.c.created_at,
-    sessions.c.record,
+    signed(sessions),
 ).subquery("stored")
 _VOIDED = (
     _branch(

@@ -25,6 +25,7 @@ from sqlalchemy import (
 from training_service.caller import Scope
 from training_service.domain.paging import invalid_page_token
 from training_service.domain.session import SessionFilter
+from training_service.storage.author import signed
 from training_service.storage.database import Database, Transaction
 from training_service.storage.session import (
     FILTERS,
@@ -57,7 +58,9 @@ class ExportedSession(NamedTuple):
     superseded_by_id: UUID | None
     retract_reason: str | None
     retracted_at: datetime | None
+    retract_author_user_id: UUID | None
     record: bytes
+    """With its author."""
 
 
 _SNAPSHOT = prepare(select(cast(func.pg_current_snapshot(), Text)), lambda snapshot: str(snapshot))
@@ -85,9 +88,9 @@ def _export(
     )
     if show_retracted:
         joined = sessions.outerjoin(session_retractions, retracted)
-        statement = select(*place, *RETRACTION, sessions.c.record).select_from(joined)
+        statement = select(*place, *RETRACTION, signed(sessions)).select_from(joined)
     else:
-        statement = select(*place, *NO_RETRACTION, sessions.c.record).where(
+        statement = select(*place, *NO_RETRACTION, signed(sessions)).where(
             ~exists().where(retracted)
         )
     limits = [] if of_all else [own(sessions)]

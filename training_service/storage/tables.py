@@ -80,6 +80,17 @@ def _transaction_id() -> Column[str]:
     )
 
 
+def _author() -> Column[UUID]:
+    """Returns the column that says who wrote a row. PostgreSQL fills it in, from the setting by
+    which it also looks for the grant: no statement names an author."""
+    return Column(
+        "author_user_id",
+        Uuid,
+        server_default=text("NULLIF(current_setting('app.grantee_user_id', true), '')::uuid"),
+        comment="Who wrote it under a grant; null for the athlete and services.",
+    )
+
+
 catalogue_state = Table(
     "catalogue_state",
     metadata,
@@ -178,6 +189,7 @@ write_requests = Table(
     Column("request_digest", LargeBinary, nullable=False),
     Column("response", LargeBinary),
     Column("created_at", TIMESTAMP, nullable=False),
+    Column("named_user_id", Uuid, comment="Another user whom the answer names."),
     PrimaryKeyConstraint("external_user_id", "request_id", name="write_requests_pkey"),
     comment="Answers to an athlete's writes that carried a request_id, logged sessions apart: "
     "those carry it themselves.",
@@ -206,6 +218,7 @@ workout_revisions = Table(
     Column("revision", Integer),
     Column("created_at", TIMESTAMP, nullable=False),
     Column("record", LargeBinary, nullable=False, comment="The Workout message as it is returned."),
+    _author(),
     PrimaryKeyConstraint(
         "external_user_id", "workout_id", "revision", name="workout_revisions_pkey"
     ),
@@ -262,6 +275,7 @@ sessions = Table(
     Column("created_at", TIMESTAMP, nullable=False),
     Column("record", LargeBinary, nullable=False, comment="The Session message as acknowledged."),
     _transaction_id(),
+    _author(),
     PrimaryKeyConstraint("external_user_id", "id", name="sessions_pkey"),
     UniqueConstraint("external_user_id", "request_id", name="sessions_request_key"),
     ForeignKeyConstraint(
@@ -335,6 +349,7 @@ session_retractions = Table(
     Column("reason", Text, nullable=False),
     Column("created_at", TIMESTAMP, nullable=False),
     _transaction_id(),
+    _author(),
     PrimaryKeyConstraint("external_user_id", "session_id", name="session_retractions_pkey"),
     ForeignKeyConstraint(
         ["external_user_id", "session_id"],
@@ -516,6 +531,7 @@ progression_rules = Table(
     Column("created_at", TIMESTAMP, nullable=False),
     Column("updated_at", TIMESTAMP, nullable=False),
     Column("record", LargeBinary, nullable=False, comment="The ProgressionRule message."),
+    _author(),
     PrimaryKeyConstraint("external_user_id", "id", name="progression_rules_pkey"),
     ForeignKeyConstraint(
         ["external_user_id", "workout_id"],
@@ -561,6 +577,7 @@ wellness_entries = Table(
     Column("resting_heart_rate_bpm", Double),
     Column("notes", Text, nullable=False),
     Column("created_at", TIMESTAMP, nullable=False),
+    _author(),
     PrimaryKeyConstraint("external_user_id", "local_date", "version", name="wellness_entries_pkey"),
     *(
         CheckConstraint(f"{name} BETWEEN 1 AND 7", name=f"wellness_entries_{name}_range")
@@ -588,6 +605,7 @@ training_phases = Table(
     Column("version", Integer, nullable=False, comment="Rises with each change; the etag."),
     Column("created_at", TIMESTAMP, nullable=False),
     Column("updated_at", TIMESTAMP, nullable=False),
+    _author(),
     PrimaryKeyConstraint("external_user_id", "id", name="training_phases_pkey"),
     ForeignKeyConstraint(
         ["external_user_id", "parent_id"],
@@ -639,6 +657,7 @@ schedules = Table(
         comment="Rises with each change; the etag.",
     ),
     Column("updated_at", TIMESTAMP, comment="Null until the first change."),
+    _author(),
     PrimaryKeyConstraint("external_user_id", "id", name="schedules_pkey"),
     ForeignKeyConstraint(
         ["external_user_id", "phase_id"],
@@ -665,6 +684,7 @@ schedule_changes = Table(
     Column("number", Integer, comment="Of the planned session."),
     Column("new_date", Date, comment="Null: called off."),
     Column("created_at", TIMESTAMP, nullable=False),
+    _author(),
     PrimaryKeyConstraint("external_user_id", "schedule_id", "number", name="schedule_changes_pkey"),
     ForeignKeyConstraint(
         ["external_user_id", "schedule_id"],
@@ -675,18 +695,86 @@ schedule_changes = Table(
     comment="Planned sessions that an athlete moved or called off.",
 )
 
+# Groups are shared data: each statement on them says who asks, and what they are in the group.
+groups = Table(
+    "groups",
+    metadata,
+    Column("id", Uuid),
+    Column("group_external_id", Text, nullable=False, comment="What the platform calls it."),
+    Column("display_name", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("version", Integer, nullable=False, comment="Rises with each change; the etag."),
+    Column("created_at", TIMESTAMP, nullable=False),
+    Column("updated_at", TIMESTAMP, nullable=False),
+    PrimaryKeyConstraint("id", name="groups_pkey"),
+    CheckConstraint("kind IN ('TEAM', 'PRIVATE_COACHING')", name="groups_kind"),
+    comment="Teams, and coaches with those whom they train alone. Who changes who is in one locks "
+    "the row first.",
+)
+
+group_members = Table(
+    "group_members",
+    metadata,
+    Column("group_id", Uuid),
+    Column("member_user_id", Uuid),
+    Column("role", Text, nullable=False),
+    Column("sharing", TEXTS, nullable=False, comment="Names of Sharing."),
+    Column("joined_at", TIMESTAMP, nullable=False, comment="Grants of before do not hold."),
+    PrimaryKeyConstraint("group_id", "member_user_id", name="group_members_pkey"),
+    ForeignKeyConstraint(
+        ["group_id"],
+        ["training.groups.id"],
+        name="group_members_group_fkey",
+        ondelete="CASCADE",
+    ),
+    CheckConstraint("role IN ('COACH', 'ASSISTANT', 'ATHLETE')", name="group_members_role"),
+    CheckConstraint("role = 'ATHLETE' OR sharing = '{}'", name="group_members_sharing"),
+    Index("group_members_user_idx", "member_user_id", "group_id"),
+    comment="Who is in which group now, and as what.",
+)
+
+group_invitations = Table(
+    "group_invitations",
+    metadata,
+    Column("id", Uuid),
+    Column("group_id", Uuid, nullable=False),
+    Column("invited_user_id", Uuid, nullable=False),
+    Column("role", Text, nullable=False),
+    Column("wanted_scopes", TEXTS, nullable=False, comment="Names of GrantScope."),
+    Column("inviter_user_id", Uuid, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("created_at", TIMESTAMP, nullable=False),
+    Column("expires_at", TIMESTAMP, nullable=False),
+    PrimaryKeyConstraint("id", name="group_invitations_pkey"),
+    ForeignKeyConstraint(
+        ["group_id"],
+        ["training.groups.id"],
+        name="group_invitations_group_fkey",
+        ondelete="CASCADE",
+    ),
+    CheckConstraint("role IN ('COACH', 'ASSISTANT', 'ATHLETE')", name="group_invitations_role"),
+    CheckConstraint(
+        "state IN ('OPEN', 'ACCEPTED', 'DECLINED', 'WITHDRAWN')", name="group_invitations_state"
+    ),
+    Index("group_invitations_group_idx", "group_id", "id"),
+    Index("group_invitations_user_idx", "invited_user_id", "id"),
+    comment="Invitations into groups; those that were open when their time ended stay so.",
+)
+
 access_grants = Table(
     "access_grants",
     metadata,
     Column("external_user_id", Uuid, comment="The athlete who grants."),
     Column("id", Uuid),
-    Column("grantee_user_id", Uuid, nullable=False),
-    Column("scopes", ARRAY(Text), nullable=False, comment="Names of GrantScope."),
+    Column("grantee_user_id", Uuid),
+    Column("group_id", Uuid, comment="Of a grant to a group; no longer there, it holds no more."),
+    Column("scopes", TEXTS, nullable=False, comment="Names of GrantScope."),
     Column("expires_at", TIMESTAMP),
     Column("created_at", TIMESTAMP, nullable=False),
     Column("revoked_at", TIMESTAMP),
     PrimaryKeyConstraint("external_user_id", "id", name="access_grants_pkey"),
     CheckConstraint("cardinality(scopes) > 0", name="access_grants_scopes"),
+    CheckConstraint("num_nonnulls(grantee_user_id, group_id) = 1", name="access_grants_grantee"),
     Index("access_grants_grantee_idx", "external_user_id", "grantee_user_id"),
     comment="What athletes let others do; the policies of all their tables look here.",
 )
@@ -709,6 +797,37 @@ access_log = Table(
         name="access_log_grant_fkey",
     ),
     comment="Uses of grants; only added to.",
+)
+
+assignments = Table(
+    "assignments",
+    metadata,
+    Column("external_user_id", Uuid, comment="The athlete who was given a copy."),
+    Column("id", Uuid),
+    Column("kind", Text, nullable=False),
+    Column("target_id", Uuid, nullable=False, comment="The copy: a workout, or the topmost phase."),
+    Column("source_user_id", Uuid, nullable=False, comment="The coach."),
+    Column("source_id", Uuid, nullable=False),
+    Column("source_revision", Integer, nullable=False, comment="That was last given."),
+    Column(
+        "target_revision",
+        Integer,
+        nullable=False,
+        comment="Of the copy when it was last given: one above it was changed since.",
+    ),
+    Column("created_at", TIMESTAMP, nullable=False),
+    Column("updated_at", TIMESTAMP, nullable=False),
+    PrimaryKeyConstraint("external_user_id", "id", name="assignments_pkey"),
+    CheckConstraint("kind IN ('WORKOUT', 'PHASE')", name="assignments_kind"),
+    Index(
+        "assignments_source_key",
+        "external_user_id",
+        "source_user_id",
+        "source_id",
+        unique=True,
+        postgresql_where=text("kind = 'WORKOUT'"),
+    ),
+    comment="Whose workouts and phases athletes have copies of; of each workout one.",
 )
 
 goals = Table(
@@ -739,6 +858,7 @@ goals = Table(
     Column("created_at", TIMESTAMP, nullable=False),
     Column("updated_at", TIMESTAMP, nullable=False),
     Column("abandoned_at", TIMESTAMP),
+    _author(),
     PrimaryKeyConstraint("external_user_id", "id", name="goals_pkey"),
     ForeignKeyConstraint(["exercise_id"], ["training.exercises.id"], name="goals_exercise_fkey"),
     CheckConstraint(

@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from datetime import date, datetime
 from functools import cache
 from typing import Any, NamedTuple
+from uuid import UUID
 
 from sqlalchemy import Date, Integer, bindparam, false, func, select, tuple_
 from sqlalchemy.dialects.postgresql import insert
@@ -32,6 +33,7 @@ class StoredWellness(NamedTuple):
     resting_heart_rate_bpm: float | None
     notes: str
     created_at: datetime
+    author_user_id: UUID | None
     is_superseded: bool
 
 

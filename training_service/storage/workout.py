@@ -1,10 +1,10 @@
 """Workout templates: heads, immutable revisions, and the exercises of the current ones."""
 
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from datetime import datetime
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
 from sqlalchemy import (
@@ -12,10 +12,12 @@ from sqlalchemy import (
     and_,
     any_,
     bindparam,
+    column,
     delete,
     exists,
     func,
     insert,
+    literal_column,
     select,
     update,
 )
@@ -24,6 +26,7 @@ from sqlalchemy.types import Uuid
 
 from training_service.caller import Scope
 from training_service.domain.workout import NewRevision, WorkoutFilter
+from training_service.storage.author import signed
 from training_service.storage.database import Database, Transaction
 from training_service.storage.idempotency import AthleteChange
 from training_service.storage.statements import (
@@ -33,6 +36,7 @@ from training_service.storage.statements import (
     parameter,
     prepare,
     prepare_command,
+    written,
 )
 from training_service.storage.tables import workout_exercises, workout_revisions, workouts
 
@@ -46,6 +50,35 @@ class StoredWorkout(NamedTuple):
     created_at: datetime
     deleted_at: datetime | None
     record: bytes
+    """With its author."""
+
+
+class WorkoutHead(Protocol):
+    """What tells a workout, and where it stands."""
+
+    @property
+    def id(self) -> UUID:
+        """Its id."""
+
+    @property
+    def revision(self) -> int:
+        """Its current revision."""
+
+    @property
+    def version(self) -> int:
+        """Rises with each change."""
+
+    @property
+    def created_at(self) -> datetime:
+        """When it was created."""
+
+
+class NamedRevision(NamedTuple):
+    """A workout that is not deleted, with the revision that was asked for, if there is one."""
+
+    workout_id: UUID
+    revision: int | None
+    record: bytes | None
 
 
 class StoredRevision(NamedTuple):
@@ -54,6 +87,7 @@ class StoredRevision(NamedTuple):
     workout_id: UUID
     revision: int
     record: bytes
+    """With its author."""
 
 
 _HEAD = (
@@ -63,7 +97,7 @@ _HEAD = (
         workouts.c.version,
         workouts.c.created_at,
         workouts.c.deleted_at,
-        workout_revisions.c.record,
+        signed(workout_revisions),
     )
     .join(
         workout_revisions,
@@ -86,8 +120,36 @@ _LIST_NAMED = prepare(
 )
 _LOCK = prepare_command(select(workouts.c.id).where(own(workouts), _IS_WORKOUT).with_for_update())
 
+
+def _named_revisions() -> Statement[NamedRevision]:
+    """Returns one revision each of several workouts; 0 is the current one."""
+    asked = (
+        func.unnest(
+            bindparam("workout_ids", type_=ARRAY(Uuid)),
+            bindparam("revisions", type_=ARRAY(Integer)),
+        )
+        .table_valued(column("workout_id", Uuid), column("revision", Integer))
+        .render_derived(name="asked")
+    )
+    revision = and_(
+        workout_revisions.c.external_user_id == workouts.c.external_user_id,
+        workout_revisions.c.workout_id == workouts.c.id,
+        workout_revisions.c.revision
+        == func.coalesce(func.nullif(asked.c.revision, literal_column("0")), workouts.c.revision),
+    )
+    return prepare(
+        select(workouts.c.id, workout_revisions.c.revision, workout_revisions.c.record)
+        .join(asked, asked.c.workout_id == workouts.c.id)
+        .outerjoin(workout_revisions, revision)
+        .where(own(workouts), workouts.c.deleted_at.is_(None)),
+        NamedRevision,
+    )
+
+
+_NAMED_REVISIONS = _named_revisions()
+
 _REVISION = select(
-    workout_revisions.c.workout_id, workout_revisions.c.revision, workout_revisions.c.record
+    workout_revisions.c.workout_id, workout_revisions.c.revision, signed(workout_revisions)
 ).where(
     own(workout_revisions),
     workout_revisions.c.workout_id == parameter("workout_id", workout_revisions.c.workout_id),
@@ -138,7 +200,7 @@ def _list(filters: frozenset[str]) -> Statement[StoredWorkout]:
 def _insert_all(table: Any, *left_out: str) -> Statement[Any]:
     return prepare_command(
         insert(table).values(
-            {c.name: parameter(c.name, c) for c in table.c if c.name not in left_out}
+            {c.name: parameter(c.name, c) for c in written(table) if c.name not in left_out}
         )
     )
 
@@ -203,6 +265,15 @@ class WorkoutRepository:
         """Returns those of the workouts that exist and are not deleted, by id."""
         rows = await self._database.read(scope, _LIST_NAMED, {"workout_ids": list(workout_ids)})
         return {row.id: row for row in rows}
+
+    async def list_revisions_named(
+        self, scope: Scope, revisions: Mapping[UUID, int]
+    ) -> dict[UUID, NamedRevision]:
+        """Returns those of the workouts that exist and are not deleted, each with the revision that
+        is asked for; 0 is the current one."""
+        parameters = {"workout_ids": list(revisions), "revisions": list(revisions.values())}
+        rows = await self._database.read(scope, _NAMED_REVISIONS, parameters)
+        return {row.workout_id: row for row in rows}
 
     async def list_page(
         self, scope: Scope, filters: WorkoutFilter, before_id: UUID | None, limit: int
@@ -272,7 +343,7 @@ class WorkoutChange(AthleteChange):
         await self._insert_revision(new)
         await self._insert_exercises(new)
 
-    async def add_revision(self, head: StoredWorkout, new: NewRevision) -> None:
+    async def add_revision(self, head: WorkoutHead, new: NewRevision) -> None:
         """Stores a new revision and makes it current."""
         await self._insert_revision(new)
         await self._update_head(head, new, new.created_at, deleted_at=None)
@@ -303,7 +374,7 @@ class WorkoutChange(AthleteChange):
         await self._transaction.insert(workout_exercises, rows)
 
     async def _update_head(
-        self, head: StoredWorkout, new: NewRevision, now: datetime, deleted_at: datetime | None
+        self, head: WorkoutHead, new: NewRevision, now: datetime, deleted_at: datetime | None
     ) -> None:
         values = {
             "workout_id": head.id,

@@ -30,19 +30,23 @@ from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior_
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'calisthenics/training/v1/coaching.proto\x12\x18\x63\x61listhenics.training.v1\x1a\x1b\x62uf/validate/validate.proto\x1a%calisthenics/training/v1/access.proto\x1a$calisthenics/training/v1/error.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xbd\x03\n\x05Grant\x12\x14\n\x02id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03R\x02id\x12.\n\x10\x65xternal_user_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03R\x0e\x65xternalUserId\x12\x34\n\x0fgrantee_user_id\x18\x03 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01R\rgranteeUserId\x12W\n\x06scopes\x18\x04 \x03(\x0e\x32$.calisthenics.training.v1.GrantScopeB\x19\xe2\x41\x01\x02\xbaH\x12\x92\x01\x0f\x08\x01\x10\x06\x18\x01\"\x07\x82\x01\x04\x10\x01 \x00R\x06scopes\x12;\n\x0b\x65xpire_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nexpireTime\x12\x41\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\ncreateTime\x12\x41\n\x0brevoke_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\nrevokeTime\x12\x1c\n\x06\x61\x63tive\x18\x08 \x01(\x08\x42\x04\xe2\x41\x01\x03R\x06\x61\x63tive\"\xba\x01\n\x12\x43reateGrantRequest\x12\x35\n\x10\x65xternal_user_id\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\x0e\x65xternalUserId\x12\x41\n\x05grant\x18\x02 \x01(\x0b\x32\x1f.calisthenics.training.v1.GrantB\n\xe2\x41\x01\x02\xbaH\x03\xc8\x01\x01R\x05grant\x12*\n\nrequest_id\x18\x03 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\trequestId\"\x99\x01\n\x11ListGrantsRequest\x12\x35\n\x10\x65xternal_user_id\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\x0e\x65xternalUserId\x12$\n\tpage_size\x18\x02 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00R\x08pageSize\x12\'\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xe8\x07R\tpageToken\"u\n\x12ListGrantsResponse\x12\x37\n\x06grants\x18\x01 \x03(\x0b\x32\x1f.calisthenics.training.v1.GrantR\x06grants\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xa0\x01\n\x12RevokeGrantRequest\x12\x35\n\x10\x65xternal_user_id\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\x0e\x65xternalUserId\x12\'\n\x08grant_id\x18\x02 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01R\x07grantId\x12*\n\nrequest_id\x18\x03 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\trequestId\"\x9c\x01\n\x14ListAccessLogRequest\x12\x35\n\x10\x65xternal_user_id\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\x0e\x65xternalUserId\x12$\n\tpage_size\x18\x02 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00R\x08pageSize\x12\'\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xe8\x07R\tpageToken\"\x87\x02\n\x0e\x41\x63\x63\x65ssLogEntry\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12;\n\x0b\x61\x63\x63\x65ss_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\naccessTime\x12&\n\x0fgrantee_user_id\x18\x03 \x01(\tR\rgranteeUserId\x12\x19\n\x08grant_id\x18\x04 \x01(\tR\x07grantId\x12\x10\n\x03rpc\x18\x05 \x01(\tR\x03rpc\x12:\n\x05scope\x18\x06 \x01(\x0e\x32$.calisthenics.training.v1.GrantScopeR\x05scope\x12\x17\n\x07\x63\x61ll_id\x18\x07 \x01(\tR\x06\x63\x61llId\"\x83\x01\n\x15ListAccessLogResponse\x12\x42\n\x07\x65ntries\x18\x01 \x03(\x0b\x32(.calisthenics.training.v1.AccessLogEntryR\x07\x65ntries\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken2\xd9\x05\n\x0f\x43oachingService\x12\xa6\x01\n\x0b\x43reateGrant\x12,.calisthenics.training.v1.CreateGrantRequest\x1a\x1f.calisthenics.training.v1.Grant\"H\xa8\xbb\x18\x02\xb2\xbb\x18\x01\x07\x82\xd3\xe4\x93\x02\x39\"0/api/v1/training/users/{external_user_id}/grants:\x05grant\x12\xaa\x01\n\nListGrants\x12+.calisthenics.training.v1.ListGrantsRequest\x1a,.calisthenics.training.v1.ListGrantsResponse\"A\xa8\xbb\x18\x02\xb2\xbb\x18\x01\x05\x82\xd3\xe4\x93\x02\x32\x12\x30/api/v1/training/users/{external_user_id}/grants\x12\xb6\x01\n\x0bRevokeGrant\x12,.calisthenics.training.v1.RevokeGrantRequest\x1a\x1f.calisthenics.training.v1.Grant\"X\xa8\xbb\x18\x02\xb2\xbb\x18\x03\xc8\x01\x07\x82\xd3\xe4\x93\x02G\"B/api/v1/training/users/{external_user_id}/grants/{grant_id}:revoke:\x01*\x12\xb6\x01\n\rListAccessLog\x12..calisthenics.training.v1.ListAccessLogRequest\x1a/.calisthenics.training.v1.ListAccessLogResponse\"D\xa8\xbb\x18\x02\xb2\xbb\x18\x01\x05\x82\xd3\xe4\x93\x02\x35\x12\x33/api/v1/training/users/{external_user_id}/accessLogb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'calisthenics/training/v1/coaching.proto\x12\x18\x63\x61listhenics.training.v1\x1a\x1b\x62uf/validate/validate.proto\x1a%calisthenics/training/v1/access.proto\x1a$calisthenics/training/v1/error.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf4\x03\n\x05Grant\x12\x14\n\x02id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03R\x02id\x12.\n\x10\x65xternal_user_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03R\x0e\x65xternalUserId\x12\x32\n\x0fgrantee_user_id\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01H\x00R\rgranteeUserId\x12%\n\x08group_id\x18\t \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01H\x00R\x07groupId\x12W\n\x06scopes\x18\x04 \x03(\x0e\x32$.calisthenics.training.v1.GrantScopeB\x19\xe2\x41\x01\x02\xbaH\x12\x92\x01\x0f\x08\x01\x10\x06\x18\x01\"\x07\x82\x01\x04\x10\x01 \x00R\x06scopes\x12;\n\x0b\x65xpire_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nexpireTime\x12\x41\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\ncreateTime\x12\x41\n\x0brevoke_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\nrevokeTime\x12\x1c\n\x06\x61\x63tive\x18\x08 \x01(\x08\x42\x04\xe2\x41\x01\x03R\x06\x61\x63tiveB\x10\n\x07grantee\x12\x05\xbaH\x02\x08\x01\"\xba\x01\n\x12\x43reateGrantRequest\x12\x35\n\x10\x65xternal_user_id\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\x0e\x65xternalUserId\x12\x41\n\x05grant\x18\x02 \x01(\x0b\x32\x1f.calisthenics.training.v1.GrantB\n\xe2\x41\x01\x02\xbaH\x03\xc8\x01\x01R\x05grant\x12*\n\nrequest_id\x18\x03 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\trequestId\"\x99\x01\n\x11ListGrantsRequest\x12\x35\n\x10\x65xternal_user_id\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\x0e\x65xternalUserId\x12$\n\tpage_size\x18\x02 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00R\x08pageSize\x12\'\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xe8\x07R\tpageToken\"u\n\x12ListGrantsResponse\x12\x37\n\x06grants\x18\x01 \x03(\x0b\x32\x1f.calisthenics.training.v1.GrantR\x06grants\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xa0\x01\n\x12RevokeGrantRequest\x12\x35\n\x10\x65xternal_user_id\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\x0e\x65xternalUserId\x12\'\n\x08grant_id\x18\x02 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01R\x07grantId\x12*\n\nrequest_id\x18\x03 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\trequestId\"\x9c\x01\n\x14ListAccessLogRequest\x12\x35\n\x10\x65xternal_user_id\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\x0e\x65xternalUserId\x12$\n\tpage_size\x18\x02 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00R\x08pageSize\x12\'\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xe8\x07R\tpageToken\"\x87\x02\n\x0e\x41\x63\x63\x65ssLogEntry\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12;\n\x0b\x61\x63\x63\x65ss_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\naccessTime\x12&\n\x0fgrantee_user_id\x18\x03 \x01(\tR\rgranteeUserId\x12\x19\n\x08grant_id\x18\x04 \x01(\tR\x07grantId\x12\x10\n\x03rpc\x18\x05 \x01(\tR\x03rpc\x12:\n\x05scope\x18\x06 \x01(\x0e\x32$.calisthenics.training.v1.GrantScopeR\x05scope\x12\x17\n\x07\x63\x61ll_id\x18\x07 \x01(\tR\x06\x63\x61llId\"\x83\x01\n\x15ListAccessLogResponse\x12\x42\n\x07\x65ntries\x18\x01 \x03(\x0b\x32(.calisthenics.training.v1.AccessLogEntryR\x07\x65ntries\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken2\xdb\x05\n\x0f\x43oachingService\x12\xa8\x01\n\x0b\x43reateGrant\x12,.calisthenics.training.v1.CreateGrantRequest\x1a\x1f.calisthenics.training.v1.Grant\"J\xa8\xbb\x18\x02\xb2\xbb\x18\x03\xd0\x01\x07\x82\xd3\xe4\x93\x02\x39\"0/api/v1/training/users/{external_user_id}/grants:\x05grant\x12\xaa\x01\n\nListGrants\x12+.calisthenics.training.v1.ListGrantsRequest\x1a,.calisthenics.training.v1.ListGrantsResponse\"A\xa8\xbb\x18\x02\xb2\xbb\x18\x01\x05\x82\xd3\xe4\x93\x02\x32\x12\x30/api/v1/training/users/{external_user_id}/grants\x12\xb6\x01\n\x0bRevokeGrant\x12,.calisthenics.training.v1.RevokeGrantRequest\x1a\x1f.calisthenics.training.v1.Grant\"X\xa8\xbb\x18\x02\xb2\xbb\x18\x03\xc8\x01\x07\x82\xd3\xe4\x93\x02G\"B/api/v1/training/users/{external_user_id}/grants/{grant_id}:revoke:\x01*\x12\xb6\x01\n\rListAccessLog\x12..calisthenics.training.v1.ListAccessLogRequest\x1a/.calisthenics.training.v1.ListAccessLogResponse\"D\xa8\xbb\x18\x02\xb2\xbb\x18\x01\x05\x82\xd3\xe4\x93\x02\x35\x12\x33/api/v1/training/users/{external_user_id}/accessLogb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'calisthenics.training.v1.coaching_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_GRANT'].oneofs_by_name['grantee']._loaded_options = None
+  _globals['_GRANT'].oneofs_by_name['grantee']._serialized_options = b'\272H\002\010\001'
   _globals['_GRANT'].fields_by_name['id']._loaded_options = None
   _globals['_GRANT'].fields_by_name['id']._serialized_options = b'\342A\001\003'
   _globals['_GRANT'].fields_by_name['external_user_id']._loaded_options = None
   _globals['_GRANT'].fields_by_name['external_user_id']._serialized_options = b'\342A\001\003'
   _globals['_GRANT'].fields_by_name['grantee_user_id']._loaded_options = None
-  _globals['_GRANT'].fields_by_name['grantee_user_id']._serialized_options = b'\342A\001\002\272H\005r\003\260\001\001'
+  _globals['_GRANT'].fields_by_name['grantee_user_id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_GRANT'].fields_by_name['group_id']._loaded_options = None
+  _globals['_GRANT'].fields_by_name['group_id']._serialized_options = b'\272H\005r\003\260\001\001'
   _globals['_GRANT'].fields_by_name['scopes']._loaded_options = None
   _globals['_GRANT'].fields_by_name['scopes']._serialized_options = b'\342A\001\002\272H\022\222\001\017\010\001\020\006\030\001\"\007\202\001\004\020\001 \000'
   _globals['_GRANT'].fields_by_name['create_time']._loaded_options = None
@@ -76,7 +80,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTACCESSLOGREQUEST'].fields_by_name['page_token']._loaded_options = None
   _globals['_LISTACCESSLOGREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\005r\003\030\350\007'
   _globals['_COACHINGSERVICE'].methods_by_name['CreateGrant']._loaded_options = None
-  _globals['_COACHINGSERVICE'].methods_by_name['CreateGrant']._serialized_options = b'\250\273\030\002\262\273\030\001\007\202\323\344\223\0029\"0/api/v1/training/users/{external_user_id}/grants:\005grant'
+  _globals['_COACHINGSERVICE'].methods_by_name['CreateGrant']._serialized_options = b'\250\273\030\002\262\273\030\003\320\001\007\202\323\344\223\0029\"0/api/v1/training/users/{external_user_id}/grants:\005grant'
   _globals['_COACHINGSERVICE'].methods_by_name['ListGrants']._loaded_options = None
   _globals['_COACHINGSERVICE'].methods_by_name['ListGrants']._serialized_options = b'\250\273\030\002\262\273\030\001\005\202\323\344\223\0022\0220/api/v1/training/users/{external_user_id}/grants'
   _globals['_COACHINGSERVICE'].methods_by_name['RevokeGrant']._loaded_options = None
@@ -84,21 +88,21 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_COACHINGSERVICE'].methods_by_name['ListAccessLog']._loaded_options = None
   _globals['_COACHINGSERVICE'].methods_by_name['ListAccessLog']._serialized_options = b'\250\273\030\002\262\273\030\001\005\202\323\344\223\0025\0223/api/v1/training/users/{external_user_id}/accessLog'
   _globals['_GRANT']._serialized_start=272
-  _globals['_GRANT']._serialized_end=717
-  _globals['_CREATEGRANTREQUEST']._serialized_start=720
-  _globals['_CREATEGRANTREQUEST']._serialized_end=906
-  _globals['_LISTGRANTSREQUEST']._serialized_start=909
-  _globals['_LISTGRANTSREQUEST']._serialized_end=1062
-  _globals['_LISTGRANTSRESPONSE']._serialized_start=1064
-  _globals['_LISTGRANTSRESPONSE']._serialized_end=1181
-  _globals['_REVOKEGRANTREQUEST']._serialized_start=1184
-  _globals['_REVOKEGRANTREQUEST']._serialized_end=1344
-  _globals['_LISTACCESSLOGREQUEST']._serialized_start=1347
-  _globals['_LISTACCESSLOGREQUEST']._serialized_end=1503
-  _globals['_ACCESSLOGENTRY']._serialized_start=1506
-  _globals['_ACCESSLOGENTRY']._serialized_end=1769
-  _globals['_LISTACCESSLOGRESPONSE']._serialized_start=1772
-  _globals['_LISTACCESSLOGRESPONSE']._serialized_end=1903
-  _globals['_COACHINGSERVICE']._serialized_start=1906
-  _globals['_COACHINGSERVICE']._serialized_end=2635
+  _globals['_GRANT']._serialized_end=772
+  _globals['_CREATEGRANTREQUEST']._serialized_start=775
+  _globals['_CREATEGRANTREQUEST']._serialized_end=961
+  _globals['_LISTGRANTSREQUEST']._serialized_start=964
+  _globals['_LISTGRANTSREQUEST']._serialized_end=1117
+  _globals['_LISTGRANTSRESPONSE']._serialized_start=1119
+  _globals['_LISTGRANTSRESPONSE']._serialized_end=1236
+  _globals['_REVOKEGRANTREQUEST']._serialized_start=1239
+  _globals['_REVOKEGRANTREQUEST']._serialized_end=1399
+  _globals['_LISTACCESSLOGREQUEST']._serialized_start=1402
+  _globals['_LISTACCESSLOGREQUEST']._serialized_end=1558
+  _globals['_ACCESSLOGENTRY']._serialized_start=1561
+  _globals['_ACCESSLOGENTRY']._serialized_end=1824
+  _globals['_LISTACCESSLOGRESPONSE']._serialized_start=1827
+  _globals['_LISTACCESSLOGRESPONSE']._serialized_end=1958
+  _globals['_COACHINGSERVICE']._serialized_start=1961
+  _globals['_COACHINGSERVICE']._serialized_end=2692
 # @@protoc_insertion_point(module_scope)

@@ -29,6 +29,7 @@ class Grant(_message.Message):
     ID_FIELD_NUMBER: _builtins.int
     EXTERNAL_USER_ID_FIELD_NUMBER: _builtins.int
     GRANTEE_USER_ID_FIELD_NUMBER: _builtins.int
+    GROUP_ID_FIELD_NUMBER: _builtins.int
     SCOPES_FIELD_NUMBER: _builtins.int
     EXPIRE_TIME_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
@@ -39,7 +40,11 @@ class Grant(_message.Message):
     external_user_id: _builtins.str
     """The athlete whose data it is."""
     grantee_user_id: _builtins.str
-    """Who may: the external_user_id of a coach."""
+    """The external_user_id of a coach."""
+    group_id: _builtins.str
+    """A group that the athlete is in: its coaches may what is granted, its assistants may of it what is
+    reading. Such a grant ends when its athlete leaves the group.
+    """
     active: _builtins.bool
     """Whether it holds now."""
     @_builtins.property
@@ -64,17 +69,20 @@ class Grant(_message.Message):
         id: _builtins.str = ...,
         external_user_id: _builtins.str = ...,
         grantee_user_id: _builtins.str = ...,
+        group_id: _builtins.str = ...,
         scopes: _abc.Iterable[_access_pb2.GrantScope.ValueType] | None = ...,
         expire_time: _timestamp_pb2.Timestamp | None = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         revoke_time: _timestamp_pb2.Timestamp | None = ...,
         active: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "expire_time", b"expire_time", "revoke_time", b"revoke_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "expire_time", b"expire_time", "grantee", b"grantee", "grantee_user_id", b"grantee_user_id", "group_id", b"group_id", "revoke_time", b"revoke_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["active", b"active", "create_time", b"create_time", "expire_time", b"expire_time", "external_user_id", b"external_user_id", "grantee_user_id", b"grantee_user_id", "id", b"id", "revoke_time", b"revoke_time", "scopes", b"scopes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["active", b"active", "create_time", b"create_time", "expire_time", b"expire_time", "external_user_id", b"external_user_id", "grantee", b"grantee", "grantee_user_id", b"grantee_user_id", "group_id", b"group_id", "id", b"id", "revoke_time", b"revoke_time", "scopes", b"scopes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType_grantee: _TypeAlias = _typing.Literal["grantee_user_id", "group_id"]  # noqa: Y015
+    _WhichOneofArgType_grantee: _TypeAlias = _typing.Literal["grantee", b"grantee"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_grantee) -> _WhichOneofReturnType_grantee | None: ...
 
 Global___Grant: _TypeAlias = Grant  # noqa: Y015
 

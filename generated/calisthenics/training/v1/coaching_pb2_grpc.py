@@ -68,7 +68,7 @@ class CoachingServiceServicer:
     def CreateGrant(self, request, context):
         """Grants somebody access to the caller's data, from the next call on.
 
-        Errors: REQUEST_ID_REUSED.
+        Errors: UNKNOWN_GROUP, REQUEST_ID_REUSED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

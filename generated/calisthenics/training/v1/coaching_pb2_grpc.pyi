@@ -39,7 +39,7 @@ class CoachingServiceStub:
     CreateGrant: _grpc.UnaryUnaryMultiCallable[_coaching_pb2.CreateGrantRequest, _coaching_pb2.Grant]
     """Grants somebody access to the caller's data, from the next call on.
 
-    Errors: REQUEST_ID_REUSED.
+    Errors: UNKNOWN_GROUP, REQUEST_ID_REUSED.
     """
     ListGrants: _grpc.UnaryUnaryMultiCallable[_coaching_pb2.ListGrantsRequest, _coaching_pb2.ListGrantsResponse]
     """Lists the grants that an athlete gave, the newest first.
@@ -68,7 +68,7 @@ class CoachingServiceAsyncStub(CoachingServiceStub):
     CreateGrant: _aio.UnaryUnaryMultiCallable[_coaching_pb2.CreateGrantRequest, _coaching_pb2.Grant]  # type: ignore[assignment]
     """Grants somebody access to the caller's data, from the next call on.
 
-    Errors: REQUEST_ID_REUSED.
+    Errors: UNKNOWN_GROUP, REQUEST_ID_REUSED.
     """
     ListGrants: _aio.UnaryUnaryMultiCallable[_coaching_pb2.ListGrantsRequest, _coaching_pb2.ListGrantsResponse]  # type: ignore[assignment]
     """Lists the grants that an athlete gave, the newest first.
@@ -100,7 +100,7 @@ class CoachingServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_coaching_pb2.Grant, _abc.Awaitable[_coaching_pb2.Grant]]:
         """Grants somebody access to the caller's data, from the next call on.
 
-        Errors: REQUEST_ID_REUSED.
+        Errors: UNKNOWN_GROUP, REQUEST_ID_REUSED.
         """
 
     @_abc_1.abstractmethod

@@ -113,6 +113,22 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """The athlete has a progression rule for this exercise, or for this place of the workout."""
     GRANT_NOT_FOUND: _ErrorReason.ValueType  # 200
     """No such grant of this athlete."""
+    GROUP_NOT_FOUND: _ErrorReason.ValueType  # 201
+    """No such group, or the caller is not in it."""
+    MEMBER_NOT_FOUND: _ErrorReason.ValueType  # 202
+    """Nobody of this id is in the group, as far as the caller may know."""
+    LAST_COACH: _ErrorReason.ValueType  # 203
+    """The group would be without a coach. Make somebody else a coach first, or delete the group."""
+    ALREADY_INVITED: _ErrorReason.ValueType  # 204
+    """The user is in the group already, or has an invitation into it that is open."""
+    GROUP_FULL: _ErrorReason.ValueType  # 205
+    """The group has as many members and open invitations as it may. The metadata has the `limit`."""
+    INVITATION_NOT_FOUND: _ErrorReason.ValueType  # 206
+    """No such invitation of this user, or of this group."""
+    INVITATION_NOT_OPEN: _ErrorReason.ValueType  # 207
+    """The invitation was answered or withdrawn, or its time is over."""
+    UNKNOWN_GROUP: _ErrorReason.ValueType  # 208
+    """The request's body names a group that does not exist, or in which the caller is no athlete."""
     PROGRAM_NOT_FOUND: _ErrorReason.ValueType  # 180
     """There is no such programme."""
     DEADLINE_EXCEEDED: _ErrorReason.ValueType  # 80
@@ -234,6 +250,22 @@ PROGRESSION_RULE_ALREADY_EXISTS: ErrorReason.ValueType  # 141
 """The athlete has a progression rule for this exercise, or for this place of the workout."""
 GRANT_NOT_FOUND: ErrorReason.ValueType  # 200
 """No such grant of this athlete."""
+GROUP_NOT_FOUND: ErrorReason.ValueType  # 201
+"""No such group, or the caller is not in it."""
+MEMBER_NOT_FOUND: ErrorReason.ValueType  # 202
+"""Nobody of this id is in the group, as far as the caller may know."""
+LAST_COACH: ErrorReason.ValueType  # 203
+"""The group would be without a coach. Make somebody else a coach first, or delete the group."""
+ALREADY_INVITED: ErrorReason.ValueType  # 204
+"""The user is in the group already, or has an invitation into it that is open."""
+GROUP_FULL: ErrorReason.ValueType  # 205
+"""The group has as many members and open invitations as it may. The metadata has the `limit`."""
+INVITATION_NOT_FOUND: ErrorReason.ValueType  # 206
+"""No such invitation of this user, or of this group."""
+INVITATION_NOT_OPEN: ErrorReason.ValueType  # 207
+"""The invitation was answered or withdrawn, or its time is over."""
+UNKNOWN_GROUP: ErrorReason.ValueType  # 208
+"""The request's body names a group that does not exist, or in which the caller is no athlete."""
 PROGRAM_NOT_FOUND: ErrorReason.ValueType  # 180
 """There is no such programme."""
 DEADLINE_EXCEEDED: ErrorReason.ValueType  # 80

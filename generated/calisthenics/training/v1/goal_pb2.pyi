@@ -421,6 +421,7 @@ class Goal(_message.Message):
     FORECAST_FIELD_NUMBER: _builtins.int
     WEEK_STREAK_FIELD_NUMBER: _builtins.int
     STEPS_FIELD_NUMBER: _builtins.int
+    AUTHOR_USER_ID_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """UUID version 7."""
     external_user_id: _builtins.str
@@ -447,6 +448,10 @@ class Goal(_message.Message):
     week_streak: _builtins.int
     """Of a frequency: full weeks in a row since the goal was created, up to the running one or the one
     before it.
+    """
+    author_user_id: _builtins.str
+    """Who wrote this version of it under a grant of the athlete; empty when the athlete wrote it, or a service
+    on their behalf.
     """
     @_builtins.property
     def reps(self) -> Global___RepsTarget:
@@ -527,10 +532,11 @@ class Goal(_message.Message):
         forecast: Global___GoalForecast | None = ...,
         week_streak: _builtins.int | None = ...,
         steps: _abc.Iterable[Global___GoalStep] | None = ...,
+        author_user_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_base_value", b"_base_value", "_current_value", b"_current_value", "_progress", b"_progress", "_week_streak", b"_week_streak", "abandon_time", b"abandon_time", "achieved", b"achieved", "base_value", b"base_value", "create_date", b"create_date", "create_time", b"create_time", "current_value", b"current_value", "deadline", b"deadline", "forecast", b"forecast", "frequency", b"frequency", "hold", b"hold", "load", b"load", "progress", b"progress", "relative_strength", b"relative_strength", "reps", b"reps", "skill", b"skill", "target", b"target", "week_streak", b"week_streak"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_base_value", b"_base_value", "_current_value", b"_current_value", "_progress", b"_progress", "_week_streak", b"_week_streak", "abandon_time", b"abandon_time", "achieved", b"achieved", "base_value", b"base_value", "create_date", b"create_date", "create_time", b"create_time", "current_value", b"current_value", "deadline", b"deadline", "display_name", b"display_name", "etag", b"etag", "external_user_id", b"external_user_id", "forecast", b"forecast", "frequency", b"frequency", "hold", b"hold", "id", b"id", "load", b"load", "progress", b"progress", "relative_strength", b"relative_strength", "reps", b"reps", "skill", b"skill", "status", b"status", "steps", b"steps", "target", b"target", "week_streak", b"week_streak"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_base_value", b"_base_value", "_current_value", b"_current_value", "_progress", b"_progress", "_week_streak", b"_week_streak", "abandon_time", b"abandon_time", "achieved", b"achieved", "author_user_id", b"author_user_id", "base_value", b"base_value", "create_date", b"create_date", "create_time", b"create_time", "current_value", b"current_value", "deadline", b"deadline", "display_name", b"display_name", "etag", b"etag", "external_user_id", b"external_user_id", "forecast", b"forecast", "frequency", b"frequency", "hold", b"hold", "id", b"id", "load", b"load", "progress", b"progress", "relative_strength", b"relative_strength", "reps", b"reps", "skill", b"skill", "status", b"status", "steps", b"steps", "target", b"target", "week_streak", b"week_streak"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__base_value: _TypeAlias = _typing.Literal["base_value"]  # noqa: Y015
     _WhichOneofArgType__base_value: _TypeAlias = _typing.Literal["_base_value", b"_base_value"]  # noqa: Y015

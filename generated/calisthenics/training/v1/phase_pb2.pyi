@@ -194,6 +194,7 @@ class Phase(_message.Message):
     ETAG_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
+    AUTHOR_USER_ID_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """UUID version 7."""
     external_user_id: _builtins.str
@@ -210,6 +211,10 @@ class Phase(_message.Message):
     """Remarks."""
     etag: _builtins.str
     """Version for optimistic concurrency: send it back when changing the phase."""
+    author_user_id: _builtins.str
+    """Who wrote this version of it under a grant of the athlete; empty when the athlete wrote it, or a service
+    on their behalf.
+    """
     @_builtins.property
     def start_date(self) -> _date_pb2.Date:
         """First day, from 1970 on."""
@@ -263,10 +268,11 @@ class Phase(_message.Message):
         etag: _builtins.str = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
+        author_user_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "end_date", b"end_date", "start_date", b"start_date", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "day_emphases", b"day_emphases", "deload_weeks", b"deload_weeks", "description", b"description", "display_name", b"display_name", "end_date", b"end_date", "etag", b"etag", "external_user_id", b"external_user_id", "focus", b"focus", "id", b"id", "intensity_factors", b"intensity_factors", "kind", b"kind", "parent_id", b"parent_id", "start_date", b"start_date", "update_time", b"update_time", "volume_factors", b"volume_factors"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["author_user_id", b"author_user_id", "create_time", b"create_time", "day_emphases", b"day_emphases", "deload_weeks", b"deload_weeks", "description", b"description", "display_name", b"display_name", "end_date", b"end_date", "etag", b"etag", "external_user_id", b"external_user_id", "focus", b"focus", "id", b"id", "intensity_factors", b"intensity_factors", "kind", b"kind", "parent_id", b"parent_id", "start_date", b"start_date", "update_time", b"update_time", "volume_factors", b"volume_factors"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -786,6 +786,7 @@ class ProgressionRule(_message.Message):
     ETAG_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
+    AUTHOR_USER_ID_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """UUID version 7."""
     external_user_id: _builtins.str
@@ -808,6 +809,10 @@ class ProgressionRule(_message.Message):
     """The last of so many weeks from the start on is a deload. Absent: none by the calendar."""
     etag: _builtins.str
     """Version for optimistic concurrency: send it back when changing the rule."""
+    author_user_id: _builtins.str
+    """Who wrote this version of it under a grant of the athlete; empty when the athlete wrote it, or a service
+    on their behalf.
+    """
     @_builtins.property
     def goal(self) -> Global___ProgressionGoal:
         """Sets and range of the exercise. Harder and easier ones have the criterion of the catalogue for
@@ -866,10 +871,11 @@ class ProgressionRule(_message.Message):
         etag: _builtins.str = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
+        author_user_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_deload_every_weeks", b"_deload_every_weeks", "_fail_limit", b"_fail_limit", "_max_rpe", b"_max_rpe", "_success_count", b"_success_count", "create_time", b"create_time", "deload_every_weeks", b"deload_every_weeks", "fail_limit", b"fail_limit", "goal", b"goal", "loading", b"loading", "max_rpe", b"max_rpe", "policy", b"policy", "start_date", b"start_date", "success_count", b"success_count", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_deload_every_weeks", b"_deload_every_weeks", "_fail_limit", b"_fail_limit", "_max_rpe", b"_max_rpe", "_success_count", b"_success_count", "auto_apply", b"auto_apply", "choices", b"choices", "create_time", b"create_time", "deload_every_weeks", b"deload_every_weeks", "etag", b"etag", "exercise_id", b"exercise_id", "external_user_id", b"external_user_id", "fail_limit", b"fail_limit", "goal", b"goal", "id", b"id", "loading", b"loading", "max_rpe", b"max_rpe", "policy", b"policy", "start_date", b"start_date", "success_count", b"success_count", "tempos", b"tempos", "update_time", b"update_time", "workout_id", b"workout_id", "workout_order", b"workout_order"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_deload_every_weeks", b"_deload_every_weeks", "_fail_limit", b"_fail_limit", "_max_rpe", b"_max_rpe", "_success_count", b"_success_count", "author_user_id", b"author_user_id", "auto_apply", b"auto_apply", "choices", b"choices", "create_time", b"create_time", "deload_every_weeks", b"deload_every_weeks", "etag", b"etag", "exercise_id", b"exercise_id", "external_user_id", b"external_user_id", "fail_limit", b"fail_limit", "goal", b"goal", "id", b"id", "loading", b"loading", "max_rpe", b"max_rpe", "policy", b"policy", "start_date", b"start_date", "success_count", b"success_count", "tempos", b"tempos", "update_time", b"update_time", "workout_id", b"workout_id", "workout_order", b"workout_order"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__deload_every_weeks: _TypeAlias = _typing.Literal["deload_every_weeks"]  # noqa: Y015
     _WhichOneofArgType__deload_every_weeks: _TypeAlias = _typing.Literal["_deload_every_weeks", b"_deload_every_weeks"]  # noqa: Y015

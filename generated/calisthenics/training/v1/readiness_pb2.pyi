@@ -207,6 +207,7 @@ class WellnessEntry(_message.Message):
     VERSION_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     SUPERSEDED_FIELD_NUMBER: _builtins.int
+    AUTHOR_USER_ID_FIELD_NUMBER: _builtins.int
     external_user_id: _builtins.str
     """Whose it is."""
     time_zone: _builtins.str
@@ -233,6 +234,10 @@ class WellnessEntry(_message.Message):
     """Which entry of its day it is, from 1; the highest is the current one."""
     superseded: _builtins.bool
     """Whether a later entry of the same day corrects it."""
+    author_user_id: _builtins.str
+    """Who wrote it under a grant of the athlete; empty when the athlete wrote it, or a service on their
+    behalf.
+    """
     @_builtins.property
     def local_date(self) -> _date_pb2.Date:
         """The day that it is of: today or earlier. Absent on writing: today in the time zone."""
@@ -258,10 +263,11 @@ class WellnessEntry(_message.Message):
         version: _builtins.int = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         superseded: _builtins.bool = ...,
+        author_user_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_hrv_ms", b"_hrv_ms", "_resting_heart_rate_bpm", b"_resting_heart_rate_bpm", "create_time", b"create_time", "hrv_ms", b"hrv_ms", "local_date", b"local_date", "resting_heart_rate_bpm", b"resting_heart_rate_bpm"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_hrv_ms", b"_hrv_ms", "_resting_heart_rate_bpm", b"_resting_heart_rate_bpm", "create_time", b"create_time", "external_user_id", b"external_user_id", "fatigue", b"fatigue", "hooper_index", b"hooper_index", "hrv_ms", b"hrv_ms", "local_date", b"local_date", "notes", b"notes", "resting_heart_rate_bpm", b"resting_heart_rate_bpm", "sleep", b"sleep", "soreness", b"soreness", "stress", b"stress", "superseded", b"superseded", "time_zone", b"time_zone", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_hrv_ms", b"_hrv_ms", "_resting_heart_rate_bpm", b"_resting_heart_rate_bpm", "author_user_id", b"author_user_id", "create_time", b"create_time", "external_user_id", b"external_user_id", "fatigue", b"fatigue", "hooper_index", b"hooper_index", "hrv_ms", b"hrv_ms", "local_date", b"local_date", "notes", b"notes", "resting_heart_rate_bpm", b"resting_heart_rate_bpm", "sleep", b"sleep", "soreness", b"soreness", "stress", b"stress", "superseded", b"superseded", "time_zone", b"time_zone", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__hrv_ms: _TypeAlias = _typing.Literal["hrv_ms"]  # noqa: Y015
     _WhichOneofArgType__hrv_ms: _TypeAlias = _typing.Literal["_hrv_ms", b"_hrv_ms"]  # noqa: Y015

@@ -178,6 +178,7 @@ class Schedule(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
+    AUTHOR_USER_ID_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """UUID version 7."""
     external_user_id: _builtins.str
@@ -193,6 +194,10 @@ class Schedule(_message.Message):
     etag: _builtins.str
     """Version for optimistic concurrency: send it back when changing the schedule. Moving a planned
     session does not change it.
+    """
+    author_user_id: _builtins.str
+    """Who wrote this version of it under a grant of the athlete; empty when the athlete wrote it, or a service
+    on their behalf.
     """
     @_builtins.property
     def start_date(self) -> _date_pb2.Date:
@@ -233,10 +238,11 @@ class Schedule(_message.Message):
         create_time: _timestamp_pb2.Timestamp | None = ...,
         etag: _builtins.str = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
+        author_user_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "end_date", b"end_date", "plan", b"plan", "rotation", b"rotation", "start_date", b"start_date", "update_time", b"update_time", "weekly", b"weekly"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "display_name", b"display_name", "end_date", b"end_date", "etag", b"etag", "external_user_id", b"external_user_id", "id", b"id", "missed_policy", b"missed_policy", "phase_id", b"phase_id", "plan", b"plan", "rotation", b"rotation", "start_date", b"start_date", "update_time", b"update_time", "weekly", b"weekly"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["author_user_id", b"author_user_id", "create_time", b"create_time", "display_name", b"display_name", "end_date", b"end_date", "etag", b"etag", "external_user_id", b"external_user_id", "id", b"id", "missed_policy", b"missed_policy", "phase_id", b"phase_id", "plan", b"plan", "rotation", b"rotation", "start_date", b"start_date", "update_time", b"update_time", "weekly", b"weekly"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_plan: _TypeAlias = _typing.Literal["weekly", "rotation"]  # noqa: Y015
     _WhichOneofArgType_plan: _TypeAlias = _typing.Literal["plan", b"plan"]  # noqa: Y015
@@ -610,6 +616,7 @@ class PlannedSession(_message.Message):
     SESSION_ID_FIELD_NUMBER: _builtins.int
     EXERCISES_FIELD_NUMBER: _builtins.int
     REASONS_FIELD_NUMBER: _builtins.int
+    AUTHOR_USER_ID_FIELD_NUMBER: _builtins.int
     schedule_id: _builtins.str
     """The schedule."""
     number: _builtins.int
@@ -622,6 +629,10 @@ class PlannedSession(_message.Message):
     """What became of it."""
     session_id: _builtins.str
     """The session that did it; empty unless one did."""
+    author_user_id: _builtins.str
+    """Who moved it or called it off under a grant of the athlete; empty when the athlete did, or a service
+    on their behalf, or nobody.
+    """
     @_builtins.property
     def due_date(self) -> _date_pb2.Date:
         """When it is due by the schedule."""
@@ -651,10 +662,11 @@ class PlannedSession(_message.Message):
         session_id: _builtins.str = ...,
         exercises: _abc.Iterable[Global___PrescribedExercise] | None = ...,
         reasons: _abc.Iterable[_prescription_pb2.PrescriptionReason] | None = ...,
+        author_user_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["due_date", b"due_date", "local_date", b"local_date"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["due_date", b"due_date", "exercises", b"exercises", "local_date", b"local_date", "number", b"number", "reasons", b"reasons", "schedule_id", b"schedule_id", "session_id", b"session_id", "state", b"state", "workout_id", b"workout_id", "workout_revision", b"workout_revision"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["author_user_id", b"author_user_id", "due_date", b"due_date", "exercises", b"exercises", "local_date", b"local_date", "number", b"number", "reasons", b"reasons", "schedule_id", b"schedule_id", "session_id", b"session_id", "state", b"state", "workout_id", b"workout_id", "workout_revision", b"workout_revision"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -334,6 +334,8 @@ class Session(_message.Message):
     RETRACT_TIME_FIELD_NUMBER: _builtins.int
     RETRACT_REASON_FIELD_NUMBER: _builtins.int
     INTENT_FIELD_NUMBER: _builtins.int
+    AUTHOR_USER_ID_FIELD_NUMBER: _builtins.int
+    RETRACT_AUTHOR_USER_ID_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """UUID version 7."""
     external_user_id: _builtins.str
@@ -366,6 +368,14 @@ class Session(_message.Message):
     """Why it was superseded or voided, if that was said."""
     intent: Global___SessionIntent.ValueType
     """What it was for."""
+    author_user_id: _builtins.str
+    """Who wrote it under a grant of the athlete; empty when the athlete wrote it, or a service on their
+    behalf.
+    """
+    retract_author_user_id: _builtins.str
+    """Who superseded or voided it under a grant of the athlete; empty when the athlete did, or a service on
+    their behalf, and while it is current.
+    """
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp:
         """When it began: not before 1970, not more than 24 hours ahead."""
@@ -410,10 +420,12 @@ class Session(_message.Message):
         retract_time: _timestamp_pb2.Timestamp | None = ...,
         retract_reason: _builtins.str = ...,
         intent: Global___SessionIntent.ValueType = ...,
+        author_user_id: _builtins.str = ...,
+        retract_author_user_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_body_mass_kg", b"_body_mass_kg", "_duration_seconds", b"_duration_seconds", "_session_rpe", b"_session_rpe", "body_mass_kg", b"body_mass_kg", "create_time", b"create_time", "duration_seconds", b"duration_seconds", "local_date", b"local_date", "retract_time", b"retract_time", "session_rpe", b"session_rpe", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_body_mass_kg", b"_body_mass_kg", "_duration_seconds", b"_duration_seconds", "_session_rpe", b"_session_rpe", "body_mass_kg", b"body_mass_kg", "completion", b"completion", "create_time", b"create_time", "duration_seconds", b"duration_seconds", "exercises", b"exercises", "external_user_id", b"external_user_id", "group_external_id", b"group_external_id", "id", b"id", "intent", b"intent", "local_date", b"local_date", "notes", b"notes", "retract_reason", b"retract_reason", "retract_time", b"retract_time", "session_rpe", b"session_rpe", "start_time", b"start_time", "state", b"state", "superseded_by_session_id", b"superseded_by_session_id", "supersedes_session_id", b"supersedes_session_id", "time_zone", b"time_zone", "workout_id", b"workout_id", "workout_revision", b"workout_revision"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_body_mass_kg", b"_body_mass_kg", "_duration_seconds", b"_duration_seconds", "_session_rpe", b"_session_rpe", "author_user_id", b"author_user_id", "body_mass_kg", b"body_mass_kg", "completion", b"completion", "create_time", b"create_time", "duration_seconds", b"duration_seconds", "exercises", b"exercises", "external_user_id", b"external_user_id", "group_external_id", b"group_external_id", "id", b"id", "intent", b"intent", "local_date", b"local_date", "notes", b"notes", "retract_author_user_id", b"retract_author_user_id", "retract_reason", b"retract_reason", "retract_time", b"retract_time", "session_rpe", b"session_rpe", "start_time", b"start_time", "state", b"state", "superseded_by_session_id", b"superseded_by_session_id", "supersedes_session_id", b"supersedes_session_id", "time_zone", b"time_zone", "workout_id", b"workout_id", "workout_revision", b"workout_revision"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__body_mass_kg: _TypeAlias = _typing.Literal["body_mass_kg"]  # noqa: Y015
     _WhichOneofArgType__body_mass_kg: _TypeAlias = _typing.Literal["_body_mass_kg", b"_body_mass_kg"]  # noqa: Y015

@@ -128,6 +128,7 @@ class Workout(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     REVISION_CREATE_TIME_FIELD_NUMBER: _builtins.int
     DELETE_TIME_FIELD_NUMBER: _builtins.int
+    AUTHOR_USER_ID_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """UUID version 7."""
     external_user_id: _builtins.str
@@ -141,6 +142,10 @@ class Workout(_message.Message):
     etag: _builtins.str
     """Version of the workout for optimistic concurrency: send it back when changing it. Empty on
     earlier revisions.
+    """
+    author_user_id: _builtins.str
+    """Who wrote this revision under a grant of the athlete; empty when the athlete wrote it, or a service on
+    their behalf.
     """
     @_builtins.property
     def exercises(self) -> _containers.RepeatedCompositeFieldContainer[Global___WorkoutExercise]:
@@ -171,10 +176,11 @@ class Workout(_message.Message):
         create_time: _timestamp_pb2.Timestamp | None = ...,
         revision_create_time: _timestamp_pb2.Timestamp | None = ...,
         delete_time: _timestamp_pb2.Timestamp | None = ...,
+        author_user_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "delete_time", b"delete_time", "revision_create_time", b"revision_create_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "delete_time", b"delete_time", "description", b"description", "display_name", b"display_name", "etag", b"etag", "exercises", b"exercises", "external_user_id", b"external_user_id", "id", b"id", "revision", b"revision", "revision_create_time", b"revision_create_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["author_user_id", b"author_user_id", "create_time", b"create_time", "delete_time", b"delete_time", "description", b"description", "display_name", b"display_name", "etag", b"etag", "exercises", b"exercises", "external_user_id", b"external_user_id", "id", b"id", "revision", b"revision", "revision_create_time", b"revision_create_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -28,8 +28,18 @@ export interface Grant {
   id: string;
   /** The athlete whose data it is. */
   externalUserId: string;
-  /** Who may: the external_user_id of a coach. */
-  granteeUserId: string;
+  /** Who may. */
+  grantee?:
+    | //
+    /** The external_user_id of a coach. */
+    { $case: "granteeUserId"; value: string }
+    | //
+    /**
+     * A group that the athlete is in: its coaches may what is granted, its assistants may of it what is
+     * reading. Such a grant ends when its athlete leaves the group.
+     */
+    { $case: "groupId"; value: string }
+    | undefined;
   /** What they may. */
   scopes: GrantScope[];
   /** When it ends by itself, after now. Absent: when it is taken back. */
@@ -130,7 +140,7 @@ function createBaseGrant(): Grant {
   return {
     id: "",
     externalUserId: "",
-    granteeUserId: "",
+    grantee: undefined,
     scopes: [],
     expireTime: undefined,
     createTime: undefined,
@@ -147,8 +157,13 @@ export const Grant: MessageFns<Grant> = {
     if (message.externalUserId !== "") {
       writer.uint32(18).string(message.externalUserId);
     }
-    if (message.granteeUserId !== "") {
-      writer.uint32(26).string(message.granteeUserId);
+    switch (message.grantee?.$case) {
+      case "granteeUserId":
+        writer.uint32(26).string(message.grantee.value);
+        break;
+      case "groupId":
+        writer.uint32(74).string(message.grantee.value);
+        break;
     }
     for (const v of message.scopes) {
       writer.uint32(32).int32(v!);
@@ -202,7 +217,15 @@ export const Grant: MessageFns<Grant> = {
               break;
             }
 
-            message.granteeUserId = reader.string();
+            message.grantee = { $case: "granteeUserId", value: reader.string() };
+            continue;
+          }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.grantee = { $case: "groupId", value: reader.string() };
             continue;
           }
           case 4: {
@@ -274,7 +297,20 @@ export const Grant: MessageFns<Grant> = {
     const message = createBaseGrant();
     message.id = object.id ?? "";
     message.externalUserId = object.externalUserId ?? "";
-    message.granteeUserId = object.granteeUserId ?? "";
+    switch (object.grantee?.$case) {
+      case "granteeUserId": {
+        if (object.grantee?.value !== undefined && object.grantee?.value !== null) {
+          message.grantee = { $case: "granteeUserId", value: object.grantee.value };
+        }
+        break;
+      }
+      case "groupId": {
+        if (object.grantee?.value !== undefined && object.grantee?.value !== null) {
+          message.grantee = { $case: "groupId", value: object.grantee.value };
+        }
+        break;
+      }
+    }
     message.scopes = object.scopes?.map((e) => e) || [];
     message.expireTime = (object.expireTime !== undefined && object.expireTime !== null)
       ? Timestamp.fromPartial(object.expireTime)
@@ -879,7 +915,7 @@ export const CoachingServiceService = {
   /**
    * Grants somebody access to the caller's data, from the next call on.
    *
-   * Errors: REQUEST_ID_REUSED.
+   * Errors: UNKNOWN_GROUP, REQUEST_ID_REUSED.
    */
   createGrant: {
     path: "/calisthenics.training.v1.CoachingService/CreateGrant" as const,
@@ -939,7 +975,7 @@ export interface CoachingServiceServer extends UntypedServiceImplementation {
   /**
    * Grants somebody access to the caller's data, from the next call on.
    *
-   * Errors: REQUEST_ID_REUSED.
+   * Errors: UNKNOWN_GROUP, REQUEST_ID_REUSED.
    */
   createGrant: handleUnaryCall<CreateGrantRequest, Grant>;
   /**
@@ -966,7 +1002,7 @@ export interface CoachingServiceClient extends Client {
   /**
    * Grants somebody access to the caller's data, from the next call on.
    *
-   * Errors: REQUEST_ID_REUSED.
+   * Errors: UNKNOWN_GROUP, REQUEST_ID_REUSED.
    */
   createGrant(
     request: CreateGrantRequest,

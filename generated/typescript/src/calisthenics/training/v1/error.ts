@@ -107,6 +107,22 @@ export enum ErrorReason {
   PROGRESSION_RULE_ALREADY_EXISTS = 141,
   /** GRANT_NOT_FOUND - No such grant of this athlete. */
   GRANT_NOT_FOUND = 200,
+  /** GROUP_NOT_FOUND - No such group, or the caller is not in it. */
+  GROUP_NOT_FOUND = 201,
+  /** MEMBER_NOT_FOUND - Nobody of this id is in the group, as far as the caller may know. */
+  MEMBER_NOT_FOUND = 202,
+  /** LAST_COACH - The group would be without a coach. Make somebody else a coach first, or delete the group. */
+  LAST_COACH = 203,
+  /** ALREADY_INVITED - The user is in the group already, or has an invitation into it that is open. */
+  ALREADY_INVITED = 204,
+  /** GROUP_FULL - The group has as many members and open invitations as it may. The metadata has the `limit`. */
+  GROUP_FULL = 205,
+  /** INVITATION_NOT_FOUND - No such invitation of this user, or of this group. */
+  INVITATION_NOT_FOUND = 206,
+  /** INVITATION_NOT_OPEN - The invitation was answered or withdrawn, or its time is over. */
+  INVITATION_NOT_OPEN = 207,
+  /** UNKNOWN_GROUP - The request's body names a group that does not exist, or in which the caller is no athlete. */
+  UNKNOWN_GROUP = 208,
   /** PROGRAM_NOT_FOUND - There is no such programme. */
   PROGRAM_NOT_FOUND = 180,
   /** DEADLINE_EXCEEDED - The call's deadline passed; its database work was cancelled. */

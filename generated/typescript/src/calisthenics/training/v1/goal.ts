@@ -264,6 +264,11 @@ export interface Goal {
    * target last.
    */
   steps: GoalStep[];
+  /**
+   * Who wrote this version of it under a grant of the athlete; empty when the athlete wrote it, or a service
+   * on their behalf.
+   */
+  authorUserId: string;
 }
 
 /** Request of CreateGoal. */
@@ -1072,6 +1077,7 @@ function createBaseGoal(): Goal {
     forecast: undefined,
     weekStreak: undefined,
     steps: [],
+    authorUserId: "",
   };
 }
 
@@ -1144,6 +1150,9 @@ export const Goal: MessageFns<Goal> = {
     }
     for (const v of message.steps) {
       GoalStep.encode(v!, writer.uint32(178).fork()).join();
+    }
+    if (message.authorUserId !== "") {
+      writer.uint32(186).string(message.authorUserId);
     }
     return writer;
   },
@@ -1340,6 +1349,14 @@ export const Goal: MessageFns<Goal> = {
             message.steps.push(GoalStep.decode(reader, reader.uint32()));
             continue;
           }
+          case 23: {
+            if (tag !== 186) {
+              break;
+            }
+
+            message.authorUserId = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1426,6 +1443,7 @@ export const Goal: MessageFns<Goal> = {
       : undefined;
     message.weekStreak = object.weekStreak ?? undefined;
     message.steps = object.steps?.map((e) => GoalStep.fromPartial(e)) || [];
+    message.authorUserId = object.authorUserId ?? "";
     return message;
   },
 };

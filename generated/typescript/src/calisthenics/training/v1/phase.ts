@@ -139,7 +139,14 @@ export interface Phase {
     | Timestamp
     | undefined;
   /** When it last changed. */
-  updateTime?: Timestamp | undefined;
+  updateTime?:
+    | Timestamp
+    | undefined;
+  /**
+   * Who wrote this version of it under a grant of the athlete; empty when the athlete wrote it, or a service
+   * on their behalf.
+   */
+  authorUserId: string;
 }
 
 /** Request of CreatePhase. */
@@ -417,6 +424,7 @@ function createBasePhase(): Phase {
     etag: "",
     createTime: undefined,
     updateTime: undefined,
+    authorUserId: "",
   };
 }
 
@@ -469,6 +477,9 @@ export const Phase: MessageFns<Phase> = {
     }
     if (message.updateTime !== undefined) {
       Timestamp.encode(message.updateTime, writer.uint32(130).fork()).join();
+    }
+    if (message.authorUserId !== "") {
+      writer.uint32(138).string(message.authorUserId);
     }
     return writer;
   },
@@ -654,6 +665,14 @@ export const Phase: MessageFns<Phase> = {
             message.updateTime = Timestamp.decode(reader, reader.uint32());
             continue;
           }
+          case 17: {
+            if (tag !== 138) {
+              break;
+            }
+
+            message.authorUserId = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -695,6 +714,7 @@ export const Phase: MessageFns<Phase> = {
     message.updateTime = (object.updateTime !== undefined && object.updateTime !== null)
       ? Timestamp.fromPartial(object.updateTime)
       : undefined;
+    message.authorUserId = object.authorUserId ?? "";
     return message;
   },
 };

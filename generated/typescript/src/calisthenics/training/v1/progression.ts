@@ -388,7 +388,14 @@ export interface ProgressionRule {
     | Timestamp
     | undefined;
   /** When it was last changed. */
-  updateTime?: Timestamp | undefined;
+  updateTime?:
+    | Timestamp
+    | undefined;
+  /**
+   * Who wrote this version of it under a grant of the athlete; empty when the athlete wrote it, or a service
+   * on their behalf.
+   */
+  authorUserId: string;
 }
 
 /** Request of CreateProgressionRule. */
@@ -1847,6 +1854,7 @@ function createBaseProgressionRule(): ProgressionRule {
     etag: "",
     createTime: undefined,
     updateTime: undefined,
+    authorUserId: "",
   };
 }
 
@@ -1908,6 +1916,9 @@ export const ProgressionRule: MessageFns<ProgressionRule> = {
     }
     if (message.updateTime !== undefined) {
       Timestamp.encode(message.updateTime, writer.uint32(154).fork()).join();
+    }
+    if (message.authorUserId !== "") {
+      writer.uint32(162).string(message.authorUserId);
     }
     return writer;
   },
@@ -2077,6 +2088,14 @@ export const ProgressionRule: MessageFns<ProgressionRule> = {
             message.updateTime = Timestamp.decode(reader, reader.uint32());
             continue;
           }
+          case 20: {
+            if (tag !== 162) {
+              break;
+            }
+
+            message.authorUserId = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2125,6 +2144,7 @@ export const ProgressionRule: MessageFns<ProgressionRule> = {
     message.updateTime = (object.updateTime !== undefined && object.updateTime !== null)
       ? Timestamp.fromPartial(object.updateTime)
       : undefined;
+    message.authorUserId = object.authorUserId ?? "";
     return message;
   },
 };

@@ -149,6 +149,11 @@ export interface WellnessEntry {
     | undefined;
   /** Whether a later entry of the same day corrects it. */
   superseded: boolean;
+  /**
+   * Who wrote it under a grant of the athlete; empty when the athlete wrote it, or a service on their
+   * behalf.
+   */
+  authorUserId: string;
 }
 
 /** Request of LogWellness. */
@@ -262,6 +267,7 @@ function createBaseWellnessEntry(): WellnessEntry {
     version: 0,
     createTime: undefined,
     superseded: false,
+    authorUserId: "",
   };
 }
 
@@ -308,6 +314,9 @@ export const WellnessEntry: MessageFns<WellnessEntry> = {
     }
     if (message.superseded !== false) {
       writer.uint32(112).bool(message.superseded);
+    }
+    if (message.authorUserId !== "") {
+      writer.uint32(122).string(message.authorUserId);
     }
     return writer;
   },
@@ -437,6 +446,14 @@ export const WellnessEntry: MessageFns<WellnessEntry> = {
             message.superseded = reader.bool();
             continue;
           }
+          case 15: {
+            if (tag !== 122) {
+              break;
+            }
+
+            message.authorUserId = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -472,6 +489,7 @@ export const WellnessEntry: MessageFns<WellnessEntry> = {
       ? Timestamp.fromPartial(object.createTime)
       : undefined;
     message.superseded = object.superseded ?? false;
+    message.authorUserId = object.authorUserId ?? "";
     return message;
   },
 };

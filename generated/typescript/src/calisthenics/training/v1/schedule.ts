@@ -118,7 +118,14 @@ export interface Schedule {
    */
   etag: string;
   /** When it was last changed. */
-  updateTime?: Timestamp | undefined;
+  updateTime?:
+    | Timestamp
+    | undefined;
+  /**
+   * Who wrote this version of it under a grant of the athlete; empty when the athlete wrote it, or a service
+   * on their behalf.
+   */
+  authorUserId: string;
 }
 
 /** Request of CreateSchedule. */
@@ -289,6 +296,11 @@ export interface PlannedSession {
   exercises: PrescribedExercise[];
   /** Why they differ from those of the workout. */
   reasons: PrescriptionReason[];
+  /**
+   * Who moved it or called it off under a grant of the athlete; empty when the athlete did, or a service
+   * on their behalf, or nobody.
+   */
+  authorUserId: string;
 }
 
 /** Request of ListPlannedSessions. */
@@ -503,6 +515,7 @@ function createBaseSchedule(): Schedule {
     createTime: undefined,
     etag: "",
     updateTime: undefined,
+    authorUserId: "",
   };
 }
 
@@ -545,6 +558,9 @@ export const Schedule: MessageFns<Schedule> = {
     }
     if (message.updateTime !== undefined) {
       Timestamp.encode(message.updateTime, writer.uint32(98).fork()).join();
+    }
+    if (message.authorUserId !== "") {
+      writer.uint32(106).string(message.authorUserId);
     }
     return writer;
   },
@@ -658,6 +674,14 @@ export const Schedule: MessageFns<Schedule> = {
             message.updateTime = Timestamp.decode(reader, reader.uint32());
             continue;
           }
+          case 13: {
+            if (tag !== 106) {
+              break;
+            }
+
+            message.authorUserId = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -707,6 +731,7 @@ export const Schedule: MessageFns<Schedule> = {
     message.updateTime = (object.updateTime !== undefined && object.updateTime !== null)
       ? Timestamp.fromPartial(object.updateTime)
       : undefined;
+    message.authorUserId = object.authorUserId ?? "";
     return message;
   },
 };
@@ -1616,6 +1641,7 @@ function createBasePlannedSession(): PlannedSession {
     sessionId: "",
     exercises: [],
     reasons: [],
+    authorUserId: "",
   };
 }
 
@@ -1650,6 +1676,9 @@ export const PlannedSession: MessageFns<PlannedSession> = {
     }
     for (const v of message.reasons) {
       PrescriptionReason.encode(v!, writer.uint32(82).fork()).join();
+    }
+    if (message.authorUserId !== "") {
+      writer.uint32(90).string(message.authorUserId);
     }
     return writer;
   },
@@ -1747,6 +1776,14 @@ export const PlannedSession: MessageFns<PlannedSession> = {
             message.reasons.push(PrescriptionReason.decode(reader, reader.uint32()));
             continue;
           }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.authorUserId = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1778,6 +1815,7 @@ export const PlannedSession: MessageFns<PlannedSession> = {
     message.sessionId = object.sessionId ?? "";
     message.exercises = object.exercises?.map((e) => PrescribedExercise.fromPartial(e)) || [];
     message.reasons = object.reasons?.map((e) => PrescriptionReason.fromPartial(e)) || [];
+    message.authorUserId = object.authorUserId ?? "";
     return message;
   },
 };

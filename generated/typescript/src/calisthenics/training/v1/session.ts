@@ -220,6 +220,16 @@ export interface Session {
   retractReason: string;
   /** What it was for. */
   intent: SessionIntent;
+  /**
+   * Who wrote it under a grant of the athlete; empty when the athlete wrote it, or a service on their
+   * behalf.
+   */
+  authorUserId: string;
+  /**
+   * Who superseded or voided it under a grant of the athlete; empty when the athlete did, or a service on
+   * their behalf, and while it is current.
+   */
+  retractAuthorUserId: string;
 }
 
 /** Request of LogSession. */
@@ -833,6 +843,8 @@ function createBaseSession(): Session {
     retractTime: undefined,
     retractReason: "",
     intent: 0,
+    authorUserId: "",
+    retractAuthorUserId: "",
   };
 }
 
@@ -900,6 +912,12 @@ export const Session: MessageFns<Session> = {
     }
     if (message.intent !== 0) {
       writer.uint32(168).int32(message.intent);
+    }
+    if (message.authorUserId !== "") {
+      writer.uint32(178).string(message.authorUserId);
+    }
+    if (message.retractAuthorUserId !== "") {
+      writer.uint32(186).string(message.retractAuthorUserId);
     }
     return writer;
   },
@@ -1085,6 +1103,22 @@ export const Session: MessageFns<Session> = {
             message.intent = reader.int32() as any;
             continue;
           }
+          case 22: {
+            if (tag !== 178) {
+              break;
+            }
+
+            message.authorUserId = reader.string();
+            continue;
+          }
+          case 23: {
+            if (tag !== 186) {
+              break;
+            }
+
+            message.retractAuthorUserId = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1131,6 +1165,8 @@ export const Session: MessageFns<Session> = {
       : undefined;
     message.retractReason = object.retractReason ?? "";
     message.intent = object.intent ?? 0;
+    message.authorUserId = object.authorUserId ?? "";
+    message.retractAuthorUserId = object.retractAuthorUserId ?? "";
     return message;
   },
 };

@@ -96,7 +96,14 @@ export interface Workout {
     | Timestamp
     | undefined;
   /** When it was deleted; absent unless it is. */
-  deleteTime?: Timestamp | undefined;
+  deleteTime?:
+    | Timestamp
+    | undefined;
+  /**
+   * Who wrote this revision under a grant of the athlete; empty when the athlete wrote it, or a service on
+   * their behalf.
+   */
+  authorUserId: string;
 }
 
 /** Request of CreateWorkout. */
@@ -480,6 +487,7 @@ function createBaseWorkout(): Workout {
     createTime: undefined,
     revisionCreateTime: undefined,
     deleteTime: undefined,
+    authorUserId: "",
   };
 }
 
@@ -514,6 +522,9 @@ export const Workout: MessageFns<Workout> = {
     }
     if (message.deleteTime !== undefined) {
       Timestamp.encode(message.deleteTime, writer.uint32(82).fork()).join();
+    }
+    if (message.authorUserId !== "") {
+      writer.uint32(90).string(message.authorUserId);
     }
     return writer;
   },
@@ -611,6 +622,14 @@ export const Workout: MessageFns<Workout> = {
             message.deleteTime = Timestamp.decode(reader, reader.uint32());
             continue;
           }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.authorUserId = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -644,6 +663,7 @@ export const Workout: MessageFns<Workout> = {
     message.deleteTime = (object.deleteTime !== undefined && object.deleteTime !== null)
       ? Timestamp.fromPartial(object.deleteTime)
       : undefined;
+    message.authorUserId = object.authorUserId ?? "";
     return message;
   },
 };
