@@ -129,6 +129,7 @@ DETAILS = ("ErrorInfo", "BadRequest", "RetryInfo", "RequestInfo")
 F = FieldDescriptor
 SCALARS: dict[int, Json] = {
     F.TYPE_DOUBLE: {"type": "number", "format": "double"},
+    F.TYPE_FLOAT: {"type": "number", "format": "float"},
     F.TYPE_BOOL: {"type": "boolean"},
     F.TYPE_STRING: {"type": "string"},
     F.TYPE_INT32: {"type": "integer", "format": "int32"},
@@ -776,6 +777,8 @@ def document(image: Path) -> Json:
     paths: dict[str, Json] = {}
     for service in contract.services:
         for method in service.methods:
+            if method.client_streaming:  # REST has no such thing
+                continue
             http = operations.http(method)
             paths.setdefault(http.path, {})[http.verb] = operations.operation(method)
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]

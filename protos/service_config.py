@@ -29,11 +29,14 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "read": {"timeout": "10s", "retryPolicy": RETRIES},
     "write": {"timeout": "30s"},
     "stream": {"timeout": "300s"},
+    "live": {"timeout": "43200s"},
 }
 
 
 def kind_of(method: descriptor_pb2.MethodDescriptorProto) -> str:
-    """Returns whether an RPC is a read, a write or a stream."""
+    """Returns whether an RPC is a read, a write, a stream, or one in both directions: live."""
+    if method.client_streaming:
+        return "live"
     if method.server_streaming:
         return "stream"
     rule = method.options.Extensions[annotations_pb2.http]

@@ -36,6 +36,7 @@ from calisthenics.training.v1 import (
 )
 from calisthenics.training.v1.assignment_pb2_grpc import AssignmentServiceStub
 from calisthenics.training.v1.coaching_pb2_grpc import CoachingServiceStub
+from calisthenics.training.v1.form_pb2_grpc import FormServiceStub
 from calisthenics.training.v1.goal_pb2_grpc import GoalServiceStub
 from calisthenics.training.v1.group_pb2_grpc import GroupServiceStub
 from calisthenics.training.v1.load_pb2_grpc import LoadServiceStub
@@ -133,7 +134,11 @@ def running_service(url: str, **settings: Any) -> Iterator[RunningService]:
         service.stop()
 
 
-class _WithMetadata(grpc.UnaryUnaryClientInterceptor, grpc.UnaryStreamClientInterceptor):
+class _WithMetadata(
+    grpc.UnaryUnaryClientInterceptor,
+    grpc.UnaryStreamClientInterceptor,
+    grpc.StreamStreamClientInterceptor,
+):
     def __init__(self, metadata: list[tuple[str, str]]) -> None:
         self._metadata = metadata
 
@@ -142,11 +147,15 @@ class _WithMetadata(grpc.UnaryUnaryClientInterceptor, grpc.UnaryStreamClientInte
         return continuation(details._replace(metadata=metadata), request)
 
     intercept_unary_stream = intercept_unary_unary
+    intercept_stream_stream = intercept_unary_unary
 
 
 STREAMS = {
-    f"/{m.containing_service.full_name}/{m.name}" for m in contract.methods() if m.server_streaming
+    f"/{m.containing_service.full_name}/{m.name}": m.client_streaming
+    for m in contract.methods()
+    if m.server_streaming
 }
+"""Paths of the RPCs that stream their answer, with whether they stream the request too."""
 
 
 def call_bytes(
@@ -154,6 +163,8 @@ def call_bytes(
 ) -> bytes:
     """Makes a call with bytes that need not be a message. Returns the bytes of the answer; those
     of a stream in one, which for protobuf is the messages merged."""
+    if STREAMS.get(path):
+        return b"".join(channel.stream_stream(path)(iter([body]), metadata=metadata))
     if path in STREAMS:
         return b"".join(channel.unary_stream(path)(body, metadata=metadata))
     response: bytes = channel.unary_unary(path)(body, metadata=metadata)
@@ -201,6 +212,7 @@ class Athlete:
         self.phases = PhaseServiceStub(self.channel)
         self.goals = GoalServiceStub(self.channel)
         self.progression = ProgressionServiceStub(self.channel)
+        self.form = FormServiceStub(self.channel)
 
     def as_another(self, user_id: str = "") -> "Athlete":
         """Returns somebody else, new unless named, on the same channel."""

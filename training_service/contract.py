@@ -10,6 +10,7 @@ from calisthenics.training.v1 import (
     coaching_pb2,
     error_pb2,
     exercise_pb2,
+    form_pb2,
     goal_pb2,
     group_pb2,
     load_pb2,
@@ -59,6 +60,7 @@ _FILES = (
     assignment_pb2,
     team_pb2,
     roster_pb2,
+    form_pb2,
 )
 
 SERVICES: tuple[ServiceDescriptor, ...] = tuple(

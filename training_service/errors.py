@@ -72,6 +72,7 @@ class Reason(StrEnum):
     GOAL_NOT_FOUND = auto()
     GOAL_ABANDONED = auto()
     GOAL_ACHIEVED = auto()
+    FORM_STREAM_IDLE = auto()
 
 
 @dataclass(frozen=True, slots=True)

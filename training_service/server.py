@@ -12,6 +12,7 @@ import structlog
 from calisthenics.training.v1.assignment_pb2_grpc import add_AssignmentServiceServicer_to_server
 from calisthenics.training.v1.coaching_pb2_grpc import add_CoachingServiceServicer_to_server
 from calisthenics.training.v1.exercise_pb2_grpc import add_ExerciseServiceServicer_to_server
+from calisthenics.training.v1.form_pb2_grpc import add_FormServiceServicer_to_server
 from calisthenics.training.v1.goal_pb2_grpc import add_GoalServiceServicer_to_server
 from calisthenics.training.v1.group_pb2_grpc import add_GroupServiceServicer_to_server
 from calisthenics.training.v1.load_pb2_grpc import add_LoadServiceServicer_to_server
@@ -40,6 +41,7 @@ from training_service.interceptors.identity import make_authenticator
 from training_service.servicers.assignment import AssignmentServicer
 from training_service.servicers.coaching import CoachingServicer
 from training_service.servicers.exercise import ExerciseServicer
+from training_service.servicers.form import FormServicer
 from training_service.servicers.goal import GoalServicer
 from training_service.servicers.group import GroupServicer
 from training_service.servicers.load import LoadServicer
@@ -196,6 +198,7 @@ class TrainingServer:
         add_TeamServiceServicer_to_server(teams, self._server)
         rosters = RosterServicer(RosterRepository(self._database), loaded, catalogue)
         add_RosterServiceServicer_to_server(rosters, self._server)
+        add_FormServiceServicer_to_server(FormServicer(), self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         if self._settings.reflection:
             channelz.add_channelz_servicer(self._server)

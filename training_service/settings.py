@@ -103,6 +103,20 @@ class Settings(BaseSettings):
         le=86400,
         description="The same for a stream, which can be resumed after it.",
     )
+    form_deadline_seconds: float = Field(
+        43_200.0,
+        gt=0,
+        le=86400,
+        description="The same for the analysis of form as it is recorded, which lasts as long as "
+        "its frames come.",
+    )
+    form_idle_seconds: float = Field(
+        30.0,
+        gt=0,
+        le=3600,
+        description="Longest time between two messages of that analysis, and for its caller to "
+        "take an answer.",
+    )
     health_interval_seconds: float = Field(
         2.0, gt=0, le=60, description="How often the database is asked whether it is well."
     )
@@ -118,6 +132,13 @@ class Settings(BaseSettings):
     )
     max_calls_in_flight: int = Field(
         100, ge=1, le=100000, description="Most calls a worker has under way; more are refused."
+    )
+    max_form_streams: int = Field(
+        50,
+        ge=1,
+        le=100000,
+        description="Most analyses of form as it is recorded that a worker has under way, beside "
+        "other calls; more are refused. Each takes up to about one hundredth of a core.",
     )
     max_calls_waiting: int = Field(
         200,

@@ -78,7 +78,8 @@ def render(gateway: Gateway) -> str:
     """Returns the configuration as YAML."""
     host, port = _split(gateway.listen)
     reads = [m for m in contract.methods() if contract.is_read(m) and not m.server_streaming]
-    streams = [m for m in contract.methods() if m.server_streaming]
+    live = [m for m in contract.methods() if m.client_streaming]
+    streams = [m for m in contract.methods() if m.server_streaming and m not in live]
     values: dict[str, Any] = {
         "listen_host": host,
         "listen_port": port,
@@ -96,6 +97,7 @@ def render(gateway: Gateway) -> str:
         "services": [service.full_name for service in contract.SERVICES],
         "reads": _regex(reads),
         "streams": _regex(streams),
+        "live": _regex(live),
     }
     # JSON is YAML too.
     filled = {name: json.dumps(value) for name, value in values.items()}

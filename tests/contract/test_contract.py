@@ -25,8 +25,11 @@ USERS = f"{PREFIX}users/{{external_user_id}}/"
 VERBS = ("get", "put", "post", "delete", "patch")
 
 
-def each_method() -> Any:
-    return pytest.mark.parametrize("method", list(contract.methods()), ids=lambda m: m.name)
+def each_method(*, of_rest: bool = False) -> Any:
+    """Runs a test for every RPC or, with `of_rest`, for those that a gateway translates: REST has
+    no stream of requests."""
+    chosen = [m for m in contract.methods() if not (of_rest and m.client_streaming)]
+    return pytest.mark.parametrize("method", chosen, ids=lambda m: m.name)
 
 
 def http_rule(method: MethodDescriptor) -> http_pb2.HttpRule:
@@ -145,7 +148,7 @@ def test_every_rpc_says_who_may_call_it(method: MethodDescriptor) -> None:
     assert access(method) != "ACCESS_LEVEL_UNSPECIFIED"
 
 
-@each_method()
+@each_method(of_rest=True)
 def test_every_rpc_has_an_http_rule_in_its_place(method: MethodDescriptor) -> None:
     verb, path = verb_and_path(method)
     assert verb in VERBS
@@ -154,7 +157,7 @@ def test_every_rpc_has_an_http_rule_in_its_place(method: MethodDescriptor) -> No
     assert not http_rule(method).additional_bindings
 
 
-@each_method()
+@each_method(of_rest=True)
 def test_every_variable_of_a_path_and_every_body_is_a_field_of_the_request(
     method: MethodDescriptor,
 ) -> None:
@@ -169,16 +172,27 @@ def test_every_variable_of_a_path_and_every_body_is_a_field_of_the_request(
         assert body == "*" or fields[body].message_type
 
 
-@each_method()
+@each_method(of_rest=True)
 def test_every_stream_can_be_resumed(method: MethodDescriptor) -> None:
-    assert not method.client_streaming
     assert is_resumable(method) == method.server_streaming
+
+
+@each_method()
+def test_a_stream_of_requests_is_about_nothing_that_is_stored(method: MethodDescriptor) -> None:
+    # It can't be resumed, no gateway translates it, and grants are looked for only once.
+    if method.client_streaming:
+        assert method.server_streaming
+        assert access(method) == "ACCESS_LEVEL_CALLER"
+        assert not http_rule(method).WhichOneof("pattern")
+    if access(method) == "ACCESS_LEVEL_CALLER":
+        assert contract.stores_nothing(method)
 
 
 def test_no_two_rpcs_share_a_path() -> None:
     used = Counter(
         (verb, re.sub(r"{[^}]*}", "{}", path))
         for verb, path in map(verb_and_path, contract.methods())
+        if verb
     )
     assert [rule for rule, count in used.items() if count > 1] == []
 

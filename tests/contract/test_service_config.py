@@ -22,6 +22,7 @@ CONFIG = files("calisthenics.training.v1").joinpath("service_config.json").read_
 READ = "/calisthenics.training.v1.SessionService/GetSession"
 WRITE = "/calisthenics.training.v1.SessionService/LogSession"
 STREAM = "/calisthenics.training.v1.SessionService/ExportSessions"
+LIVE = "/calisthenics.training.v1.FormService/AnalyzeForm"
 
 
 class Flaky(grpc.GenericRpcHandler):
@@ -130,6 +131,7 @@ def test_kinds_differ_in_their_deadlines() -> None:
         for name in method["name"]
     }
     assert (timeouts[READ], timeouts[WRITE], timeouts[STREAM]) == ("10s", "30s", "300s")
+    assert timeouts[LIVE] == "43200s"
 
 
 @pytest.mark.parametrize("path", [READ, WRITE, STREAM])

@@ -1,6 +1,7 @@
 """Clients in Node, written as siblings write them, against a running service."""
 
 import json
+import re
 import uuid
 from typing import Any
 
@@ -19,6 +20,14 @@ def results(request: pytest.FixtureRequest, service: RunningService) -> Any:
 
 
 def test_client_code_compiles_against_the_package() -> None:
+    compiler = str(PROTOS / "node_modules" / "typescript" / "bin" / "tsc")
+    tool("node", compiler, "--project", str(installed_clients()))
+
+
+def test_the_code_of_the_docs_compiles_against_the_package() -> None:
+    page = (PROTOS.parent / "docs" / "form.md").read_text()
+    [code] = re.findall(r"^```ts\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    (installed_clients() / "of_the_docs.ts").write_text(code)
     compiler = str(PROTOS / "node_modules" / "typescript" / "bin" / "tsc")
     tool("node", compiler, "--project", str(installed_clients()))
 

@@ -192,7 +192,7 @@ def test_the_commands_for_a_service_that_verifies_tokens(
 
 
 def test_every_block_of_the_page_is_found() -> None:
-    assert len(BLOCKS) == 30
+    assert len(BLOCKS) == 31
     assert PAGE.count("```") == 4 * len(BLOCKS)
     assert [block.heading for block in BLOCKS].count(NO_REFLECTION) == 4
     assert [block.heading for block in BLOCKS].count(CERTIFICATES) == 3

@@ -51,6 +51,10 @@ def test_values_of_a_setting_are_measured() -> None:
     assert "LogSession" in run("benchmarks.sweep", *setting)
 
 
+def test_form_analysis_is_measured() -> None:
+    assert run("benchmarks.form", "--seconds=4", "--rounds=1").count("ratio") == 3
+
+
 def test_an_export_of_all_is_measured() -> None:
     shown = run("benchmarks.export_all", "--sessions=900", "--rounds=1")
     assert "ratio" in shown

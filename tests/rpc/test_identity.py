@@ -82,7 +82,7 @@ def test_a_call_with_an_identity_reaches_the_database(alice: Athlete, queries: Q
     assert any("training.sessions" in q for q in statements(queries))
 
 
-@rpcs("USER", "ADMIN", "SERVICE")
+@rpcs("USER", "CALLER", "ADMIN", "SERVICE")
 def test_a_call_without_an_identity_is_refused_before_any_work(
     method: MethodDescriptor, stranger: Athlete, queries: Queries
 ) -> None:

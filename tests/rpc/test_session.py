@@ -166,6 +166,7 @@ def test_every_field_of_a_session_comes_back(alice: Athlete) -> None:
         rest_seconds=0,
         notes="Grip gave way.\nTwice. 💪",
         video_id="videos/1",
+        form={"movement": "FORM_MOVEMENT_PULL_UP", "counted_reps": 1, "valid_reps": 1},
     )
     with_rir = pb.PerformedSet(actual_hold_seconds=0, rir=0, target=hold)
     first = pb.SessionExercise(

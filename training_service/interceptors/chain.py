@@ -9,10 +9,13 @@
 7. validation  so that what follows sees only requests that keep the contract's rules
 8. grants      last: whose data is meant stands in the request
 
+What a caller streams is parsed and validated message by message, and each has to come in time. Such
+calls are about nobody's data, so that there is no grant to look for.
+
 Each method's handler is wrapped once, on its first call.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from typing import Any, TypeAlias
 
@@ -23,7 +26,7 @@ from training_service import contract
 from training_service.caller import set_call_id
 from training_service.errors import Reason, TrainingError
 from training_service.interceptors.call import Call, Context
-from training_service.interceptors.deadline import Deadline
+from training_service.interceptors.deadline import Deadline, Patience
 from training_service.interceptors.errors import Refusals
 from training_service.interceptors.grants import establish_grant
 from training_service.interceptors.identity import Authenticator, establish_caller
@@ -46,6 +49,7 @@ class InterceptorChain(grpc.aio.ServerInterceptor):
         self._authenticator = authenticator
         self._grants = grants
         self._limit = InFlightLimit(settings.max_calls_in_flight)
+        self._live_limit = InFlightLimit(settings.max_form_streams)
         self._methods = contract.access_levels()
         self._handlers: dict[str, Handler] = {}
 
@@ -64,6 +68,8 @@ class InterceptorChain(grpc.aio.ServerInterceptor):
         return wrapped
 
     def _wrap(self, method: contract.Method, handler: Any) -> "Handler":
+        if handler.request_streaming:
+            return self._live(method, handler)
         wrap = self._stream if handler.response_streaming else self._unary
         return wrap(method, handler)
 
@@ -102,6 +108,44 @@ class InterceptorChain(grpc.aio.ServerInterceptor):
         return grpc.unary_stream_rpc_method_handler(
             stream, request_deserializer=None, response_serializer=None
         )
+
+    def _live(self, method: contract.Method, handler: Any) -> "Handler":
+        seconds = self._settings.form_deadline_seconds
+
+        # Who streams goes on for long: a limit of its own leaves room for other calls.
+        async def live(bodies: AsyncIterator[bytes], context: Context) -> None:
+            call = Call(method, context)
+            with Telemetry(call):
+                async with Refusals(call), Deadline(call, seconds):
+                    with self._live_limit:
+                        await establish_caller(call, self._authenticator)
+                        async with (
+                            aclosing(self._requests(handler, bodies)) as requests,
+                            aclosing(handler.stream_stream(requests, context)) as responses,
+                        ):
+                            async for response in responses:
+                                async with self._patience():
+                                    await context.write(to_bytes(response))
+
+        return grpc.stream_stream_rpc_method_handler(
+            live, request_deserializer=None, response_serializer=None
+        )
+
+    async def _requests(
+        self, handler: Any, bodies: AsyncIterator[bytes]
+    ) -> AsyncGenerator[Message, None]:
+        """Yields the messages of a caller, each as it should be."""
+        while True:
+            async with self._patience():
+                body = await anext(bodies, None)
+            if body is None:
+                return
+            request = self._parse(body, handler.request_deserializer)
+            contract.check(request)
+            yield request
+
+    def _patience(self) -> Patience:
+        return Patience(self._settings.form_idle_seconds)
 
     async def _admit(self, call: Call, handler: Any, body: bytes) -> Message:
         """Returns the request of a call whose caller and fields are as they should be."""

@@ -7,15 +7,15 @@ from training_service.errors import Reason, TrainingError
 from training_service.interceptors.call import Call
 
 
-class Deadline:
-    """Bounds a call by the caller's deadline, or by the service's own when that comes sooner."""
+class _Limit:
+    """Bounds the time of a block: `async with`."""
 
-    __slots__ = ("_timeout",)
+    __slots__ = ("_message", "_reason", "_timeout")
 
-    def __init__(self, call: Call, longest_seconds: float) -> None:
-        remaining = call.context.time_remaining()
-        seconds = longest_seconds if remaining is None else min(remaining, longest_seconds)
+    def __init__(self, seconds: float, reason: Reason, message: str) -> None:
         self._timeout = asyncio.timeout(seconds)
+        self._reason = reason
+        self._message = message
 
     async def __aenter__(self) -> None:
         await self._timeout.__aenter__()
@@ -29,4 +29,25 @@ class Deadline:
         try:
             await self._timeout.__aexit__(kind, error, traceback)
         except TimeoutError:
-            raise TrainingError(Reason.DEADLINE_EXCEEDED, "the deadline passed") from None
+            raise TrainingError(self._reason, self._message) from None
+
+
+class Deadline(_Limit):
+    """Bounds a call by the caller's deadline, or by the service's own when that comes sooner."""
+
+    __slots__ = ()
+
+    def __init__(self, call: Call, longest_seconds: float) -> None:
+        remaining = call.context.time_remaining()
+        seconds = longest_seconds if remaining is None else min(remaining, longest_seconds)
+        super().__init__(seconds, Reason.DEADLINE_EXCEEDED, "the deadline passed")
+
+
+class Patience(_Limit):
+    """Bounds the wait for the other end of a stream."""
+
+    __slots__ = ()
+
+    def __init__(self, seconds: float) -> None:
+        message = f"for {seconds:g} s no message came, or none was taken"
+        super().__init__(seconds, Reason.FORM_STREAM_IDLE, message)

@@ -66,6 +66,45 @@ export {
   UpdateExerciseRequest,
 } from "./calisthenics/training/v1/exercise";
 export {
+  HoldRange,
+  RepRange,
+  SetKind,
+  SetTarget,
+  Side,
+} from "./calisthenics/training/v1/set";
+export {
+  AnalyzeFormRequest,
+  AnalyzeFormResponse,
+  AnalyzeRecordedFormRequest,
+  AnalyzeRecordedFormResponse,
+  CameraView,
+  CoordinateUnit,
+  FormEvent,
+  FormFault,
+  FormFaultCount,
+  FormFaultKind,
+  FormFrame,
+  FormFrameCounts,
+  FormGap,
+  FormGapReason,
+  FormHeader,
+  FormHold,
+  FormJudgement,
+  FormMovement,
+  FormRep,
+  FormServiceClient,
+  FormServiceServer,
+  FormServiceService,
+  FormSummary,
+  HoldStarted,
+  Keypoint,
+  KeypointLayout,
+  LineBand,
+  RepCounted,
+  RepDiscarded,
+  RepVerdict,
+} from "./calisthenics/training/v1/form";
+export {
   AbandonGoalRequest,
   CreateGoalRequest,
   ForecastWithheldReason,
@@ -208,13 +247,6 @@ export {
   PhaseWeek,
   UpdatePhaseRequest,
 } from "./calisthenics/training/v1/phase";
-export {
-  HoldRange,
-  RepRange,
-  SetKind,
-  SetTarget,
-  Side,
-} from "./calisthenics/training/v1/set";
 export {
   PrescribedSet,
   PrescriptionReason,

@@ -26,7 +26,7 @@ from calisthenics.training.v1 import error_pb2 as calisthenics_dot_training_dot_
 from google.protobuf import descriptor_pb2 as google_dot_protobuf_dot_descriptor__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%calisthenics/training/v1/access.proto\x12\x18\x63\x61listhenics.training.v1\x1a$calisthenics/training/v1/error.proto\x1a google/protobuf/descriptor.proto*\x97\x01\n\x0b\x41\x63\x63\x65ssLevel\x12\x1c\n\x18\x41\x43\x43\x45SS_LEVEL_UNSPECIFIED\x10\x00\x12!\n\x1d\x41\x43\x43\x45SS_LEVEL_PUBLIC_CATALOGUE\x10\x01\x12\x15\n\x11\x41\x43\x43\x45SS_LEVEL_USER\x10\x02\x12\x16\n\x12\x41\x43\x43\x45SS_LEVEL_ADMIN\x10\x03\x12\x18\n\x14\x41\x43\x43\x45SS_LEVEL_SERVICE\x10\x04*\xe3\x01\n\nGrantScope\x12\x1b\n\x17GRANT_SCOPE_UNSPECIFIED\x10\x00\x12\x1d\n\x19GRANT_SCOPE_READ_SESSIONS\x10\x01\x12\x1d\n\x19GRANT_SCOPE_READ_WELLNESS\x10\x02\x12\x1c\n\x18GRANT_SCOPE_READ_METRICS\x10\x03\x12\x1e\n\x1aGRANT_SCOPE_WRITE_WORKOUTS\x10\x04\x12\x1e\n\x1aGRANT_SCOPE_WRITE_SCHEDULE\x10\x05\x12\x1c\n\x18GRANT_SCOPE_LOG_SESSIONS\x10\x06:_\n\x06\x61\x63\x63\x65ss\x12\x1e.google.protobuf.MethodOptions\x18\xb5\x87\x03 \x01(\x0e\x32%.calisthenics.training.v1.AccessLevelR\x06\x61\x63\x63\x65ss:_\n\x06\x65rrors\x12\x1e.google.protobuf.MethodOptions\x18\xb6\x87\x03 \x03(\x0e\x32%.calisthenics.training.v1.ErrorReasonR\x06\x65rrors:\\\n\x05grant\x12\x1e.google.protobuf.MethodOptions\x18\xb7\x87\x03 \x01(\x0e\x32$.calisthenics.training.v1.GrantScopeR\x05grantb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%calisthenics/training/v1/access.proto\x12\x18\x63\x61listhenics.training.v1\x1a$calisthenics/training/v1/error.proto\x1a google/protobuf/descriptor.proto*\xb0\x01\n\x0b\x41\x63\x63\x65ssLevel\x12\x1c\n\x18\x41\x43\x43\x45SS_LEVEL_UNSPECIFIED\x10\x00\x12!\n\x1d\x41\x43\x43\x45SS_LEVEL_PUBLIC_CATALOGUE\x10\x01\x12\x15\n\x11\x41\x43\x43\x45SS_LEVEL_USER\x10\x02\x12\x16\n\x12\x41\x43\x43\x45SS_LEVEL_ADMIN\x10\x03\x12\x18\n\x14\x41\x43\x43\x45SS_LEVEL_SERVICE\x10\x04\x12\x17\n\x13\x41\x43\x43\x45SS_LEVEL_CALLER\x10\x05*\xe3\x01\n\nGrantScope\x12\x1b\n\x17GRANT_SCOPE_UNSPECIFIED\x10\x00\x12\x1d\n\x19GRANT_SCOPE_READ_SESSIONS\x10\x01\x12\x1d\n\x19GRANT_SCOPE_READ_WELLNESS\x10\x02\x12\x1c\n\x18GRANT_SCOPE_READ_METRICS\x10\x03\x12\x1e\n\x1aGRANT_SCOPE_WRITE_WORKOUTS\x10\x04\x12\x1e\n\x1aGRANT_SCOPE_WRITE_SCHEDULE\x10\x05\x12\x1c\n\x18GRANT_SCOPE_LOG_SESSIONS\x10\x06:_\n\x06\x61\x63\x63\x65ss\x12\x1e.google.protobuf.MethodOptions\x18\xb5\x87\x03 \x01(\x0e\x32%.calisthenics.training.v1.AccessLevelR\x06\x61\x63\x63\x65ss:_\n\x06\x65rrors\x12\x1e.google.protobuf.MethodOptions\x18\xb6\x87\x03 \x03(\x0e\x32%.calisthenics.training.v1.ErrorReasonR\x06\x65rrors:\\\n\x05grant\x12\x1e.google.protobuf.MethodOptions\x18\xb7\x87\x03 \x01(\x0e\x32$.calisthenics.training.v1.GrantScopeR\x05grantb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,7 +34,7 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'calisthenics.training.v1.ac
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_ACCESSLEVEL']._serialized_start=140
-  _globals['_ACCESSLEVEL']._serialized_end=291
-  _globals['_GRANTSCOPE']._serialized_start=294
-  _globals['_GRANTSCOPE']._serialized_end=521
+  _globals['_ACCESSLEVEL']._serialized_end=316
+  _globals['_GRANTSCOPE']._serialized_start=319
+  _globals['_GRANTSCOPE']._serialized_end=546
 # @@protoc_insertion_point(module_scope)

@@ -40,6 +40,10 @@ class _AccessLevelEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_AccessLev
     """A caller who holds the ADMIN role."""
     ACCESS_LEVEL_SERVICE: _AccessLevel.ValueType  # 4
     """A caller who holds the SERVICE role."""
+    ACCESS_LEVEL_CALLER: _AccessLevel.ValueType  # 5
+    """Any caller with an identity: the call is about what the request itself has, and neither reads nor
+    stores anything of anybody's.
+    """
 
 class AccessLevel(_AccessLevel, metaclass=_AccessLevelEnumTypeWrapper):
     """Who may call an RPC. The service refuses to start when an RPC declares none."""
@@ -58,6 +62,10 @@ ACCESS_LEVEL_ADMIN: AccessLevel.ValueType  # 3
 """A caller who holds the ADMIN role."""
 ACCESS_LEVEL_SERVICE: AccessLevel.ValueType  # 4
 """A caller who holds the SERVICE role."""
+ACCESS_LEVEL_CALLER: AccessLevel.ValueType  # 5
+"""Any caller with an identity: the call is about what the request itself has, and neither reads nor
+stores anything of anybody's.
+"""
 Global___AccessLevel: _TypeAlias = AccessLevel  # noqa: Y015
 
 class _GrantScope:

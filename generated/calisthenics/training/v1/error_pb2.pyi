@@ -145,6 +145,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """
     INTERNAL: _ErrorReason.ValueType  # 83
     """A fault of this service; the request id finds it in the log."""
+    FORM_STREAM_IDLE: _ErrorReason.ValueType  # 220
+    """No frame came for so long that the stream was ended."""
     GOAL_NOT_FOUND: _ErrorReason.ValueType  # 120
     """No such goal for this athlete."""
     GOAL_ABANDONED: _ErrorReason.ValueType  # 121
@@ -280,6 +282,8 @@ detail.
 """
 INTERNAL: ErrorReason.ValueType  # 83
 """A fault of this service; the request id finds it in the log."""
+FORM_STREAM_IDLE: ErrorReason.ValueType  # 220
+"""No frame came for so long that the stream was ended."""
 GOAL_NOT_FOUND: ErrorReason.ValueType  # 120
 """No such goal for this athlete."""
 GOAL_ABANDONED: ErrorReason.ValueType  # 121

@@ -3,6 +3,7 @@
 isort:skip_file
 """
 
+from calisthenics.training.v1 import form_pb2 as _form_pb2
 from calisthenics.training.v1 import set_pb2 as _set_pb2
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
@@ -180,6 +181,7 @@ class PerformedSet(_message.Message):
     REST_SECONDS_FIELD_NUMBER: _builtins.int
     NOTES_FIELD_NUMBER: _builtins.int
     VIDEO_ID_FIELD_NUMBER: _builtins.int
+    FORM_FIELD_NUMBER: _builtins.int
     kind: _set_pb2.SetKind.ValueType
     """What the set was for."""
     side: _set_pb2.Side.ValueType
@@ -208,6 +210,12 @@ class PerformedSet(_message.Message):
     def target(self) -> _set_pb2.SetTarget:
         """What was prescribed. Absent: nothing."""
 
+    @_builtins.property
+    def form(self) -> _form_pb2.FormSummary:
+        """What the analysis of its form found, as FormService answered. Kept as it is: no number of the set
+        is changed by it. Absent: it was not analysed.
+        """
+
     def __init__(
         self,
         *,
@@ -224,10 +232,11 @@ class PerformedSet(_message.Message):
         rest_seconds: _builtins.int | None = ...,
         notes: _builtins.str = ...,
         video_id: _builtins.str = ...,
+        form: _form_pb2.FormSummary | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_actual_hold_seconds", b"_actual_hold_seconds", "_actual_reps", b"_actual_reps", "_completed", b"_completed", "_load_kg", b"_load_kg", "_rest_seconds", b"_rest_seconds", "actual_hold_seconds", b"actual_hold_seconds", "actual_reps", b"actual_reps", "completed", b"completed", "effort", b"effort", "load_kg", b"load_kg", "rest_seconds", b"rest_seconds", "rir", b"rir", "rpe", b"rpe", "target", b"target"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_actual_hold_seconds", b"_actual_hold_seconds", "_actual_reps", b"_actual_reps", "_completed", b"_completed", "_load_kg", b"_load_kg", "_rest_seconds", b"_rest_seconds", "actual_hold_seconds", b"actual_hold_seconds", "actual_reps", b"actual_reps", "completed", b"completed", "effort", b"effort", "form", b"form", "load_kg", b"load_kg", "rest_seconds", b"rest_seconds", "rir", b"rir", "rpe", b"rpe", "target", b"target"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_actual_hold_seconds", b"_actual_hold_seconds", "_actual_reps", b"_actual_reps", "_completed", b"_completed", "_load_kg", b"_load_kg", "_rest_seconds", b"_rest_seconds", "actual_hold_seconds", b"actual_hold_seconds", "actual_reps", b"actual_reps", "completed", b"completed", "effort", b"effort", "kind", b"kind", "load_kg", b"load_kg", "notes", b"notes", "rest_seconds", b"rest_seconds", "rir", b"rir", "rpe", b"rpe", "side", b"side", "target", b"target", "tempo", b"tempo", "video_id", b"video_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_actual_hold_seconds", b"_actual_hold_seconds", "_actual_reps", b"_actual_reps", "_completed", b"_completed", "_load_kg", b"_load_kg", "_rest_seconds", b"_rest_seconds", "actual_hold_seconds", b"actual_hold_seconds", "actual_reps", b"actual_reps", "completed", b"completed", "effort", b"effort", "form", b"form", "kind", b"kind", "load_kg", b"load_kg", "notes", b"notes", "rest_seconds", b"rest_seconds", "rir", b"rir", "rpe", b"rpe", "side", b"side", "target", b"target", "tempo", b"tempo", "video_id", b"video_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__actual_hold_seconds: _TypeAlias = _typing.Literal["actual_hold_seconds"]  # noqa: Y015
     _WhichOneofArgType__actual_hold_seconds: _TypeAlias = _typing.Literal["_actual_hold_seconds", b"_actual_hold_seconds"]  # noqa: Y015

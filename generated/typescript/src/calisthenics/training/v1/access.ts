@@ -25,6 +25,11 @@ export enum AccessLevel {
   ACCESS_LEVEL_ADMIN = 3,
   /** ACCESS_LEVEL_SERVICE - A caller who holds the SERVICE role. */
   ACCESS_LEVEL_SERVICE = 4,
+  /**
+   * ACCESS_LEVEL_CALLER - Any caller with an identity: the call is about what the request itself has, and neither reads nor
+   * stores anything of anybody's.
+   */
+  ACCESS_LEVEL_CALLER = 5,
   UNRECOGNIZED = -1,
 }
 

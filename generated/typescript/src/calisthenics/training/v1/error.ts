@@ -141,6 +141,8 @@ export enum ErrorReason {
   OVERLOADED = 84,
   /** INTERNAL - A fault of this service; the request id finds it in the log. */
   INTERNAL = 83,
+  /** FORM_STREAM_IDLE - No frame came for so long that the stream was ended. */
+  FORM_STREAM_IDLE = 220,
   /** GOAL_NOT_FOUND - No such goal for this athlete. */
   GOAL_NOT_FOUND = 120,
   /** GOAL_ABANDONED - The goal is abandoned, so it can't change any more. */

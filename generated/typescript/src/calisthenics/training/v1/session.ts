@@ -20,6 +20,7 @@ import {
 import { Timestamp } from "../../../google/protobuf/timestamp";
 import { Status } from "../../../google/rpc/status";
 import { DateMessage } from "../../../google/type/date";
+import { FormSummary } from "./form";
 import { SetKind, SetTarget, Side } from "./set";
 
 export const protobufPackage = "calisthenics.training.v1";
@@ -137,6 +138,11 @@ export interface PerformedSet {
   notes: string;
   /** Opaque reference to a video in the Media Service. */
   videoId: string;
+  /**
+   * What the analysis of its form found, as FormService answered. Kept as it is: no number of the set
+   * is changed by it. Absent: it was not analysed.
+   */
+  form?: FormSummary | undefined;
 }
 
 /** One exercise of a session and its sets. */
@@ -482,6 +488,7 @@ function createBasePerformedSet(): PerformedSet {
     restSeconds: undefined,
     notes: "",
     videoId: "",
+    form: undefined,
   };
 }
 
@@ -527,6 +534,9 @@ export const PerformedSet: MessageFns<PerformedSet> = {
     }
     if (message.videoId !== "") {
       writer.uint32(106).string(message.videoId);
+    }
+    if (message.form !== undefined) {
+      FormSummary.encode(message.form, writer.uint32(114).fork()).join();
     }
     return writer;
   },
@@ -648,6 +658,14 @@ export const PerformedSet: MessageFns<PerformedSet> = {
             message.videoId = reader.string();
             continue;
           }
+          case 14: {
+            if (tag !== 114) {
+              break;
+            }
+
+            message.form = FormSummary.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -692,6 +710,9 @@ export const PerformedSet: MessageFns<PerformedSet> = {
     message.restSeconds = object.restSeconds ?? undefined;
     message.notes = object.notes ?? "";
     message.videoId = object.videoId ?? "";
+    message.form = (object.form !== undefined && object.form !== null)
+      ? FormSummary.fromPartial(object.form)
+      : undefined;
     return message;
   },
 };
