@@ -44,6 +44,7 @@ from calisthenics.training.v1.phase_pb2_grpc import PhaseServiceStub
 from calisthenics.training.v1.program_pb2_grpc import ProgramServiceStub
 from calisthenics.training.v1.progression_pb2_grpc import ProgressionServiceStub
 from calisthenics.training.v1.readiness_pb2_grpc import ReadinessServiceStub
+from calisthenics.training.v1.recommendation_pb2_grpc import RecommendationServiceStub
 from calisthenics.training.v1.schedule_pb2_grpc import ScheduleServiceStub
 from calisthenics.training.v1.session_pb2_grpc import SessionServiceStub
 from calisthenics.training.v1.skill_pb2_grpc import SkillServiceStub
@@ -196,6 +197,7 @@ class Athlete:
         self.skills = SkillServiceStub(self.channel)
         self.phases = PhaseServiceStub(self.channel)
         self.goals = GoalServiceStub(self.channel)
+        self.recommendations = RecommendationServiceStub(self.channel)
         self.progression = ProgressionServiceStub(self.channel)
 
     def as_another(self, user_id: str = "") -> "Athlete":

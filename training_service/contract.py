@@ -18,6 +18,7 @@ from calisthenics.training.v1 import (
     program_pb2,
     progression_pb2,
     readiness_pb2,
+    recommendation_pb2,
     schedule_pb2,
     session_pb2,
     skill_pb2,
@@ -55,6 +56,7 @@ _FILES = (
     coaching_pb2,
     group_pb2,
     assignment_pb2,
+    recommendation_pb2,
 )
 
 SERVICES: tuple[ServiceDescriptor, ...] = tuple(
