@@ -1,17 +1,17 @@
 """How far muscles have recovered from the sessions of the last three days.
 
-Recovery of a muscle from a session is clamp(hours since its end / window, 0, 1). The window is 48 h,
-or 72 h when the muscle had a set at RPE 9.5 or more, or 8 hard sets or more. Of several sessions the
-one counts from which it is least. Never trained, a muscle is recovered: 1.
+Recovery of a muscle from a session is clamp(hours since its end / window, 0, 1). The window is
+48 h, or 72 h when the muscle had a set at RPE 9.5 or more, or 8 hard sets or more. Of several
+sessions the one counts from which it is least. Never trained, a muscle is recovered: 1.
 
 Training to failure slows recovery by 24 to 48 h (Morán-Navarro 2017, Eur J Appl Physiol 117:2387);
 80 % of lifters were within a repetition at 48 h, slower ones need 72 h (Korak 2015, J Strength Cond
 Res). The formula is our choice.
 
-A primary muscle has weight 1 and a secondary one 0.5. The weight enters twice: a hard set counts so
-much towards the 8, and a workout's recovery is the mean of its muscles by sets times weight. A set at
-RPE 9.5 lengthens the window of primary muscles only: what was at its end is what the exercise works
-first of all.
+A primary muscle has weight 1 and a secondary one 0.5. The weight enters twice: a hard set counts
+so much towards the 8, and a workout's recovery is the mean of its muscles by sets times weight. A
+set at RPE 9.5 lengthens the window of primary muscles only: what was at its end is what the
+exercise works first of all.
 """
 
 from collections import defaultdict

@@ -13,7 +13,13 @@ from training_service.caller import Scope, athlete_scope
 from training_service.domain import paging
 from training_service.domain import readiness as domain
 from training_service.domain.metrics import completion
-from training_service.domain.readiness import Absence, Component, ComponentKind, RatedSession
+from training_service.domain.readiness import (
+    Absence,
+    Component,
+    ComponentKind,
+    RatedSession,
+    Readiness,
+)
 from training_service.domain.wellness import NewWellness, Ratings
 from training_service.servicers.convert import (
     exercise_uuid,
@@ -100,8 +106,7 @@ class ReadinessServicer(ReadinessServiceServicer):
         day = day_of(request)
         inputs = await self._inputs.inputs(scope, day)
         sessions = [session_pb2.Session.FromString(record) for record in inputs.records]
-        shares = await self._shares_done(sessions, day)
-        found = domain.readiness(_components(day, inputs, sessions, shares))
+        found = await readiness_on(day, inputs, sessions, self._catalogue)
         return pb.Readiness(
             external_user_id=str(scope.external_user_id),
             local_date=to_date(day),
@@ -112,25 +117,39 @@ class ReadinessServicer(ReadinessServiceServicer):
             components=map(_component, found.components),
         )
 
-    async def _shares_done(self, sessions: Sequence[session_pb2.Session], day: date) -> list[float]:
-        """Returns how much of their plans the last sessions of a workout got done, the latest
-        first: of as many as count."""
-        planned = [
-            session
-            for session in sessions
-            if session.workout_id
-            and domain.is_within(domain.COMPLETION_DAYS, _local_date(session), day)
-        ]
-        ids = {exercise_uuid(e.exercise_id) for session in planned for e in session.exercises}
-        facts = await self._catalogue.facts(ids)
-        shares: list[float] = []
-        for session in planned:
-            await asyncio.sleep(0)  # other calls have their turn between sessions
-            if (share := completion(to_logged(session, facts))) is not None:
-                shares.append(share)
-            if len(shares) == domain.COMPLETION_SESSIONS:
-                break
-        return shares
+
+async def readiness_on(
+    day: date,
+    inputs: ReadinessInputs,
+    sessions: Sequence[session_pb2.Session],
+    catalogue: Catalogue,
+) -> Readiness:
+    """Returns how ready an athlete seems to be on a day; `sessions` are those of the inputs."""
+    shares = await _shares_done(sessions, day, catalogue)
+    return domain.readiness(_components(day, inputs, sessions, shares))
+
+
+async def _shares_done(
+    sessions: Sequence[session_pb2.Session], day: date, catalogue: Catalogue
+) -> list[float]:
+    """Returns how much of their plans the last sessions of a workout got done, the latest first: of
+    as many as count."""
+    planned = [
+        session
+        for session in sessions
+        if session.workout_id
+        and domain.is_within(domain.COMPLETION_DAYS, _local_date(session), day)
+    ]
+    ids = {exercise_uuid(e.exercise_id) for session in planned for e in session.exercises}
+    facts = await catalogue.facts(ids)
+    shares: list[float] = []
+    for session in planned:
+        await asyncio.sleep(0)  # other calls have their turn between sessions
+        if (share := completion(to_logged(session, facts))) is not None:
+            shares.append(share)
+        if len(shares) == domain.COMPLETION_SESSIONS:
+            break
+    return shares
 
 
 def _local_date(session: session_pb2.Session) -> date:

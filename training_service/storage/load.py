@@ -319,14 +319,23 @@ class LoadRepository:
         more: Sequence[Statement[Any]],
         parameters: Mapping[str, Any],
     ) -> tuple[LoadHistory, list[list[Any]]]:
-        """Returns the same as `history`, and the rows of more statements; in one round trip.
+        """Returns the same as `history`, and the rows of more statements; in one round trip."""
+        queries = [(statement, parameters) for statement in more]
+        return await self.history_each(scope, unit, first, last, queries)
 
-        The statements' parameters must not be called `unit`, `before` or `last`.
-        """
-        statements: list[Statement[Any]] = [_CHECKPOINT, _FIRST_DATE, _LIST_DAYS[unit], *more]
-        given = {**parameters, "unit": unit.value, "before": first, "last": last}
-        checkpoints, first_dates, days, *found = await self._database.read_all(
-            scope, statements, given
+    async def history_each(
+        self,
+        scope: Scope,
+        unit: LoadUnit,
+        first: date,
+        last: date,
+        more: Sequence[tuple[Statement[Any], Mapping[str, Any]]],
+    ) -> tuple[LoadHistory, list[list[Any]]]:
+        """The same for statements that have parameters of their own."""
+        own_statements: Sequence[Statement[Any]] = (_CHECKPOINT, _FIRST_DATE, _LIST_DAYS[unit])
+        given = {"unit": unit.value, "before": first, "last": last}
+        checkpoints, first_dates, days, *found = await self._database.read_each(
+            scope, [*((statement, given) for statement in own_statements), *more]
         )
         history = _history(checkpoints, first_dates, days, last)
         if _lacks_checkpoint(history, first):

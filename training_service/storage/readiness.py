@@ -1,7 +1,8 @@
 """What readiness is reckoned from, as it stood on a day."""
 
+from collections.abc import Sequence
 from datetime import date, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy import Date, Integer, bindparam, func, select
 
@@ -19,7 +20,7 @@ MAX_SESSIONS = 100
 
 _DAY = bindparam("local_date", type_=Date)
 # By way of session_metrics: it has the sessions that count, by date.
-_RECORDS = prepare(
+RECENT_RECORDS = prepare(
     COUNTED_RECORDS.where(
         session_metrics.c.local_date >= bindparam("records_from", type_=Date),
         session_metrics.c.local_date <= _DAY,
@@ -28,12 +29,26 @@ _RECORDS = prepare(
     .limit(bindparam("limit", type_=Integer)),
     lambda record: record,
 )
+"""The records of the sessions that count from `records_from` to `local_date`, the latest first."""
 _LAST_DATE = prepare(
     select(func.max(session_metrics.c.local_date)).where(
         own(session_metrics), session_metrics.c.local_date <= _DAY
     ),
     lambda local_date: local_date,
 )
+
+
+READINESS = (RECENT_RECORDS, _LAST_DATE, CURRENT_WELLNESS)
+"""What is read of a day, beside loads."""
+
+
+def readiness_parameters(day: date) -> dict[str, Any]:
+    """Returns the parameters of READINESS."""
+    return {
+        "local_date": day,
+        "records_from": day - timedelta(days=HISTORY_DAYS - 1),
+        "limit": MAX_SESSIONS,
+    }
 
 
 class ReadinessInputs(NamedTuple):
@@ -48,6 +63,12 @@ class ReadinessInputs(NamedTuple):
     loads: LoadHistory
     """Of the days up to it."""
 
+    @classmethod
+    def of(cls, rows: Sequence[list[Any]], loads: LoadHistory) -> "ReadinessInputs":
+        """Returns what the rows of READINESS say."""
+        records, [last_date], entries = rows
+        return cls(records, last_date, entries[0] if entries else None, loads)
+
 
 class ReadinessRepository:
     """Reads what the readiness of one athlete at a time is made of."""
@@ -57,16 +78,12 @@ class ReadinessRepository:
 
     async def inputs(self, scope: Scope, day: date) -> ReadinessInputs:
         """Returns what is known on a day, in a single round trip."""
-        loads, (records, [last_date], entries) = await self._loads.history_with(
+        loads, rows = await self._loads.history_with(
             scope,
             LoadUnit.SESSION_RPE,
             day - timedelta(days=CHRONIC_DAYS - 1),
             day,
-            (_RECORDS, _LAST_DATE, CURRENT_WELLNESS),
-            {
-                "local_date": day,
-                "records_from": day - timedelta(days=HISTORY_DAYS - 1),
-                "limit": MAX_SESSIONS,
-            },
+            READINESS,
+            readiness_parameters(day),
         )
-        return ReadinessInputs(records, last_date, entries[0] if entries else None, loads)
+        return ReadinessInputs.of(rows, loads)

@@ -103,10 +103,10 @@ class _RecommendationReasonKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapp
     RECOMMENDATION_REASON_KIND_NOT_DONE_LATELY: _RecommendationReasonKind.ValueType  # 4
     """It was last done `value` days ago, on `date`; without both it never was."""
     RECOMMENDATION_REASON_KIND_FITS_READINESS: _RecommendationReasonKind.ValueType  # 5
-    """Its planned intensity `value` is near to `threshold`, which readiness suggests."""
+    """Its planned intensity is `value`; `threshold` is what readiness suggests."""
     RECOMMENDATION_REASON_KIND_PATTERN_LACKING: _RecommendationReasonKind.ValueType  # 6
-    """Of its `pattern` there were `value` sets in 14 days, less than `threshold`: half of the mean of all
-    four patterns.
+    """Of its `pattern` there were `value` sets in 14 days: none, or less than `threshold`, half of the mean
+    of all four patterns.
     """
     RECOMMENDATION_REASON_KIND_CRITERION_MET: _RecommendationReasonKind.ValueType  # 7
     """The first of `exercise_ids`, which leads to it, was passed on `date` in the first of `session_ids`."""
@@ -141,10 +141,10 @@ RECOMMENDATION_REASON_KIND_EVENS_BALANCE: RecommendationReasonKind.ValueType  # 
 RECOMMENDATION_REASON_KIND_NOT_DONE_LATELY: RecommendationReasonKind.ValueType  # 4
 """It was last done `value` days ago, on `date`; without both it never was."""
 RECOMMENDATION_REASON_KIND_FITS_READINESS: RecommendationReasonKind.ValueType  # 5
-"""Its planned intensity `value` is near to `threshold`, which readiness suggests."""
+"""Its planned intensity is `value`; `threshold` is what readiness suggests."""
 RECOMMENDATION_REASON_KIND_PATTERN_LACKING: RecommendationReasonKind.ValueType  # 6
-"""Of its `pattern` there were `value` sets in 14 days, less than `threshold`: half of the mean of all
-four patterns.
+"""Of its `pattern` there were `value` sets in 14 days: none, or less than `threshold`, half of the mean
+of all four patterns.
 """
 RECOMMENDATION_REASON_KIND_CRITERION_MET: RecommendationReasonKind.ValueType  # 7
 """The first of `exercise_ids`, which leads to it, was passed on `date` in the first of `session_ids`."""
@@ -929,7 +929,9 @@ class ExerciseRecommendation(_message.Message):
 
     @_builtins.property
     def reasons(self) -> _containers.RepeatedCompositeFieldContainer[Global___RecommendationReason]:
-        """Two reasons: what its kind is for, and the term that adds most to the score."""
+        """Two reasons: what its kind is for, and the term that adds most to the score where it speaks for the
+        exercise, or else that its turn has come.
+        """
 
     @_builtins.property
     def difference(self) -> Global___ExerciseDifference:

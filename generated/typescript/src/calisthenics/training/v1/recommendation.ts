@@ -74,11 +74,11 @@ export enum RecommendationReasonKind {
   RECOMMENDATION_REASON_KIND_EVENS_BALANCE = 3,
   /** RECOMMENDATION_REASON_KIND_NOT_DONE_LATELY - It was last done `value` days ago, on `date`; without both it never was. */
   RECOMMENDATION_REASON_KIND_NOT_DONE_LATELY = 4,
-  /** RECOMMENDATION_REASON_KIND_FITS_READINESS - Its planned intensity `value` is near to `threshold`, which readiness suggests. */
+  /** RECOMMENDATION_REASON_KIND_FITS_READINESS - Its planned intensity is `value`; `threshold` is what readiness suggests. */
   RECOMMENDATION_REASON_KIND_FITS_READINESS = 5,
   /**
-   * RECOMMENDATION_REASON_KIND_PATTERN_LACKING - Of its `pattern` there were `value` sets in 14 days, less than `threshold`: half of the mean of all
-   * four patterns.
+   * RECOMMENDATION_REASON_KIND_PATTERN_LACKING - Of its `pattern` there were `value` sets in 14 days: none, or less than `threshold`, half of the mean
+   * of all four patterns.
    */
   RECOMMENDATION_REASON_KIND_PATTERN_LACKING = 6,
   /** RECOMMENDATION_REASON_KIND_CRITERION_MET - The first of `exercise_ids`, which leads to it, was passed on `date` in the first of `session_ids`. */
@@ -416,7 +416,10 @@ export interface ExerciseRecommendation {
   score: number;
   /** What it is made of, in the order of RecommendationTermKind. */
   terms: RecommendationTerm[];
-  /** Two reasons: what its kind is for, and the term that adds most to the score. */
+  /**
+   * Two reasons: what its kind is for, and the term that adds most to the score where it speaks for the
+   * exercise, or else that its turn has come.
+   */
   reasons: RecommendationReason[];
   /** Of SWAP: what is different. */
   difference?: ExerciseDifference | undefined;
