@@ -10,13 +10,10 @@ from training_service.charts.body import VIEWS, path_of, silhouette_path
 from training_service.charts.canvas import Canvas, Drawing, Row, table
 from training_service.charts.data import BodyMap, MuscleState
 
-FRAME_HEIGHT = 105
-"""About what title, notes, the views' names and the legend take of the height, in pixels."""
-STEPS = 4
-"""Shades of recovery."""
-LEFT, RIGHT = 0.28, 0.72
+FRAME_HEIGHT = 75
+"""About what title, notes and the views' names take of the height, in pixels."""
+LEFT, RIGHT = 0.3, 0.7
 """Where the views stand, as shares of the width."""
-BODY = "body"
 
 
 def draw(chart: BodyMap, canvas: Canvas) -> Drawing:
@@ -69,10 +66,17 @@ def _layers(canvas: Canvas) -> list[alt.Chart]:
     colour = alt.Color(
         "recovery:Q",
         scale=alt.Scale(
-            type="linear", domain=[0, 100], range=[palette.categories[1], palette.categories[2]]
+            type="linear",
+            domain=[0, 100],
+            range=[palette.categories[1], palette.categories[2]],
+            interpolate="lab",
         ),
         legend=alt.Legend(
-            title="Recovered (%)", gradientLength=180, values=[0, 25, 50, 75, 100], titleLimit=200
+            title="Recovered (%)",
+            orient="right",
+            direction="vertical",
+            gradientLength=canvas.size.height / 2,
+            values=[0, 25, 50, 75, 100],
         ),
     )
     whole = table("bodies").mark_point(
