@@ -130,7 +130,7 @@ class Reason:
     goal_ids: Sequence[UUID] = ()
     push_set_count: float | None = None
     pull_set_count: float | None = None
-    date: date | None = None
+    local_date: date | None = None
     pattern: Pattern | None = None
 
 
@@ -510,7 +510,7 @@ def _not_done_lately(workout: Workout, athlete: Athlete) -> tuple[float, Reason 
         kind=ReasonKind.NOT_DONE_LATELY,
         description=f"You last did it {ago} ago.",
         value=float(days),
-        date=workout.history.last_date,
+        local_date=workout.history.last_date,
     )
 
 
@@ -658,7 +658,7 @@ class Exercises:
             description=f"You passed {easier.name}, which leads to it, on {practice.passed_date}.",
             exercise_ids=[easier.id],
             session_ids=[practice.passed_session_id] if practice.passed_session_id else [],
-            date=practice.passed_date,
+            local_date=practice.passed_date,
         )
 
     def _scored(

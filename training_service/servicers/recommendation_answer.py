@@ -120,8 +120,8 @@ def _reason(of: domain.Reason) -> pb.RecommendationReason:
         pull_set_count=of.pull_set_count,
         pattern=PATTERN.number(of.pattern or "UNSPECIFIED"),
     )
-    if of.date:
-        message.date.CopyFrom(to_date(of.date))
+    if of.local_date:
+        message.local_date.CopyFrom(to_date(of.local_date))
     return message
 
 

@@ -101,7 +101,7 @@ class _RecommendationReasonKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapp
     RECOMMENDATION_REASON_KIND_EVENS_BALANCE: _RecommendationReasonKind.ValueType  # 3
     """It evens what was pushed and pulled in 14 days: `push_set_count` and `pull_set_count`."""
     RECOMMENDATION_REASON_KIND_NOT_DONE_LATELY: _RecommendationReasonKind.ValueType  # 4
-    """It was last done `value` days ago, on `date`; without both it never was."""
+    """It was last done `value` days ago, on `local_date`; without both it never was."""
     RECOMMENDATION_REASON_KIND_FITS_READINESS: _RecommendationReasonKind.ValueType  # 5
     """Its planned intensity is `value`; `threshold` is what readiness suggests."""
     RECOMMENDATION_REASON_KIND_PATTERN_LACKING: _RecommendationReasonKind.ValueType  # 6
@@ -109,7 +109,7 @@ class _RecommendationReasonKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapp
     of all four patterns.
     """
     RECOMMENDATION_REASON_KIND_CRITERION_MET: _RecommendationReasonKind.ValueType  # 7
-    """The first of `exercise_ids`, which leads to it, was passed on `date` in the first of `session_ids`."""
+    """The first of `exercise_ids`, which leads to it, was passed on `local_date` in the first of `session_ids`."""
     RECOMMENDATION_REASON_KIND_SAME_FAMILY: _RecommendationReasonKind.ValueType  # 8
     """It is of the same progression family as the first of `exercise_ids`."""
     RECOMMENDATION_REASON_KIND_SAME_MUSCLES: _RecommendationReasonKind.ValueType  # 9
@@ -139,7 +139,7 @@ RECOMMENDATION_REASON_KIND_TOWARDS_GOAL: RecommendationReasonKind.ValueType  # 2
 RECOMMENDATION_REASON_KIND_EVENS_BALANCE: RecommendationReasonKind.ValueType  # 3
 """It evens what was pushed and pulled in 14 days: `push_set_count` and `pull_set_count`."""
 RECOMMENDATION_REASON_KIND_NOT_DONE_LATELY: RecommendationReasonKind.ValueType  # 4
-"""It was last done `value` days ago, on `date`; without both it never was."""
+"""It was last done `value` days ago, on `local_date`; without both it never was."""
 RECOMMENDATION_REASON_KIND_FITS_READINESS: RecommendationReasonKind.ValueType  # 5
 """Its planned intensity is `value`; `threshold` is what readiness suggests."""
 RECOMMENDATION_REASON_KIND_PATTERN_LACKING: RecommendationReasonKind.ValueType  # 6
@@ -147,7 +147,7 @@ RECOMMENDATION_REASON_KIND_PATTERN_LACKING: RecommendationReasonKind.ValueType  
 of all four patterns.
 """
 RECOMMENDATION_REASON_KIND_CRITERION_MET: RecommendationReasonKind.ValueType  # 7
-"""The first of `exercise_ids`, which leads to it, was passed on `date` in the first of `session_ids`."""
+"""The first of `exercise_ids`, which leads to it, was passed on `local_date` in the first of `session_ids`."""
 RECOMMENDATION_REASON_KIND_SAME_FAMILY: RecommendationReasonKind.ValueType  # 8
 """It is of the same progression family as the first of `exercise_ids`."""
 RECOMMENDATION_REASON_KIND_SAME_MUSCLES: RecommendationReasonKind.ValueType  # 9
@@ -409,7 +409,7 @@ class RecommendationReason(_message.Message):
     GOAL_IDS_FIELD_NUMBER: _builtins.int
     PUSH_SET_COUNT_FIELD_NUMBER: _builtins.int
     PULL_SET_COUNT_FIELD_NUMBER: _builtins.int
-    DATE_FIELD_NUMBER: _builtins.int
+    LOCAL_DATE_FIELD_NUMBER: _builtins.int
     PATTERN_FIELD_NUMBER: _builtins.int
     kind: Global___RecommendationReasonKind.ValueType
     """What it says."""
@@ -442,7 +442,7 @@ class RecommendationReason(_message.Message):
         """Goals that it cites."""
 
     @_builtins.property
-    def date(self) -> _date_pb2.Date:
+    def local_date(self) -> _date_pb2.Date:
         """A day that it cites."""
 
     def __init__(
@@ -458,12 +458,12 @@ class RecommendationReason(_message.Message):
         goal_ids: _abc.Iterable[_builtins.str] | None = ...,
         push_set_count: _builtins.float | None = ...,
         pull_set_count: _builtins.float | None = ...,
-        date: _date_pb2.Date | None = ...,
+        local_date: _date_pb2.Date | None = ...,
         pattern: Global___MovementPattern.ValueType = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_pull_set_count", b"_pull_set_count", "_push_set_count", b"_push_set_count", "_threshold", b"_threshold", "_value", b"_value", "date", b"date", "pull_set_count", b"pull_set_count", "push_set_count", b"push_set_count", "threshold", b"threshold", "value", b"value"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_pull_set_count", b"_pull_set_count", "_push_set_count", b"_push_set_count", "_threshold", b"_threshold", "_value", b"_value", "local_date", b"local_date", "pull_set_count", b"pull_set_count", "push_set_count", b"push_set_count", "threshold", b"threshold", "value", b"value"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_pull_set_count", b"_pull_set_count", "_push_set_count", b"_push_set_count", "_threshold", b"_threshold", "_value", b"_value", "date", b"date", "description", b"description", "exercise_ids", b"exercise_ids", "goal_ids", b"goal_ids", "kind", b"kind", "muscles", b"muscles", "pattern", b"pattern", "pull_set_count", b"pull_set_count", "push_set_count", b"push_set_count", "session_ids", b"session_ids", "threshold", b"threshold", "value", b"value"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_pull_set_count", b"_pull_set_count", "_push_set_count", b"_push_set_count", "_threshold", b"_threshold", "_value", b"_value", "description", b"description", "exercise_ids", b"exercise_ids", "goal_ids", b"goal_ids", "kind", b"kind", "local_date", b"local_date", "muscles", b"muscles", "pattern", b"pattern", "pull_set_count", b"pull_set_count", "push_set_count", b"push_set_count", "session_ids", b"session_ids", "threshold", b"threshold", "value", b"value"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__pull_set_count: _TypeAlias = _typing.Literal["pull_set_count"]  # noqa: Y015
     _WhichOneofArgType__pull_set_count: _TypeAlias = _typing.Literal["_pull_set_count", b"_pull_set_count"]  # noqa: Y015

@@ -72,7 +72,7 @@ export enum RecommendationReasonKind {
   RECOMMENDATION_REASON_KIND_TOWARDS_GOAL = 2,
   /** RECOMMENDATION_REASON_KIND_EVENS_BALANCE - It evens what was pushed and pulled in 14 days: `push_set_count` and `pull_set_count`. */
   RECOMMENDATION_REASON_KIND_EVENS_BALANCE = 3,
-  /** RECOMMENDATION_REASON_KIND_NOT_DONE_LATELY - It was last done `value` days ago, on `date`; without both it never was. */
+  /** RECOMMENDATION_REASON_KIND_NOT_DONE_LATELY - It was last done `value` days ago, on `local_date`; without both it never was. */
   RECOMMENDATION_REASON_KIND_NOT_DONE_LATELY = 4,
   /** RECOMMENDATION_REASON_KIND_FITS_READINESS - Its planned intensity is `value`; `threshold` is what readiness suggests. */
   RECOMMENDATION_REASON_KIND_FITS_READINESS = 5,
@@ -81,7 +81,7 @@ export enum RecommendationReasonKind {
    * of all four patterns.
    */
   RECOMMENDATION_REASON_KIND_PATTERN_LACKING = 6,
-  /** RECOMMENDATION_REASON_KIND_CRITERION_MET - The first of `exercise_ids`, which leads to it, was passed on `date` in the first of `session_ids`. */
+  /** RECOMMENDATION_REASON_KIND_CRITERION_MET - The first of `exercise_ids`, which leads to it, was passed on `local_date` in the first of `session_ids`. */
   RECOMMENDATION_REASON_KIND_CRITERION_MET = 7,
   /** RECOMMENDATION_REASON_KIND_SAME_FAMILY - It is of the same progression family as the first of `exercise_ids`. */
   RECOMMENDATION_REASON_KIND_SAME_FAMILY = 8,
@@ -237,7 +237,7 @@ export interface RecommendationReason {
     | number
     | undefined;
   /** A day that it cites. */
-  date?:
+  localDate?:
     | DateMessage
     | undefined;
   /** The movement pattern that it cites. */
@@ -738,7 +738,7 @@ function createBaseRecommendationReason(): RecommendationReason {
     goalIds: [],
     pushSetCount: undefined,
     pullSetCount: undefined,
-    date: undefined,
+    localDate: undefined,
     pattern: 0,
   };
 }
@@ -779,8 +779,8 @@ export const RecommendationReason: MessageFns<RecommendationReason> = {
     if (message.pullSetCount !== undefined) {
       writer.uint32(81).double(message.pullSetCount);
     }
-    if (message.date !== undefined) {
-      DateMessage.encode(message.date, writer.uint32(90).fork()).join();
+    if (message.localDate !== undefined) {
+      DateMessage.encode(message.localDate, writer.uint32(90).fork()).join();
     }
     if (message.pattern !== 0) {
       writer.uint32(96).int32(message.pattern);
@@ -896,7 +896,7 @@ export const RecommendationReason: MessageFns<RecommendationReason> = {
               break;
             }
 
-            message.date = DateMessage.decode(reader, reader.uint32());
+            message.localDate = DateMessage.decode(reader, reader.uint32());
             continue;
           }
           case 12: {
@@ -934,8 +934,8 @@ export const RecommendationReason: MessageFns<RecommendationReason> = {
     message.goalIds = object.goalIds?.map((e) => e) || [];
     message.pushSetCount = object.pushSetCount ?? undefined;
     message.pullSetCount = object.pullSetCount ?? undefined;
-    message.date = (object.date !== undefined && object.date !== null)
-      ? DateMessage.fromPartial(object.date)
+    message.localDate = (object.localDate !== undefined && object.localDate !== null)
+      ? DateMessage.fromPartial(object.localDate)
       : undefined;
     message.pattern = object.pattern ?? 0;
     return message;
