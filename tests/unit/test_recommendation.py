@@ -270,6 +270,18 @@ def test_a_reason_goes_with_its_cause(
             assert reason.kind not in {r.kind for r in again(one, changed).reasons}
 
 
+def test_the_worked_example() -> None:
+    """That of docs/recommendations.md."""
+    goal = GoalRef(UUID(int=100), "Pull-ups", frozenset({IDS["LATS"]}))
+    of = athlete([trained("LATS", 30, 7)], [goal], 10, 5, Band.TRAIN_AS_PLANNED)
+    [found] = recommend_workouts([workout("LATS", days_ago=3)], of)
+    assert [term.value for term in found.terms] == [0.625, 1, 1, 3 / 7, pytest.approx(0.85)]
+    assert found.score == pytest.approx(0.79661, abs=1e-5)
+    first, second = found.reasons
+    assert (first.kind, second.kind) == (ReasonKind.TOWARDS_GOAL, ReasonKind.RECOVERED)
+    assert second.session_ids == [UUID(int=7)]
+
+
 def test_equal_scores_are_ordered_by_id() -> None:
     of = athlete([], [], 0, 0, None)
     ranked = recommend_workouts([workout("LATS", number=n) for n in (3, 1, 2)], of)
