@@ -45,6 +45,7 @@ from calisthenics.training.v1.phase_pb2_grpc import PhaseServiceStub
 from calisthenics.training.v1.program_pb2_grpc import ProgramServiceStub
 from calisthenics.training.v1.progression_pb2_grpc import ProgressionServiceStub
 from calisthenics.training.v1.readiness_pb2_grpc import ReadinessServiceStub
+from calisthenics.training.v1.recommendation_pb2_grpc import RecommendationServiceStub
 from calisthenics.training.v1.roster_pb2_grpc import RosterServiceStub
 from calisthenics.training.v1.schedule_pb2_grpc import ScheduleServiceStub
 from calisthenics.training.v1.session_pb2_grpc import SessionServiceStub
@@ -211,6 +212,7 @@ class Athlete:
         self.skills = SkillServiceStub(self.channel)
         self.phases = PhaseServiceStub(self.channel)
         self.goals = GoalServiceStub(self.channel)
+        self.recommendations = RecommendationServiceStub(self.channel)
         self.progression = ProgressionServiceStub(self.channel)
         self.form = FormServiceStub(self.channel)
 

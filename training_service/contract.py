@@ -19,6 +19,7 @@ from calisthenics.training.v1 import (
     program_pb2,
     progression_pb2,
     readiness_pb2,
+    recommendation_pb2,
     roster_pb2,
     schedule_pb2,
     session_pb2,
@@ -61,6 +62,7 @@ _FILES = (
     team_pb2,
     roster_pb2,
     form_pb2,
+    recommendation_pb2,
 )
 
 SERVICES: tuple[ServiceDescriptor, ...] = tuple(

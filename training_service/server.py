@@ -21,6 +21,9 @@ from calisthenics.training.v1.phase_pb2_grpc import add_PhaseServiceServicer_to_
 from calisthenics.training.v1.program_pb2_grpc import add_ProgramServiceServicer_to_server
 from calisthenics.training.v1.progression_pb2_grpc import add_ProgressionServiceServicer_to_server
 from calisthenics.training.v1.readiness_pb2_grpc import add_ReadinessServiceServicer_to_server
+from calisthenics.training.v1.recommendation_pb2_grpc import (
+    add_RecommendationServiceServicer_to_server,
+)
 from calisthenics.training.v1.roster_pb2_grpc import add_RosterServiceServicer_to_server
 from calisthenics.training.v1.schedule_pb2_grpc import add_ScheduleServiceServicer_to_server
 from calisthenics.training.v1.session_pb2_grpc import add_SessionServiceServicer_to_server
@@ -52,6 +55,7 @@ from training_service.servicers.program import ProgramServicer
 from training_service.servicers.progression import ProgressionServicer
 from training_service.servicers.progression_standing import StandingReader
 from training_service.servicers.readiness import ReadinessServicer
+from training_service.servicers.recommendation import RecommendationServicer
 from training_service.servicers.roster import RosterServicer
 from training_service.servicers.schedule import ScheduleServicer
 from training_service.servicers.session import SessionServicer
@@ -76,6 +80,7 @@ from training_service.storage.phase import PhaseRepository
 from training_service.storage.program import ProgramRepository
 from training_service.storage.progression import ProgressionRepository
 from training_service.storage.readiness import ReadinessRepository
+from training_service.storage.recommendation import RecommendationRepository
 from training_service.storage.roster import RosterRepository
 from training_service.storage.schedule import ScheduleRepository
 from training_service.storage.session import SessionRepository
@@ -163,7 +168,8 @@ class TrainingServer:
         scheduled = ScheduleRepository(self._database)
         planned = PlannedSessionReader(scheduled, cycles, templates, rules, standings)
         schedules = ScheduleServicer(scheduled, templates, planned)
-        goals = GoalServicer(GoalRepository(self._database), catalogue, skill_source)
+        aims = GoalRepository(self._database)
+        goals = GoalServicer(aims, catalogue, skill_source)
         progression = ProgressionServicer(rules, standings, catalogue)
         add_ExerciseServiceServicer_to_server(exercises, self._server)
         add_WorkoutServiceServicer_to_server(workouts, self._server)
@@ -199,6 +205,14 @@ class TrainingServer:
         rosters = RosterServicer(RosterRepository(self._database), loaded, catalogue)
         add_RosterServiceServicer_to_server(rosters, self._server)
         add_FormServiceServicer_to_server(FormServicer(), self._server)
+        recommendations = RecommendationServicer(
+            RecommendationRepository(self._database, loaded),
+            aims,
+            standings,
+            catalogue,
+            self._charts,
+        )
+        add_RecommendationServiceServicer_to_server(recommendations, self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         if self._settings.reflection:
             channelz.add_channelz_servicer(self._server)

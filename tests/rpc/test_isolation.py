@@ -243,6 +243,7 @@ class Belongings:
             "phase_id": self.phase.id,
             "schedule_id": self.schedule.id,
             "schedule": a_schedule(self.workout.id),
+            "swapped_exercise_id": PULL_UP,
             "number": 1,
             "skip": True,
             "phase": phase_pb2.Phase(
@@ -291,6 +292,7 @@ class Belongings:
                     "sessions_per_week",
                     "categories",
                     "equipment_at_hand",
+                    "max_results",
                     "parent_id",
                     "mesocycle_week_count",
                     "deload_every_weeks",

@@ -15,15 +15,18 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import date, timedelta
 from itertools import combinations, pairwise
+from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
 import pytest
 
+from training_service.charts.body import VIEWS
 from training_service.charts.data import (
     CATEGORIES,
     MAX_SERIES,
     WEEK,
+    BodyMap,
     CalendarMeasure,
     CategoryVolume,
     Chart,
@@ -35,6 +38,7 @@ from training_service.charts.data import (
     FamilyGraph,
     LoadOverTime,
     MuscleDistribution,
+    MuscleState,
     MuscleVolume,
     Period,
     ProgressMeasure,
@@ -54,7 +58,9 @@ from training_service.charts.themes import PALETTES
 from training_service.charts.timeline import Timeline
 from training_service.charts.worker import draw
 from training_service.errors import Reason, TrainingError
+from training_service.servicers.recovery import MUSCLES
 
+ROOT = Path(__file__).parents[2]
 TODAY = date(2025, 11, 26)
 TEN_YEARS = 3650
 LARGE, SMALL = Size(800, 400), Size(400, 300)
@@ -647,3 +653,33 @@ async def _ends_with_close() -> None:
 
 def test_closing_ends_the_process() -> None:
     asyncio.run(_ends_with_close())
+
+
+RECOVERIES = {"LATS": 0.1, "BICEPS": 0.1, "CHEST": 0.45, "TRICEPS": 0.45, "QUADS": 0.8}
+"""Of the picture in docs/recommendations.md; all other muscles have recovered."""
+
+
+def body_map(recoveries: dict[str, float]) -> BodyMap:
+    return BodyMap(
+        muscles=tuple(
+            MuscleState(name=name, recovery=recoveries.get(name, 1.0)) for name in MUSCLES
+        )
+    )
+
+
+def test_every_muscle_has_a_place_on_the_body() -> None:
+    assert {name for view in VIEWS.values() for name in view} == {*MUSCLES}
+
+
+def test_the_body_of_the_documentation() -> None:
+    drawn = draw(body_map(RECOVERIES), ChartFormat.SVG, Theme.LIGHT, LARGE)
+    assert drawn == (ROOT / "docs" / "recovery.svg").read_bytes()
+
+
+@pytest.mark.parametrize("theme", Theme)
+@pytest.mark.parametrize("size", [LARGE, SMALL])
+def test_a_body_says_what_it_shows(theme: Theme, size: Size) -> None:
+    spec = vega_lite(body_map(RECOVERIES), theme, size)
+    assert "Not recovered: biceps 10 %, lats 10 %, chest 45 %" in spec["description"]
+    rested = vega_lite(body_map({}), theme, size)
+    assert "All muscles have recovered" in rested["description"]

@@ -257,6 +257,23 @@ class FamilyGraph:
             raise ValueError("an edge must lead from an earlier to a later exercise")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MuscleState:
+    """A muscle and how far it has recovered."""
+
+    name: str
+    """As in the contract without prefix: "FRONT_DELTS"."""
+    recovery: float
+    """0 to 1."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BodyMap:
+    """Chart: a body from the front and from behind, its muscles by how far they have recovered."""
+
+    muscles: tuple[MuscleState, ...]
+
+
 Chart = (
     WeeklyVolume
     | LoadOverTime
@@ -264,6 +281,7 @@ Chart = (
     | MuscleDistribution
     | TrainingCalendar
     | FamilyGraph
+    | BodyMap
 )
 
 

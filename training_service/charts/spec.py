@@ -9,6 +9,7 @@ from typing import Any
 import altair as alt
 
 from training_service.charts import (
+    spec_body,
     spec_calendar,
     spec_load,
     spec_muscles,
@@ -18,6 +19,7 @@ from training_service.charts import (
 )
 from training_service.charts.canvas import Canvas, Drawing, table
 from training_service.charts.data import (
+    BodyMap,
     Chart,
     ExerciseProgress,
     FamilyGraph,
@@ -96,3 +98,5 @@ def _draw(chart: Chart, canvas: Canvas) -> Drawing:
             return spec_calendar.draw(chart, canvas)
         case FamilyGraph():
             return spec_skills.draw(chart, canvas)
+        case BodyMap():
+            return spec_body.draw(chart, canvas)

@@ -4,14 +4,21 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from typing import Any
 from uuid import UUID
+
+from calisthenics.training.v1 import metrics_pb2
+from google.api.httpbody_pb2 import HttpBody
 
 from training_service.caller import Scope
 from training_service.charts import data as charts
+from training_service.charts.render import ChartRenderer
 from training_service.domain.distribution import by_muscle
 from training_service.domain.exercise import MovementKind
 from training_service.domain.metrics import combined
 from training_service.domain.periods import Period
+from training_service.errors import invalid_field
+from training_service.servicers.enums import EnumNames
 from training_service.servicers.exercise_volume import exercise_volumes
 from training_service.servicers.skill_source import SkillSource
 from training_service.storage.exercise import Catalogue, ExerciseFacts
@@ -40,6 +47,38 @@ class ChartQuestion:
     """What a chart of progress or of skills is about."""
     measure: RecordKind | None = None
     """What a chart of progress compares; None leaves it to the exercises."""
+
+
+DEFAULT_WIDTH, DEFAULT_HEIGHT = 800, 400
+"""Pixels of a chart."""
+CHART_FORMAT = EnumNames(metrics_pb2.ChartFormat)
+CHART_THEME = EnumNames(metrics_pb2.ChartTheme)
+MEDIA_TYPES = {
+    charts.ChartFormat.SVG: "image/svg+xml",
+    charts.ChartFormat.PNG: "image/png",
+    charts.ChartFormat.VEGA_LITE: "application/json",
+}
+
+
+def chart_size(request: Any) -> charts.Size:
+    """Returns how large a chart is asked for; refuses one without room for its legends."""
+    width = request.width_pixels or DEFAULT_WIDTH
+    height = request.height_pixels or DEFAULT_HEIGHT
+    if width < charts.MIN_WIDTH:
+        raise invalid_field("width_pixels", f"must be 0 or at least {charts.MIN_WIDTH}")
+    if height < charts.MIN_HEIGHT:
+        raise invalid_field("height_pixels", f"must be 0 or at least {charts.MIN_HEIGHT}")
+    return charts.Size(width, height)
+
+
+async def drawn(
+    renderer: ChartRenderer, chart: charts.Chart, request: Any, size: charts.Size
+) -> HttpBody:
+    """Returns a chart in the format and for the background that a request asks for."""
+    form = charts.ChartFormat(CHART_FORMAT.name(request.format or metrics_pb2.CHART_FORMAT_SVG))
+    theme = charts.Theme(CHART_THEME.name(request.theme or metrics_pb2.CHART_THEME_LIGHT))
+    data = await renderer.render(chart, form, theme, size)
+    return HttpBody(content_type=MEDIA_TYPES[form], data=data)
 
 
 class ChartSource:

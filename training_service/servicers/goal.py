@@ -14,7 +14,7 @@ from calisthenics.training.v1.goal_pb2_grpc import GoalServiceServicer
 
 from training_service import contract
 from training_service.caller import Scope, athlete_scope
-from training_service.domain.exercise import Criterion, MovementKind
+from training_service.domain.exercise import MovementKind
 from training_service.domain.forecast import Forecast
 from training_service.domain.goal import (
     Evidence,
@@ -40,6 +40,7 @@ from training_service.servicers.convert import (
 )
 from training_service.servicers.dates import today_of
 from training_service.servicers.enums import EnumNames
+from training_service.servicers.goal_evidence import goal_evidence
 from training_service.servicers.masks import check_etag, masked_fields, merged
 from training_service.servicers.once import once
 from training_service.servicers.paging import page_by_id
@@ -201,16 +202,7 @@ class GoalServicer(GoalServiceServicer):
     async def _evidence(
         self, scope: Scope, goals: Sequence[Goal], today: date
     ) -> Mapping[UUID, Evidence]:
-        """Returns what the athlete's sessions say of goals, in a single round trip for all."""
-        on_paths = {step.exercise_id for goal in goals for step in goal.path}
-        criteria: dict[UUID, Criterion] = {}
-        if on_paths:
-            facts = await self._catalogue.everything()
-            if not on_paths <= facts.keys():
-                # Perhaps one is new: asking for it by name asks the database.
-                facts = await self._catalogue.facts(on_paths)
-            criteria = {id: facts[id].skill.criterion for id in on_paths}
-        return await self._goals.evidence(scope, goals, criteria, today)
+        return await goal_evidence(self._goals, self._catalogue, scope, goals, today)
 
 
 def _target(goal: pb.Goal) -> GoalTarget:

@@ -12,7 +12,6 @@ from google.api.httpbody_pb2 import HttpBody
 
 from training_service.caller import athlete_scope
 from training_service.charts import data as charts
-from training_service.charts.data import ChartFormat, Size, Theme
 from training_service.charts.render import ChartRenderer
 from training_service.domain import paging
 from training_service.domain.distribution import (
@@ -24,7 +23,13 @@ from training_service.domain.distribution import (
 from training_service.domain.metrics import LoadBasis, Total
 from training_service.domain.periods import Period, change, week_streaks
 from training_service.errors import Reason, bad_reference, invalid_field
-from training_service.servicers.chart import MAX_DAYS, ChartQuestion, ChartSource
+from training_service.servicers.chart import (
+    MAX_DAYS,
+    ChartQuestion,
+    ChartSource,
+    chart_size,
+    drawn,
+)
 from training_service.servicers.convert import exercise_uuid, from_date, optional_uuid, to_date
 from training_service.servicers.dates import dates_of, today_of
 from training_service.servicers.enums import EnumNames
@@ -57,15 +62,6 @@ CATEGORY = EnumNames(exercise_pb2.ExerciseCategory)
 MUSCLE = EnumNames(exercise_pb2.Muscle)
 RECORD_KIND = EnumNames(pb.PersonalRecordKind)
 CHART_KIND = EnumNames(pb.ChartKind)
-CHART_FORMAT = EnumNames(pb.ChartFormat)
-CHART_THEME = EnumNames(pb.ChartTheme)
-MEDIA_TYPES = {
-    ChartFormat.SVG: "image/svg+xml",
-    ChartFormat.PNG: "image/png",
-    ChartFormat.VEGA_LITE: "application/json",
-}
-DEFAULT_WIDTH, DEFAULT_HEIGHT = 800, 400
-"""Pixels of a chart."""
 RECORD_FIELDS = {
     RecordKind.MOST_REPS: "reps",
     RecordKind.LONGEST_HOLD: "hold_seconds",
@@ -257,11 +253,7 @@ class MetricsServicer(MetricsServiceServicer):
             measure=RecordKind(RECORD_KIND.name(request.measure)) if request.measure else None,
         )
         chart = await self._charts.kinds[CHART_KIND.name(request.kind)](question)
-        form = ChartFormat(CHART_FORMAT.name(request.format or pb.CHART_FORMAT_SVG))
-        theme = Theme(CHART_THEME.name(request.theme or pb.CHART_THEME_LIGHT))
-        size = _chart_size(request)
-        drawn = await self._renderer.render(chart, form, theme, size)
-        return HttpBody(content_type=MEDIA_TYPES[form], data=drawn)
+        return await drawn(self._renderer, chart, request, chart_size(request))
 
 
 def _categories(volumes: Sequence[ExerciseVolume]) -> list[pb.CategoryShare]:
@@ -307,17 +299,6 @@ def record_message(record: PersonalRecord) -> pb.PersonalRecord:
         session_id=str(record.session_id),
         **{RECORD_FIELDS[RecordKind(record.kind)]: record.value},
     )
-
-
-def _chart_size(request: pb.GetProgressChartRequest) -> Size:
-    """Returns how large a chart is asked for; refuses one without room for its legends."""
-    width = request.width_pixels or DEFAULT_WIDTH
-    height = request.height_pixels or DEFAULT_HEIGHT
-    if width < charts.MIN_WIDTH:
-        raise invalid_field("width_pixels", f"must be 0 or at least {charts.MIN_WIDTH}")
-    if height < charts.MIN_HEIGHT:
-        raise invalid_field("height_pixels", f"must be 0 or at least {charts.MIN_HEIGHT}")
-    return Size(width, height)
 
 
 def _chart_period(request: Any, today: date) -> charts.Period:

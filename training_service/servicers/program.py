@@ -85,7 +85,8 @@ class ProgramServicer(ProgramServiceServicer):
             return program  # The database has another catalogue: what a week asks for is unknown.
         week = list(usual_week(program))
         statistics = [
-            workout_statistics(_planned(workout.exercises, facts), None) for workout, _ in week
+            workout_statistics(planned_exercises(workout.exercises, facts), None)
+            for workout, _ in week
         ]
         program.statistics.workouts.extend(
             _workout(workout.id, workout.revision, one)
@@ -131,7 +132,8 @@ class ProgramServicer(ProgramServiceServicer):
         facts = await self._catalogue.facts(map(exercise_uuid, exercises))
         body_mass_kg = optional_field(request, "body_mass_kg")
         statistics = [
-            workout_statistics(_planned(workouts[id].exercises, facts), body_mass_kg) for id in ids
+            workout_statistics(planned_exercises(workouts[id].exercises, facts), body_mass_kg)
+            for id in ids
         ]
         message = pb.ProgramStatistics(
             workouts=[
@@ -163,7 +165,7 @@ class ProgramServicer(ProgramServiceServicer):
         for one in asked:
             week = week_of(from_date(one.local_date, "local_date"), phase.start_date)
             prescribed = [_as_prescribed(each) for each in one.exercises]
-            statistics = workout_statistics(_planned(prescribed, facts), body_mass_kg)
+            statistics = workout_statistics(planned_exercises(prescribed, facts), body_mass_kg)
             weeks.setdefault(week, []).append((one, statistics))
         return pb.PhaseStatistics(
             phase_id=str(phase.id),
@@ -197,9 +199,10 @@ def _check_found(ids: list[UUID], stored: Mapping[UUID, StoredWorkout]) -> None:
         )
 
 
-def _planned(
+def planned_exercises(
     exercises: Iterable[workout_pb2.WorkoutExercise], facts: Mapping[UUID, ExerciseFacts]
 ) -> list[PlannedExercise]:
+    """Returns the exercises of a template as the arithmetic sees them."""
     return [_planned_exercise(one, facts[exercise_uuid(one.exercise_id)]) for one in exercises]
 
 

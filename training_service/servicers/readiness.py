@@ -105,7 +105,7 @@ class ReadinessServicer(ReadinessServiceServicer):
         scope = athlete_scope(request.external_user_id)
         day = day_of(request)
         inputs = await self._inputs.inputs(scope, day)
-        found = await readiness_of(self._catalogue, inputs, day)
+        found = await readiness_on(day, inputs, sessions_of(inputs), self._catalogue)
         return pb.Readiness(
             external_user_id=str(scope.external_user_id),
             local_date=to_date(day),
@@ -117,18 +117,27 @@ class ReadinessServicer(ReadinessServiceServicer):
         )
 
 
-async def readiness_of(catalogue: Catalogue, inputs: ReadinessInputs, day: date) -> Readiness:
-    """Returns how ready an athlete seems to be on a day, by what is known of it."""
-    sessions = [session_pb2.Session.FromString(record) for record in inputs.records]
-    shares = await _shares_done(catalogue, sessions, day)
+def sessions_of(inputs: ReadinessInputs) -> list[session_pb2.Session]:
+    """Returns the sessions that are known, the latest first."""
+    return [session_pb2.Session.FromString(record) for record in inputs.records]
+
+
+async def readiness_on(
+    day: date,
+    inputs: ReadinessInputs,
+    sessions: Sequence[session_pb2.Session],
+    catalogue: Catalogue,
+) -> Readiness:
+    """Returns how ready an athlete seems to be on a day; `sessions` are those of the inputs."""
+    shares = await _shares_done(sessions, day, catalogue)
     return domain.readiness(_components(day, inputs, sessions, shares))
 
 
 async def _shares_done(
-    catalogue: Catalogue, sessions: Sequence[session_pb2.Session], day: date
+    sessions: Sequence[session_pb2.Session], day: date, catalogue: Catalogue
 ) -> list[float]:
-    """Returns how much of their plans the last sessions of a workout got done, the latest first:
-    of as many as count."""
+    """Returns how much of their plans the last sessions of a workout got done, the latest first: of
+    as many as count."""
     planned = [
         session
         for session in sessions

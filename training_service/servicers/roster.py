@@ -32,7 +32,7 @@ from training_service.servicers.load import (
 )
 from training_service.servicers.metrics import record_message
 from training_service.servicers.planned_session import sessions_until_end
-from training_service.servicers.readiness import BAND, WITHHELD, readiness_of
+from training_service.servicers.readiness import BAND, WITHHELD, readiness_on, sessions_of
 from training_service.storage.exercise import Catalogue
 from training_service.storage.grant import Look
 from training_service.storage.load import LoadRepository, lacks_checkpoint
@@ -85,7 +85,8 @@ class RosterServicer(RosterServiceServicer):
                 state = _state(metrics[athlete], question)
                 _add_metrics(entry, state, metrics[athlete])
             if athlete in inputs:
-                found = await readiness_of(self._catalogue, inputs[athlete], question.day)
+                known = inputs[athlete]
+                found = await readiness_on(question.day, known, sessions_of(known), self._catalogue)
                 state = replace(state, readiness=found)
                 _add_readiness(entry, found)
             _add_attention(entry, domain.attention(state))

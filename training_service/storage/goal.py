@@ -136,6 +136,11 @@ def _list(filters: frozenset[str]) -> Statement[Goal]:
     )
 
 
+def list_goals(limit: int) -> tuple[Statement[Goal], Mapping[str, Any]]:
+    """Returns the listing of goals that are not abandoned, newest first, with its parameters."""
+    return _list(frozenset({"show_abandoned"})), {"limit": limit}
+
+
 def _wanted(prefix: str, fields: Mapping[str, TypeEngine[Any]]) -> TableValuedAlias:
     """Returns goals that are parameters: an array of each field."""
     arrays = [bindparam(f"{prefix}_{name}s", type_=ARRAY(kind)) for name, kind in fields.items()]

@@ -346,14 +346,23 @@ class LoadRepository:
         more: Sequence[Statement[Any]],
         parameters: Mapping[str, Any],
     ) -> tuple[LoadHistory, list[list[Any]]]:
-        """Returns the same as `history`, and the rows of more statements; in one round trip.
+        """Returns the same as `history`, and the rows of more statements; in one round trip."""
+        queries = [(statement, parameters) for statement in more]
+        return await self.history_each(scope, unit, first, last, queries)
 
-        The statements' parameters must not be called `unit`, `before` or `last`.
-        """
-        statements: list[Statement[Any]] = [*HISTORY[unit], *more]
-        given = {**parameters, "unit": unit.value, "before": first, "last": last}
-        found = await self._database.read_all(scope, statements, given)
-        count = len(HISTORY[unit])
+    async def history_each(
+        self,
+        scope: Scope,
+        unit: LoadUnit,
+        first: date,
+        last: date,
+        more: Sequence[tuple[Statement[Any], Mapping[str, Any]]],
+    ) -> tuple[LoadHistory, list[list[Any]]]:
+        """The same for statements that have parameters of their own."""
+        given = {"unit": unit.value, "before": first, "last": last}
+        own_queries = [(statement, given) for statement in HISTORY[unit]]
+        found = await self._database.read_each(scope, [*own_queries, *more])
+        count = len(own_queries)
         history = history_of(found[:count], last)
         if lacks_checkpoint(history, first):
             await self.try_to_keep_checkpoints(scope, unit)

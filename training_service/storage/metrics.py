@@ -358,7 +358,7 @@ def _exercise_total(exercise_id: UUID, set_count: int, *effective_reps: Any) -> 
     return ExerciseTotal(exercise_id, set_count, Total(*effective_reps))
 
 
-_SUM_EXERCISES = prepare(
+SUM_EXERCISES = prepare(
     select(
         exercise_metrics.c.exercise_id,
         func.sum(exercise_metrics.c.set_count),
@@ -481,11 +481,11 @@ class MetricsRepository:
 
     async def list_exercises(self, scope: Scope, first: date, last: date) -> list[ExerciseTotal]:
         """Returns what was done of each exercise, in no order."""
-        return await self._database.read(scope, _SUM_EXERCISES, {"first": first, "last": last})
+        return await self._database.read(scope, SUM_EXERCISES, {"first": first, "last": last})
 
     async def summary(self, scope: Scope, first: date, last: date) -> Summary:
         """Returns what was done between two dates, both included."""
-        statements = (_SUM_RANGE, _SUM_EXERCISES, _LIST_TRAINING_WEEKS)
+        statements = (_SUM_RANGE, SUM_EXERCISES, _LIST_TRAINING_WEEKS)
         parameters = {"first": first, "last": last}
         [total], by_exercise, weeks = await self._database.read_all(scope, statements, parameters)
         return Summary(total, by_exercise, weeks)

@@ -231,9 +231,10 @@ _SESSION_COUNTS = prepare(
     .group_by(session_metrics.c.local_date),
     SessionCount,
 )
-_IN_RANGE = prepare(
+IN_RANGE = prepare(
     _PHASES.where(_FILTERS["from_date"], _FILTERS["to_date"]).order_by(*_PLACE), _phase
 )
+"""The phases with a day from `from_date` on, before `to_date`."""
 
 PhasePlace = tuple[date, str, UUID]
 """Sort key of a listing: first day, kind and id."""
@@ -274,7 +275,7 @@ class PhaseRepository:
     async def in_range(self, scope: Scope, dates: DateRange) -> Sequence[Phase]:
         """Returns the phases with a day in a range, each before those within it."""
         parameters = {"from_date": dates.start_date, "to_date": dates.end_date}
-        return await self._database.read(scope, _IN_RANGE, parameters)
+        return await self._database.read(scope, IN_RANGE, parameters)
 
     async def calendar(
         self, scope: Scope, dates: DateRange
@@ -282,7 +283,7 @@ class PhaseRepository:
         """Returns the phases with a day in a range, and how many sessions the days with any have,
         in one round trip."""
         parameters = {"from_date": dates.start_date, "to_date": dates.end_date}
-        statements = (_IN_RANGE, _SESSION_COUNTS)
+        statements = (IN_RANGE, _SESSION_COUNTS)
         phases, counts = await self._database.read_all(scope, statements, parameters)
         return phases, dict(counts)
 

@@ -99,7 +99,7 @@ def _list(*, continued: bool) -> Statement[StoredRule]:
     )
 
 
-_LIST_ALL = prepare(select(*_VALUES).where(own(progression_rules)).order_by(_OF.id), StoredRule)
+LIST_ALL = prepare(select(*_VALUES).where(own(progression_rules)).order_by(_OF.id), StoredRule)
 
 
 class SessionsOf(NamedTuple):
@@ -176,7 +176,7 @@ class ProgressionRepository:
 
     async def list_all(self, scope: Scope) -> Sequence[StoredRule]:
         """Returns all rules of an athlete."""
-        return await self._database.read(scope, _LIST_ALL, {})
+        return await self._database.read(scope, LIST_ALL, {})
 
     async def places(
         self, scope: Scope, asked: Sequence[SessionsOf]

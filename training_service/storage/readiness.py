@@ -1,5 +1,6 @@
 """What readiness is reckoned from, as it stood on a day."""
 
+from collections.abc import Sequence
 from datetime import date, timedelta
 from typing import Any, NamedTuple
 
@@ -55,6 +56,10 @@ def of_day(day: date) -> dict[str, Any]:
     }
 
 
+READINESS = (RECORDS, LAST_DATE, CURRENT_WELLNESS)
+"""What is read of a day, beside loads."""
+
+
 class ReadinessInputs(NamedTuple):
     """What is known of an athlete on a day."""
 
@@ -67,6 +72,12 @@ class ReadinessInputs(NamedTuple):
     loads: LoadHistory
     """Of the days up to it."""
 
+    @classmethod
+    def of(cls, rows: Sequence[list[Any]], loads: LoadHistory) -> "ReadinessInputs":
+        """Returns what the rows of READINESS say."""
+        records, [last_date], entries = rows
+        return cls(records, last_date, entries[0] if entries else None, loads)
+
 
 class ReadinessRepository:
     """Reads what the readiness of one athlete at a time is made of."""
@@ -76,12 +87,12 @@ class ReadinessRepository:
 
     async def inputs(self, scope: Scope, day: date) -> ReadinessInputs:
         """Returns what is known on a day, in a single round trip."""
-        loads, (records, [last_date], entries) = await self._loads.history_with(
+        loads, rows = await self._loads.history_with(
             scope,
             LoadUnit.SESSION_RPE,
             day - timedelta(days=CHRONIC_DAYS - 1),
             day,
-            (RECORDS, LAST_DATE, CURRENT_WELLNESS),
+            READINESS,
             of_day(day),
         )
-        return ReadinessInputs(records, last_date, entries[0] if entries else None, loads)
+        return ReadinessInputs.of(rows, loads)

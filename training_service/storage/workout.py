@@ -197,6 +197,11 @@ def _list(filters: frozenset[str]) -> Statement[StoredWorkout]:
     )
 
 
+def list_workouts(limit: int) -> tuple[Statement[StoredWorkout], Mapping[str, Any]]:
+    """Returns the listing of workouts that are not deleted, newest first, with its parameters."""
+    return _list(frozenset({"show_deleted"})), {"limit": limit}
+
+
 def _insert_all(table: Any, *left_out: str) -> Statement[Any]:
     return prepare_command(
         insert(table).values(
