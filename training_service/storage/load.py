@@ -319,8 +319,12 @@ class LoadRepository:
         more: Sequence[Statement[Any]],
         parameters: Mapping[str, Any],
     ) -> tuple[LoadHistory, list[list[Any]]]:
-        """Returns the same as `history`, and the rows of more statements; in one round trip."""
-        queries = [(statement, parameters) for statement in more]
+        """Returns the same as `history`, and the rows of more statements; in one round trip.
+
+        The statements may use `unit`, `before` and `last`, and have no others of these names.
+        """
+        given = {**parameters, **_parameters(unit, first, last)}
+        queries = [(statement, given) for statement in more]
         return await self.history_each(scope, unit, first, last, queries)
 
     async def history_each(
@@ -333,7 +337,7 @@ class LoadRepository:
     ) -> tuple[LoadHistory, list[list[Any]]]:
         """The same for statements that have parameters of their own."""
         own_statements: Sequence[Statement[Any]] = (_CHECKPOINT, _FIRST_DATE, _LIST_DAYS[unit])
-        given = {"unit": unit.value, "before": first, "last": last}
+        given = _parameters(unit, first, last)
         checkpoints, first_dates, days, *found = await self._database.read_each(
             scope, [*((statement, given) for statement in own_statements), *more]
         )
@@ -376,6 +380,10 @@ class LoadRepository:
         parameters = {"workout_id": workout_id, "started_at": started_at}
         [load_au] = await self._database.read(scope, _IMPUTED_LOAD, parameters)
         return load_au
+
+
+def _parameters(unit: LoadUnit, first: date, last: date) -> dict[str, Any]:
+    return {"unit": unit.value, "before": first, "last": last}
 
 
 def _history(
