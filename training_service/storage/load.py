@@ -346,8 +346,12 @@ class LoadRepository:
         more: Sequence[Statement[Any]],
         parameters: Mapping[str, Any],
     ) -> tuple[LoadHistory, list[list[Any]]]:
-        """Returns the same as `history`, and the rows of more statements; in one round trip."""
-        queries = [(statement, parameters) for statement in more]
+        """Returns the same as `history`, and the rows of more statements; in one round trip.
+
+        The statements may use `unit`, `before` and `last`, and have no others of these names.
+        """
+        given = {**parameters, **_parameters(unit, first, last)}
+        queries = [(statement, given) for statement in more]
         return await self.history_each(scope, unit, first, last, queries)
 
     async def history_each(
@@ -359,7 +363,7 @@ class LoadRepository:
         more: Sequence[tuple[Statement[Any], Mapping[str, Any]]],
     ) -> tuple[LoadHistory, list[list[Any]]]:
         """The same for statements that have parameters of their own."""
-        given = {"unit": unit.value, "before": first, "last": last}
+        given = _parameters(unit, first, last)
         own_queries = [(statement, given) for statement in HISTORY[unit]]
         found = await self._database.read_each(scope, [*own_queries, *more])
         count = len(own_queries)
@@ -398,6 +402,10 @@ class LoadRepository:
         parameters = {"workout_id": workout_id, "started_at": started_at}
         [load_au] = await self._database.read(scope, _IMPUTED_LOAD, parameters)
         return load_au
+
+
+def _parameters(unit: LoadUnit, first: date, last: date) -> dict[str, Any]:
+    return {"unit": unit.value, "before": first, "last": last}
 
 
 def history_of(found: Sequence[Sequence[Any]], last: date) -> LoadHistory:
