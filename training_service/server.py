@@ -38,9 +38,12 @@ from training_service.interceptors.identity import make_authenticator
 from training_service.servicers.assignment import AssignmentServicer
 from training_service.servicers.coaching import CoachingServicer
 from training_service.servicers.exercise import ExerciseServicer
+from training_service.servicers.expected_load import ExpectedLoadReader
 from training_service.servicers.goal import GoalServicer
 from training_service.servicers.group import GroupServicer
 from training_service.servicers.load import LoadServicer
+from training_service.servicers.load_outlook import OutlookReader
+from training_service.servicers.load_pattern import LoadPatternReader
 from training_service.servicers.metrics import MetricsServicer
 from training_service.servicers.phase import PhaseServicer
 from training_service.servicers.planned_session import PlannedSessionReader
@@ -142,7 +145,6 @@ class TrainingServer:
             skill_source,
             self._charts,
         )
-        loads = LoadServicer(loaded, catalogue)
         readiness = ReadinessServicer(
             WellnessRepository(self._database),
             ReadinessRepository(loaded),
@@ -153,6 +155,10 @@ class TrainingServer:
         standings = StandingReader(rules, cycles, catalogue)
         scheduled = ScheduleRepository(self._database)
         planned = PlannedSessionReader(scheduled, cycles, templates, rules, standings)
+        expected = ExpectedLoadReader(loaded, catalogue)
+        patterns = LoadPatternReader(loaded, catalogue)
+        outlooks = OutlookReader(patterns, planned, expected, catalogue)
+        loads = LoadServicer(loaded, patterns, outlooks)
         schedules = ScheduleServicer(scheduled, templates, planned)
         goals = GoalServicer(GoalRepository(self._database), catalogue, skill_source)
         progression = ProgressionServicer(rules, standings, catalogue)

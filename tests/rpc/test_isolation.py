@@ -279,6 +279,7 @@ class Belongings:
                     "unit",
                     "deviation",
                     "local_date",
+                    "day_count",
                     "new_date",
                     "restore",
                     "body_mass_kg",

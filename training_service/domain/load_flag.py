@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from enum import StrEnum
+from math import fsum
 from statistics import quantiles
 
 from training_service.domain.load import (
@@ -234,3 +235,17 @@ def return_day(history: LoadHistory) -> date | None:
         return None
     rested = [day for day in trained if timedelta() < returned - day <= timedelta(BREAK_DAYS)]
     return None if rested or returned == history.first_date else returned
+
+
+def break_before(history: LoadHistory, returned: date) -> Break | None:
+    """Returns the break that ended on a day of a history; None when there was no session before it
+    in these days, or they don't reach back to four weeks before the last of them."""
+    loads = {day.local_date: day.load or 0.0 for day in history.days}
+    trained = [d.local_date for d in history.days if d.session_count and d.local_date < returned]
+    if not trained:
+        return None
+    first = trained[-1] - timedelta(WEEKS_BEFORE_BREAK * ACUTE_DAYS - 1)
+    if history.before is not None and first < history.days[0].local_date:
+        return None
+    earlier = fsum(load for day, load in loads.items() if first <= day <= trained[-1])
+    return Break(loads[returned], earlier / WEEKS_BEFORE_BREAK)

@@ -119,6 +119,9 @@ export {
   WithdrawInvitationRequest,
 } from "./calisthenics/training/v1/group";
 export {
+  ExpectedLoadBasis,
+  ExpectedSession,
+  GetLoadOutlookRequest,
   GetLoadStatusRequest,
   ListLoadSeriesRequest,
   ListLoadSeriesResponse,
@@ -128,6 +131,8 @@ export {
   LoadFlag,
   LoadFlagLevel,
   LoadMonotony,
+  LoadOutlook,
+  LoadOutlookDay,
   LoadQuality,
   LoadRatio,
   LoadRatioMethod,
