@@ -34,6 +34,7 @@ from calisthenics.training.v1 import (
     workout_pb2,
     workout_pb2_grpc,
 )
+from calisthenics.training.v1.adaptation_pb2_grpc import AdaptationServiceStub
 from calisthenics.training.v1.assignment_pb2_grpc import AssignmentServiceStub
 from calisthenics.training.v1.coaching_pb2_grpc import CoachingServiceStub
 from calisthenics.training.v1.goal_pb2_grpc import GoalServiceStub
@@ -192,6 +193,7 @@ class Athlete:
         self.coaching = CoachingServiceStub(self.channel)
         self.groups = GroupServiceStub(self.channel)
         self.assignments = AssignmentServiceStub(self.channel)
+        self.adaptations = AdaptationServiceStub(self.channel)
         self.readiness = ReadinessServiceStub(self.channel)
         self.skills = SkillServiceStub(self.channel)
         self.phases = PhaseServiceStub(self.channel)

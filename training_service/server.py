@@ -9,6 +9,7 @@ from typing import Any
 
 import grpc
 import structlog
+from calisthenics.training.v1.adaptation_pb2_grpc import add_AdaptationServiceServicer_to_server
 from calisthenics.training.v1.assignment_pb2_grpc import add_AssignmentServiceServicer_to_server
 from calisthenics.training.v1.coaching_pb2_grpc import add_CoachingServiceServicer_to_server
 from calisthenics.training.v1.exercise_pb2_grpc import add_ExerciseServiceServicer_to_server
@@ -35,6 +36,7 @@ from training_service.charts.render import ChartRenderer
 from training_service.errors import TrainingError
 from training_service.interceptors.chain import InterceptorChain
 from training_service.interceptors.identity import make_authenticator
+from training_service.servicers.adaptation import AdaptationServicer
 from training_service.servicers.assignment import AssignmentServicer
 from training_service.servicers.coaching import CoachingServicer
 from training_service.servicers.exercise import ExerciseServicer
@@ -51,6 +53,7 @@ from training_service.servicers.program import ProgramServicer
 from training_service.servicers.progression import ProgressionServicer
 from training_service.servicers.progression_standing import StandingReader
 from training_service.servicers.readiness import ReadinessServicer
+from training_service.servicers.readiness_reader import ReadinessReader
 from training_service.servicers.schedule import ScheduleServicer
 from training_service.servicers.session import SessionServicer
 from training_service.servicers.skill import SkillServicer
@@ -145,11 +148,8 @@ class TrainingServer:
             skill_source,
             self._charts,
         )
-        readiness = ReadinessServicer(
-            WellnessRepository(self._database),
-            ReadinessRepository(loaded),
-            catalogue,
-        )
+        readiness_reader = ReadinessReader(ReadinessRepository(loaded), catalogue)
+        readiness = ReadinessServicer(WellnessRepository(self._database), readiness_reader)
         cycles = PhaseRepository(self._database)
         rules = ProgressionRepository(self._database)
         standings = StandingReader(rules, cycles, catalogue)
@@ -162,6 +162,8 @@ class TrainingServer:
         schedules = ScheduleServicer(scheduled, templates, planned)
         goals = GoalServicer(GoalRepository(self._database), catalogue, skill_source)
         progression = ProgressionServicer(rules, standings, catalogue)
+        adaptations = AdaptationServicer(planned, scheduled, expected, readiness_reader, catalogue)
+        add_AdaptationServiceServicer_to_server(adaptations, self._server)
         add_ExerciseServiceServicer_to_server(exercises, self._server)
         add_WorkoutServiceServicer_to_server(workouts, self._server)
         add_SessionServiceServicer_to_server(sessions, self._server)

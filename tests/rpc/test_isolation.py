@@ -89,6 +89,7 @@ MASKED = {"UpdateProgressionRule": "auto_apply", "UpdateMember": "role"}
 # Fields that mean something else in one RPC.
 OWN: dict[str, dict[str, Any]] = {
     "ListSessions": {"workout_id": None, "exercise_id": None},
+    "AdaptSession": {"workout_id": None},
     "GetProgressChart": {"kind": "CHART_KIND_EXERCISE_PROGRESS"},
     # Before all phases: what comes after them may be too far ahead.
     "AdoptProgram": {"start_date": Date(year=2020, month=1, day=6)},
@@ -286,6 +287,10 @@ class Belongings:
                     "sessions_per_week",
                     "categories",
                     "equipment_at_hand",
+                    "minutes_available",
+                    "spared_muscles",
+                    "spared_joints",
+                    "readiness_score",
                     "parent_id",
                     "mesocycle_week_count",
                     "deload_every_weeks",
