@@ -95,6 +95,8 @@ class Option:
     slug: str
     traits: ExerciseTraits
     family: str
+    easier_ids: tuple[UUID, ...]
+    """Those that lead to it in the progression graph."""
     unilateral: bool
     is_active: bool
     primary_muscles: tuple[str, ...]
@@ -337,7 +339,8 @@ def _missing(action: Action, equipment: tuple[str, ...]) -> Reason:
 
 def _substitute(one: Adjusted, pool: Iterable[Option]) -> Option | None:
     """Returns what can stand for an exercise: of its family, or else of its category and direction
-    with a primary muscle in common; no harder, and of those the most alike.
+    with a primary muscle in common; no harder. Of those one that leads to it in the progression
+    graph, or else of its family, or else the most alike.
 
     Nothing can for one that is assisted: how much assistance another needs is not known.
     """
@@ -345,10 +348,11 @@ def _substitute(one: Adjusted, pool: Iterable[Option]) -> Option | None:
         return None
     primary = set(one.option.primary_muscles)
 
-    def rank(option: Option) -> tuple[bool, int, int, str]:
+    def rank(option: Option) -> tuple[bool, bool, int, int, str]:
+        is_no_step = option.id not in one.option.easier_ids
         in_common = len(primary & set(option.primary_muscles))
         is_other_family = not _is_of_family(option, one.option)
-        return is_other_family, -in_common, -option.traits.difficulty, option.slug
+        return is_no_step, is_other_family, -in_common, -option.traits.difficulty, option.slug
 
     return min(
         (option for option in pool if _can_stand_for(option, one.option)), key=rank, default=None

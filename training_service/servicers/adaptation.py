@@ -216,6 +216,7 @@ def _option(facts: ExerciseFacts) -> Option:
         slug=facts.skill.slug,
         traits=facts.traits,
         family=facts.family,
+        easier_ids=facts.skill.easier_ids,
         unilateral=facts.unilateral,
         is_active=facts.active,
         primary_muscles=tuple(facts.primary_muscles),
