@@ -6,10 +6,11 @@ what the load of the last weeks has room for, and last what time allows, which t
 saved.
 """
 
+from bisect import bisect_left
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from fractions import Fraction
 from math import ceil
 from statistics import fmean
 from uuid import UUID
@@ -112,9 +113,9 @@ class Option:
     def side(self) -> str:
         """Whether it pushes or pulls, or neither more than the other."""
         share = push_share_of(self.primary_muscles)
-        if share is None or share == Fraction(1, 2):
+        if share is None or share == 0.5:
             return "OTHER"
-        return "PUSH" if share > Fraction(1, 2) else "PULL"
+        return "PUSH" if share > 0.5 else "PULL"
 
     def missing(self, at_hand: frozenset[str] | None) -> tuple[str, ...]:
         """Returns what it needs and is not at hand; None is that all is."""
@@ -164,11 +165,6 @@ class Adjusted:
     def least_sets(self) -> int:
         """Sets that are left at least, unless the exercise is given up or time is short."""
         return ceil(self.planned_sets * LEAST_SHARE)
-
-    @property
-    def share(self) -> Fraction:
-        """How much is left of the sets, 0 to 1."""
-        return Fraction(self.set_count, self.planned_sets)
 
     @property
     def actions(self) -> list[Action]:
@@ -426,112 +422,114 @@ def _fit_load(exercises: Sequence[Adjusted], plan: _Plan, room_au: float | None)
     if room_au is None or load is None:
         return list(exercises)
 
-    def is_over(left: Sequence[Adjusted]) -> bool:
-        return (plan.load_au(left) or 0.0) > room_au
+    def fits(left: Sequence[Adjusted]) -> bool:
+        return (plan.load_au(left) or 0.0) <= room_au
 
-    fitted = _cut(exercises, is_over, _a_set_above_half)
-    return _with_reasons(exercises, fitted, ReasonKind.LOAD_CAP, load, room_au)
+    if fits(exercises):
+        return list(exercises)
+    cuts = _Cuts(exercises)
+    cuts.take_sets([one.least_sets for one in exercises])
+    reason = Reason(kind=ReasonKind.LOAD_CAP, action=Action.SETS_REDUCED, value=load, limit=room_au)
+    return _fitted(exercises, cuts.states, fits, reason)
 
 
 def _fit_time(exercises: Sequence[Adjusted], available: float | None) -> list[Adjusted]:
-    """Takes sets away until half of the plan is left, then whole exercises, the last but one set by
-    set, and then warm-ups from the back: until the time is enough."""
+    """Takes sets away until half of the plan is left, then whole exercises but for one, its sets,
+    and then warm-ups: until the time is enough."""
     if available is None:
         return list(exercises)
+
+    def fits(left: Sequence[Adjusted]) -> bool:
+        return minutes(left) <= available
+
+    if fits(exercises):
+        return list(exercises)
+    cuts = _Cuts(exercises)
+    cuts.take_sets([one.least_sets for one in exercises])
+    cuts.drop_exercises()
+    cuts.take_sets([0] * len(exercises))
+    cuts.drop_warm_ups()
     needed = minutes(exercises)
-
-    def is_over(left: Sequence[Adjusted]) -> bool:
-        return minutes(left) > available
-
-    fitted = list(exercises)
-    for shorter in (_a_set_above_half, _an_exercise, _a_set, _a_warm_up):
-        fitted = _cut(fitted, is_over, shorter)
-    return _with_reasons(exercises, fitted, ReasonKind.TIME, needed, available)
+    reason = Reason(kind=ReasonKind.TIME, action=Action.SETS_REDUCED, value=needed, limit=available)
+    return _fitted(exercises, cuts.states, fits, reason)
 
 
-_Shorter = Callable[[Sequence[Adjusted]], tuple[int, int] | None]
-"""Returns which exercise is to be cut next, and to how many sets; None when none is."""
+_Counts = tuple[int, ...]
+"""Sets of each exercise."""
 
 
-def _cut(
+def _fitted(
     exercises: Sequence[Adjusted],
-    is_over: Callable[[Sequence[Adjusted]], bool],
-    shorter: _Shorter,
+    states: Sequence[_Counts],
+    fits: Callable[[Sequence[Adjusted]], bool],
+    reason: Reason,
 ) -> list[Adjusted]:
-    """Returns exercises with sets taken away as long as it is too much and can be."""
-    left = list(exercises)
-    while is_over(left) and (found := shorter(left)):
-        index, set_count = found
-        left[index] = replace(left[index], loads_kg=left[index].loads_kg[:set_count])
-    return left
-
-
-def _with_reasons(
-    before: Sequence[Adjusted],
-    after: Sequence[Adjusted],
-    kind: ReasonKind,
-    value: float,
-    limit: float,
-) -> list[Adjusted]:
+    """Returns the first of ever shorter states that fits, or the last, with a reason for what is
+    shorter."""
+    index = bisect_left(states, True, key=lambda counts: fits(_shortened(exercises, counts)))
     found = []
-    for one, other in zip(before, after, strict=True):
-        action = Action.SETS_REDUCED if other.loads_kg else Action.DROPPED
-        reason = Reason(kind=kind, action=action, value=value, limit=limit)
-        found.append(one.with_sets(other.set_count, reason))
+    for one, count in zip(exercises, states[min(index, len(states) - 1)], strict=True):
+        why = reason if count else replace(reason, action=Action.DROPPED)
+        found.append(one.with_sets(count, why))
     return found
 
 
-def _a_set_above_half(exercises: Sequence[Adjusted]) -> tuple[int, int] | None:
-    cuttable = [n for n in _working(exercises) if exercises[n].set_count > exercises[n].least_sets]
-    index = _next(exercises, cuttable)
-    return None if index is None else (index, exercises[index].set_count - 1)
+def _shortened(exercises: Sequence[Adjusted], counts: _Counts) -> list[Adjusted]:
+    pairs = zip(exercises, counts, strict=True)
+    return [replace(one, loads_kg=one.loads_kg[:count]) for one, count in pairs]
 
 
-def _an_exercise(exercises: Sequence[Adjusted]) -> tuple[int, int] | None:
-    working = _working(exercises)
-    if len(working) < 2:
-        return None
-    index = _next_of_direction(exercises, working)
-    return None if index is None else (index, 0)
+class _Cuts:
+    """Takes sets away one after another, and keeps what is left after each time.
 
+    Push, pull and what is neither stay in balance: a set goes from the direction that has most left
+    of its plan.
+    """
 
-def _a_set(exercises: Sequence[Adjusted]) -> tuple[int, int] | None:
-    index = _next(exercises, _working(exercises))
-    return None if index is None else (index, exercises[index].set_count - 1)
+    def __init__(self, exercises: Sequence[Adjusted]) -> None:
+        self._exercises = exercises
+        self._sides = [one.option.side for one in exercises]
+        self._left = [one.set_count for one in exercises]
+        self._planned_of: Counter[str] = Counter()
+        self._left_of: Counter[str] = Counter()
+        for one, side in zip(exercises, self._sides, strict=True):
+            if not one.is_warm_up:
+                self._planned_of[side] += one.planned_sets
+                self._left_of[side] += one.set_count
+        self.states: list[_Counts] = [tuple(self._left)]
+        """What is left at first, and after each cut."""
 
+    def take_sets(self, least: Sequence[int]) -> None:
+        """Takes sets of work away until as many are left of each exercise: always of the one that
+        has most left of its plan, and of equal ones the last."""
+        while indices := [n for n in self._working() if self._left[n] > least[n]]:
+            index = max(indices, key=lambda n: (self._share_of_side(n), self._share(n), n))
+            self._cut(index, self._left[index] - 1)
 
-def _a_warm_up(exercises: Sequence[Adjusted]) -> tuple[int, int] | None:
-    left = [n for n, one in enumerate(exercises) if one.loads_kg]
-    return (left[-1], 0) if left else None
+    def drop_exercises(self) -> None:
+        """Takes exercises away, the last first, until one is left that is no warm-up."""
+        while len(indices := self._working()) > 1:
+            self._cut(max(indices, key=lambda n: (self._share_of_side(n), n)), 0)
 
+    def drop_warm_ups(self) -> None:
+        """Takes warm-ups away, the last first."""
+        for index, one in reversed(list(enumerate(self._exercises))):
+            if one.is_warm_up and self._left[index]:
+                self._cut(index, 0)
 
-def _working(exercises: Sequence[Adjusted]) -> list[int]:
-    return [n for n, one in enumerate(exercises) if one.loads_kg and not one.is_warm_up]
+    def _working(self) -> list[int]:
+        pairs = zip(self._exercises, self._left, strict=True)
+        return [n for n, (one, left) in enumerate(pairs) if left and not one.is_warm_up]
 
+    def _share(self, index: int) -> float:
+        return self._left[index] / self._exercises[index].planned_sets
 
-def _next(exercises: Sequence[Adjusted], indices: Sequence[int]) -> int | None:
-    """Returns which exercise loses a set: of the direction (push, pull, neither) that has most left
-    of its plan the exercise that has, and of equal ones the last."""
-    shares = _shares(exercises)
-    return max(
-        indices,
-        key=lambda n: (shares[exercises[n].option.side], exercises[n].share, n),
-        default=None,
-    )
+    def _share_of_side(self, index: int) -> float:
+        side = self._sides[index]
+        return self._left_of[side] / self._planned_of[side]
 
-
-def _next_of_direction(exercises: Sequence[Adjusted], indices: Sequence[int]) -> int | None:
-    """Returns which exercise goes: the last of the direction that has most left of its plan."""
-    shares = _shares(exercises)
-    return max(indices, key=lambda n: (shares[exercises[n].option.side], n), default=None)
-
-
-def _shares(exercises: Sequence[Adjusted]) -> dict[str, Fraction]:
-    """Returns how much of the planned sets is left of each direction."""
-    found = {}
-    for side in {one.option.side for one in exercises}:
-        of_side = [one for one in exercises if one.option.side == side and not one.is_warm_up]
-        planned = sum(one.planned_sets for one in of_side)
-        left = sum(one.set_count for one in of_side)
-        found[side] = Fraction(left, planned) if planned else Fraction(0)
-    return found
+    def _cut(self, index: int, set_count: int) -> None:
+        if not self._exercises[index].is_warm_up:
+            self._left_of[self._sides[index]] -= self._left[index] - set_count
+        self._left[index] = set_count
+        self.states.append(tuple(self._left))
