@@ -133,6 +133,9 @@ def test_readiness_that_is_given(alice: Athlete) -> None:
     assert (reason.value, reason.limit) == (40, 50)
     assert reason.description == "Readiness is 40, below 50: fewer sets."
     assert found.load_after == pytest.approx(found.load_before * found.minutes_after / 13)
+    nearly = adapt(alice, workout_id=workout.id, readiness_score=49.9).exercises[0].reasons[0]
+    assert nearly.value == 49.9
+    assert nearly.description == "Readiness is 49, below 50: fewer sets."
     assert sets(adapt(alice, workout_id=workout.id, readiness_score=60)) == [3, 3]
     assert sets(adapt(alice, workout_id=workout.id, readiness_score=75)) == [4, 4]
 
@@ -261,6 +264,9 @@ def test_time_and_equipment(alice: Athlete) -> None:
     assert kinds(pull) == [(TIME, SETS)]
     assert (pull.reasons[0].value, pull.reasons[0].limit) == (pytest.approx(13), 10)
     assert sets(found) == [3, 3]
+    assert pull.reasons[0].description == (
+        "It would take 13 minutes, and there are 10: fewer sets."
+    )
     assert found.minutes_after <= 10
     found = adapt(alice, workout_id=workout.id, equipment_at_hand=[exercise_pb2.EQUIPMENT_NONE])
     assert not found.exercises[1].HasField("after")

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import date
+from math import ceil, floor
 from typing import Any
 from uuid import UUID
 
@@ -327,17 +328,27 @@ def _set_load(message: set_pb2.SetTarget | Any, loads_kg: Sequence[float | None]
 
 
 def _reason(reason: Reason, other: str) -> pb.AdaptationReason:
-    words = WORDS[reason.kind, reason.action]
-    names = ", ".join(name.lower().replace("_", " ") for name in reason.names)
     message = pb.AdaptationReason(
         kind=KIND.number(reason.kind),
         action=ACTION.number(reason.action),
         value=reason.value,
         limit=reason.limit,
-        description=words.format(value=reason.value, limit=reason.limit, names=names, other=other),
+        description=_description(reason, other),
     )
     if reason.kind is ReasonKind.SPARED_MUSCLE:
         message.muscles.extend(map(MUSCLE.number, reason.names))
     elif reason.kind is ReasonKind.MISSING_EQUIPMENT:
         message.equipment.extend(map(EQUIPMENT.number, reason.names))
     return message
+
+
+def _description(reason: Reason, other: str) -> str:
+    """Returns a reason in words. Numbers are rounded away from each other: none seems to be within
+    the limit that it is beyond."""
+    value, limit = reason.value, reason.limit
+    if value is not None and limit is not None and reason.kind is not ReasonKind.LAST_LOAD:
+        is_below = value < limit
+        value, limit = (floor(value), limit) if is_below else (ceil(value), floor(limit))
+    names = ", ".join(name.lower().replace("_", " ") for name in reason.names)
+    words = WORDS[reason.kind, reason.action]
+    return words.format(value=value, limit=limit, names=names, other=other)
