@@ -53,7 +53,6 @@ from training_service.servicers.program import ProgramServicer
 from training_service.servicers.progression import ProgressionServicer
 from training_service.servicers.progression_standing import StandingReader
 from training_service.servicers.readiness import ReadinessServicer
-from training_service.servicers.readiness_reader import ReadinessReader
 from training_service.servicers.schedule import ScheduleServicer
 from training_service.servicers.session import SessionServicer
 from training_service.servicers.skill import SkillServicer
@@ -148,8 +147,10 @@ class TrainingServer:
             skill_source,
             self._charts,
         )
-        readiness_reader = ReadinessReader(ReadinessRepository(loaded), catalogue)
-        readiness = ReadinessServicer(WellnessRepository(self._database), readiness_reader)
+        readiness_inputs = ReadinessRepository(loaded)
+        readiness = ReadinessServicer(
+            WellnessRepository(self._database), readiness_inputs, catalogue
+        )
         cycles = PhaseRepository(self._database)
         rules = ProgressionRepository(self._database)
         standings = StandingReader(rules, cycles, catalogue)
@@ -162,7 +163,7 @@ class TrainingServer:
         schedules = ScheduleServicer(scheduled, templates, planned)
         goals = GoalServicer(GoalRepository(self._database), catalogue, skill_source)
         progression = ProgressionServicer(rules, standings, catalogue)
-        adaptations = AdaptationServicer(planned, scheduled, expected, readiness_reader, catalogue)
+        adaptations = AdaptationServicer(planned, scheduled, expected, readiness_inputs, catalogue)
         add_AdaptationServiceServicer_to_server(adaptations, self._server)
         add_ExerciseServiceServicer_to_server(exercises, self._server)
         add_WorkoutServiceServicer_to_server(workouts, self._server)

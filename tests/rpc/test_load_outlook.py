@@ -30,10 +30,10 @@ def plan(athlete: Athlete, *workout_ids: str) -> schedule_pb2.Schedule:
     return athlete.schedules.CreateSchedule(schedule_pb2.CreateScheduleRequest(schedule=schedule))
 
 
-def with_loads(athlete: Athlete, loads: Sequence[float]) -> str:
-    """Returns a workout that had sessions of these loads, the last the latest, 200 days ago."""
+def with_loads(athlete: Athlete, loads: Sequence[float], *, days_ago: int = 200) -> str:
+    """Returns a workout that had sessions of these loads, one a day from some days ago on."""
     workout = athlete.create_workout()
-    first = TODAY - timedelta(200)
+    first = TODAY - timedelta(days_ago)
     log_all(
         athlete,
         [
@@ -154,9 +154,11 @@ def test_planned_holds_are_looked_at(alice: Athlete) -> None:
     assert "would be above 78 s" in trigger.description
 
 
-def test_the_first_planned_session_after_a_break(alice: Athlete) -> None:
+@pytest.mark.parametrize("days_ago", [40, 90, 100, 200])
+def test_the_first_planned_session_after_a_break(alice: Athlete, days_ago: int) -> None:
     """Also when the last session is so long ago that the days looked at don't reach back to it."""
-    workout_id = with_loads(alice, [280, 280, 280, 280])
+    alice.log(a_load(TODAY - timedelta(300), 100))
+    workout_id = with_loads(alice, [280, 280, 280, 280], days_ago=days_ago)
     plan(alice, "", workout_id)
     days = outlook(alice).days
     kind = pb.LOAD_TRIGGER_KIND_RETURN_AFTER_BREAK

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tests.unit.test_load import FIRST, FIVE_WEEKS, history
 from training_service.domain.load import DayLoad, LoadHistory, RatioMethod
-from training_service.domain.load_flag import Break, FlagLevel, break_before
+from training_service.domain.load_flag import FlagLevel
 from training_service.domain.load_outlook import (
     ExpectedLoad,
     ExpectedLoadBasis,
@@ -113,17 +113,3 @@ def test_the_first_rise(
     now: FlagLevel | None, ahead: list[FlagLevel | None], index: int | None
 ) -> None:
     assert first_rise(now, ahead) == index
-
-
-def test_a_break_is_told_by_the_days_if_they_reach_back() -> None:
-    loads = [100.0] * 28 + [0.0] * 14 + [300.0]
-    days = [
-        DayLoad(FIRST + timedelta(n), load, session_count=int(load > 0))
-        for n, load in enumerate(loads)
-    ]
-    returned = days[-1].local_date
-    levels = history(loads).levels()
-    for skipped, found in ((0, Break(300.0, 700.0)), (1, None), (40, None)):
-        part = LoadHistory(FIRST, levels[0] if skipped else None, days[skipped:])
-        assert break_before(part, returned) == found
-    assert break_before(LoadHistory(returned, None, days[-1:]), returned) is None

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from enum import StrEnum
-from math import fsum
 from statistics import quantiles
 
 from training_service.domain.load import (
     ACUTE_DAYS,
+    DayLoad,
     DayStatus,
     LoadHistory,
     Monotony,
@@ -34,6 +34,7 @@ WEEKLY_CHANGE_HIGH = 0.5
 BREAK_DAYS = 14
 BREAK_SHARE = 0.5
 WEEKS_BEFORE_BREAK = 4
+DAYS_BEFORE_BREAK = ACUTE_DAYS * WEEKS_BEFORE_BREAK
 HOLD_SPIKE = 1.3
 HOLD_DAYS = 30
 """A session beside the longest of so many days before: after Frandsen 2025, on runners."""
@@ -237,15 +238,14 @@ def return_day(history: LoadHistory) -> date | None:
     return None if rested or returned == history.first_date else returned
 
 
-def break_before(history: LoadHistory, returned: date) -> Break | None:
-    """Returns the break that ended on a day of a history; None when there was no session before it
-    in these days, or they don't reach back to four weeks before the last of them."""
+def break_before(history: LoadHistory, returned: date, earlier: Sequence[DayLoad]) -> Break | None:
+    """Returns the break that ended on the first day of the last seven with a session; None when
+    there was none before. `earlier` are the days with sessions of the four weeks up to the last
+    one before that day."""
+    if not earlier:
+        return None
     loads = {day.local_date: day.load or 0.0 for day in history.days}
-    trained = [d.local_date for d in history.days if d.session_count and d.local_date < returned]
-    if not trained:
-        return None
-    first = trained[-1] - timedelta(WEEKS_BEFORE_BREAK * ACUTE_DAYS - 1)
-    if history.before is not None and first < history.days[0].local_date:
-        return None
-    earlier = fsum(load for day, load in loads.items() if first <= day <= trained[-1])
-    return Break(loads[returned], earlier / WEEKS_BEFORE_BREAK)
+    return Break(
+        first_load=loads[returned],
+        earlier_weekly_load=sum(day.load or 0.0 for day in earlier) / WEEKS_BEFORE_BREAK,
+    )

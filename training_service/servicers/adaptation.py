@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from calisthenics.training.v1 import adaptation_pb2 as pb
-from calisthenics.training.v1 import exercise_pb2, schedule_pb2, set_pb2
+from calisthenics.training.v1 import exercise_pb2, schedule_pb2, session_pb2, set_pb2
 from calisthenics.training.v1.adaptation_pb2_grpc import AdaptationServiceServicer
 
 from training_service.caller import Scope, athlete_scope
@@ -29,7 +29,7 @@ from training_service.domain.load import LoadHistory, RatioMethod, load_cap
 from training_service.domain.load_flag import RATIO_HIGH
 from training_service.domain.periods import ONE_DAY
 from training_service.domain.phase import DateRange
-from training_service.domain.readiness import band_of
+from training_service.domain.readiness import Readiness, band_of
 from training_service.errors import Reason as ErrorReason
 from training_service.errors import TrainingError, bad_reference, invalid_field
 from training_service.servicers.convert import exercise_uuid, optional_field, utc_now
@@ -38,10 +38,10 @@ from training_service.servicers.enums import EnumNames
 from training_service.servicers.expected_load import ExpectedLoadReader, ExpectedSession
 from training_service.servicers.load import EXPECTED_BY
 from training_service.servicers.planned_session import PlannedSessionReader
-from training_service.servicers.readiness import BAND
-from training_service.servicers.readiness_reader import ReadinessReader, Reading
+from training_service.servicers.readiness import BAND, readiness_of
 from training_service.servicers.session_metrics import working_sets
 from training_service.storage.exercise import Catalogue, ExerciseFacts
+from training_service.storage.readiness import ReadinessInputs, ReadinessRepository
 from training_service.storage.schedule import ScheduleRepository
 
 ACTION = EnumNames(pb.AdaptationAction)
@@ -86,7 +86,7 @@ class AdaptationServicer(AdaptationServiceServicer):
         planned: PlannedSessionReader,
         schedules: ScheduleRepository,
         expected: ExpectedLoadReader,
-        readiness: ReadinessReader,
+        readiness: ReadinessRepository,
         catalogue: Catalogue,
     ) -> None:
         self._planned = planned
@@ -100,13 +100,14 @@ class AdaptationServicer(AdaptationServiceServicer):
     ) -> pb.AdaptedSession:
         scope = athlete_scope(request.external_user_id)
         day = day_of(request)
-        session, reading = await asyncio.gather(
-            self._session(scope, request, day), self._readiness.read(scope, day)
+        session, inputs = await asyncio.gather(
+            self._session(scope, request, day), self._readiness.inputs(scope, day)
         )
         [expected] = await self._expected.of(scope, [session], utc_now())
         facts = await self._catalogue.everything()
-        found = _Found(request, expected, reading)
-        items = _items(expected, facts, _last_loads(reading))
+        readiness = await readiness_of(self._catalogue, inputs, day)
+        found = _Found(request, expected, inputs, readiness)
+        items = _items(expected, facts, _last_loads(inputs))
         adaptation = adapt(items, found.limits(), map(_option, facts.values()))
         return _answer(found, adaptation, facts)
 
@@ -144,16 +145,20 @@ class _Found:
     """A session, what is asked of it, and what is known of the day."""
 
     def __init__(
-        self, request: pb.AdaptSessionRequest, expected: ExpectedSession, reading: Reading
+        self,
+        request: pb.AdaptSessionRequest,
+        expected: ExpectedSession,
+        inputs: ReadinessInputs,
+        readiness: Readiness,
     ) -> None:
         self.request = request
         self.expected = expected
         self.unchecked: list[tuple[ReasonKind, str]] = []
         given = optional_field(request, "readiness_score")
-        self.score: float | None = reading.readiness.score if given is None else given
+        self.score: float | None = readiness.score if given is None else given
         if self.score is None:
             self.unchecked.append((ReasonKind.READINESS, "INSUFFICIENT_COVERAGE"))
-        self.load_room_au, why_not = _load_room(reading.inputs.loads)
+        self.load_room_au, why_not = _load_room(inputs.loads)
         if not why_not and expected.load.load_au is None:
             why_not = "NO_EXPECTED_LOAD"
         if why_not:
@@ -197,10 +202,10 @@ def _load_room(history: LoadHistory) -> tuple[float | None, str]:
     return cap - history.loads[-1], ""
 
 
-def _last_loads(reading: Reading) -> dict[UUID, float]:
+def _last_loads(inputs: ReadinessInputs) -> dict[UUID, float]:
     """Returns the largest added load of each exercise in the last session that had it."""
     found: dict[UUID, float] = {}
-    for session in reading.sessions:
+    for session in map(session_pb2.Session.FromString, inputs.records):
         loads: dict[UUID, list[float]] = {}
         for exercise in session.exercises:
             done = [one.external_load_kg for one in working_sets(exercise) if one.is_done]

@@ -85,8 +85,8 @@ class LoadServicer(LoadServiceServicer):
             return message
         flag = await pattern.flag(history, status, pattern.holds)
         message.first_date.CopyFrom(to_date(history.first_date))
-        message.day.CopyFrom(_day(status, request.deviation))
-        message.flag.CopyFrom(_flag(flag, PAST))
+        message.day.CopyFrom(day_message(status, request.deviation))
+        message.flag.CopyFrom(flag_message(flag))
         return message
 
     async def GetLoadOutlook(
@@ -103,7 +103,7 @@ class LoadServicer(LoadServiceServicer):
             note=NOTE,
         )
         if outlook.now:
-            message.flag.CopyFrom(_flag(outlook.now, PAST))
+            message.flag.CopyFrom(flag_message(outlook.now))
         if outlook.rise_date:
             message.rise_date.CopyFrom(to_date(outlook.rise_date))
         return message
@@ -130,7 +130,7 @@ class LoadServicer(LoadServiceServicer):
             scope, unit, days_before(first, CHRONIC_DAYS), min(end, last)
         )
         statuses = history.statuses(first, _deviation(request))
-        response.days.extend(_day(status, request.deviation) for status in statuses)
+        response.days.extend(day_message(status, request.deviation) for status in statuses)
         if end < last:
             place = ((end + ONE_DAY).isoformat(),)
             response.next_page_token = paging.encode_page_token(listing, place)
@@ -149,7 +149,10 @@ def _deviation(request: Any) -> Deviation:
     return Deviation(DEVIATION.name(request.deviation or pb.LOAD_DEVIATION_SAMPLE))
 
 
-def _day(status: DayStatus, deviation: pb.LoadDeviation.ValueType) -> pb.LoadDay:
+def day_message(
+    status: DayStatus, deviation: pb.LoadDeviation.ValueType = pb.LOAD_DEVIATION_SAMPLE
+) -> pb.LoadDay:
+    """Returns a day as it is answered."""
     coupled, uncoupled, exponential = (
         _ratio(status.ratio(method), status.coverage) for method in RatioMethod
     )
@@ -213,12 +216,13 @@ def _outlook_day(day: OutlookDay, deviation: pb.LoadDeviation.ValueType) -> pb.L
         lacks_basis=day.lacks_basis,
     )
     if day.status and day.flag:
-        message.day.CopyFrom(_day(day.status, deviation))
-        message.flag.CopyFrom(_flag(day.flag, AHEAD))
+        message.day.CopyFrom(day_message(day.status, deviation))
+        message.flag.CopyFrom(flag_message(day.flag, AHEAD))
     return message
 
 
-def _flag(flag: LoadFlag, verbs: Mapping[str, str]) -> pb.LoadFlag:
+def flag_message(flag: LoadFlag, verbs: Mapping[str, str] = PAST) -> pb.LoadFlag:
+    """Returns a flag as it is answered."""
     return pb.LoadFlag(
         level=LEVEL.number(flag.level),
         points=flag.points,

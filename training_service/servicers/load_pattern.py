@@ -6,11 +6,11 @@ from uuid import UUID
 
 from training_service.caller import Scope
 from training_service.domain.exercise import MovementKind
-from training_service.domain.load import ACUTE_DAYS, DayStatus, LoadHistory, LoadUnit
+from training_service.domain.load import ACUTE_DAYS, DayLoad, DayStatus, LoadHistory, LoadUnit
 from training_service.domain.load_flag import (
+    DAYS_BEFORE_BREAK,
     HOLD_DAYS,
     STRAIGHT_ARM_FAMILIES,
-    WEEKS_BEFORE_BREAK,
     WINDOW_DAYS,
     Break,
     Hold,
@@ -70,20 +70,31 @@ class LoadPattern:
         return self._breaks[returned]
 
     async def _break_before(self, history: LoadHistory, returned: date) -> Break | None:
-        found = break_before(history, returned)
-        if found or history.before is None:
-            return found
+        earlier = _days_before_break(history, returned)
+        if earlier is None:
+            earlier = await self._read_days_before_break(returned)
+        return break_before(history, returned, earlier)
+
+    async def _read_days_before_break(self, returned: date) -> list[DayLoad]:
         last = await self._loads.last_date(self._scope, returned)
         if last is None:
-            return None
-        days = WEEKS_BEFORE_BREAK * ACUTE_DAYS
-        first = days_before(last, days - 1)
-        earlier = await self._loads.history(self._scope, self._unit, first, last)
-        loads = {day.local_date: day.load or 0.0 for day in history.days}
-        return Break(
-            first_load=loads[returned],
-            earlier_weekly_load=sum(earlier.loads[-days:]) / WEEKS_BEFORE_BREAK,
-        )
+            return []
+        first = days_before(last, DAYS_BEFORE_BREAK - 1)
+        history = await self._loads.history(self._scope, self._unit, first, last)
+        return [day for day in history.days if first <= day.local_date]
+
+
+def _days_before_break(history: LoadHistory, returned: date) -> list[DayLoad] | None:
+    """Returns the days of the four weeks up to the last with a session before a day; None when a
+    history does not reach back to them."""
+    trained = [d.local_date for d in history.days if d.session_count and d.local_date < returned]
+    is_whole = history.before is None
+    if not trained:
+        return [] if is_whole else None
+    first = trained[-1] - timedelta(DAYS_BEFORE_BREAK - 1)
+    if not is_whole and first < history.days[0].local_date:
+        return None
+    return [day for day in history.days if first <= day.local_date <= trained[-1]]
 
 
 class LoadPatternReader:

@@ -1,15 +1,29 @@
 """ReadinessService."""
 
+import asyncio
+from collections.abc import Iterator, Sequence
+from datetime import date
 from typing import Any
 
 from calisthenics.training.v1 import readiness_pb2 as pb
+from calisthenics.training.v1 import session_pb2
 from calisthenics.training.v1.readiness_pb2_grpc import ReadinessServiceServicer
 
 from training_service.caller import Scope, athlete_scope
 from training_service.domain import paging
-from training_service.domain.readiness import Component
+from training_service.domain import readiness as domain
+from training_service.domain.metrics import completion
+from training_service.domain.readiness import (
+    Absence,
+    Component,
+    ComponentKind,
+    RatedSession,
+    Readiness,
+)
 from training_service.domain.wellness import NewWellness, Ratings
 from training_service.servicers.convert import (
+    exercise_uuid,
+    from_date,
     optional_field,
     to_date,
     to_timestamp,
@@ -20,7 +34,9 @@ from training_service.servicers.dates import dates_of, day_of
 from training_service.servicers.enums import EnumNames
 from training_service.servicers.once import once
 from training_service.servicers.paging import date_of_token, listing_digest
-from training_service.servicers.readiness_reader import ReadinessReader
+from training_service.servicers.session_metrics import to_logged, working_sets
+from training_service.storage.exercise import Catalogue
+from training_service.storage.readiness import ReadinessInputs, ReadinessRepository
 from training_service.storage.wellness import (
     StoredWellness,
     WellnessChange,
@@ -39,9 +55,12 @@ MAX_VERSION = 2**31 - 1
 class ReadinessServicer(ReadinessServiceServicer):
     """How athletes feel, and how ready for training they seem to be."""
 
-    def __init__(self, wellness: WellnessRepository, readiness: ReadinessReader) -> None:
+    def __init__(
+        self, wellness: WellnessRepository, inputs: ReadinessRepository, catalogue: Catalogue
+    ) -> None:
         self._wellness = wellness
-        self._readiness = readiness
+        self._inputs = inputs
+        self._catalogue = catalogue
 
     async def LogWellness(self, request: pb.LogWellnessRequest, context: Any) -> pb.WellnessEntry:
         scope = athlete_scope(request.external_user_id)
@@ -85,7 +104,8 @@ class ReadinessServicer(ReadinessServiceServicer):
     async def GetReadiness(self, request: pb.GetReadinessRequest, context: Any) -> pb.Readiness:
         scope = athlete_scope(request.external_user_id)
         day = day_of(request)
-        found = (await self._readiness.read(scope, day)).readiness
+        inputs = await self._inputs.inputs(scope, day)
+        found = await readiness_of(self._catalogue, inputs, day)
         return pb.Readiness(
             external_user_id=str(scope.external_user_id),
             local_date=to_date(day),
@@ -95,6 +115,75 @@ class ReadinessServicer(ReadinessServiceServicer):
             withheld_reason=WITHHELD.number(found.withheld or "UNSPECIFIED"),
             components=map(_component, found.components),
         )
+
+
+async def readiness_of(catalogue: Catalogue, inputs: ReadinessInputs, day: date) -> Readiness:
+    """Returns how ready an athlete seems to be on a day, by what is known of it."""
+    sessions = [session_pb2.Session.FromString(record) for record in inputs.records]
+    shares = await _shares_done(catalogue, sessions, day)
+    return domain.readiness(_components(day, inputs, sessions, shares))
+
+
+async def _shares_done(
+    catalogue: Catalogue, sessions: Sequence[session_pb2.Session], day: date
+) -> list[float]:
+    """Returns how much of their plans the last sessions of a workout got done, the latest first:
+    of as many as count."""
+    planned = [
+        session
+        for session in sessions
+        if session.workout_id
+        and domain.is_within(domain.COMPLETION_DAYS, _local_date(session), day)
+    ]
+    ids = {exercise_uuid(e.exercise_id) for session in planned for e in session.exercises}
+    facts = await catalogue.facts(ids)
+    shares: list[float] = []
+    for session in planned:
+        await asyncio.sleep(0)  # other calls have their turn between sessions
+        if (share := completion(to_logged(session, facts))) is not None:
+            shares.append(share)
+        if len(shares) == domain.COMPLETION_SESSIONS:
+            break
+    return shares
+
+
+def _local_date(session: session_pb2.Session) -> date:
+    return from_date(session.local_date, "session.local_date")
+
+
+def _rated_sessions(sessions: Sequence[session_pb2.Session]) -> Iterator[RatedSession]:
+    """Yields sessions, the latest first, with their rated sets of the exercises that it has."""
+    exercise_ids = {e.exercise_id for latest in sessions[:1] for e in latest.exercises}
+    for session in sessions:
+        sets = [
+            one
+            for exercise in session.exercises
+            if exercise.exercise_id in exercise_ids
+            for one in domain.rated_sets(
+                exercise_uuid(exercise.exercise_id), working_sets(exercise)
+            )
+        ]
+        yield RatedSession(_local_date(session), sets)
+
+
+def _components(
+    day: date,
+    inputs: ReadinessInputs,
+    sessions: Sequence[session_pb2.Session],
+    shares: Sequence[float],
+) -> list[Component]:
+    """Returns all components, in the order of the contract."""
+    days_since = (day - inputs.last_date).days if inputs.last_date else Absence.NO_SESSION
+    entry = inputs.wellness
+    hooper_index = entry.ratings.hooper_index if entry else Absence.NO_WELLNESS_ENTRY
+    drift = domain.rpe_drift_of(_rated_sessions(sessions), day)
+    return [
+        domain.component(ComponentKind.COMPLETION, domain.mean_completion(shares)),
+        domain.component(ComponentKind.RPE_DRIFT, drift),
+        *domain.load_components(inputs.loads),
+        domain.component(ComponentKind.DAYS_SINCE_SESSION, days_since),
+        domain.component(ComponentKind.WELLNESS, hooper_index),
+    ]
 
 
 def _component(of: Component) -> pb.ReadinessComponent:
