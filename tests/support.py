@@ -34,6 +34,7 @@ from calisthenics.training.v1 import (
     workout_pb2,
     workout_pb2_grpc,
 )
+from calisthenics.training.v1.adaptation_pb2_grpc import AdaptationServiceStub
 from calisthenics.training.v1.assignment_pb2_grpc import AssignmentServiceStub
 from calisthenics.training.v1.coaching_pb2_grpc import CoachingServiceStub
 from calisthenics.training.v1.form_pb2_grpc import FormServiceStub
@@ -208,6 +209,7 @@ class Athlete:
         self.assignments = AssignmentServiceStub(self.channel)
         self.teams = TeamServiceStub(self.channel)
         self.rosters = RosterServiceStub(self.channel)
+        self.adaptations = AdaptationServiceStub(self.channel)
         self.readiness = ReadinessServiceStub(self.channel)
         self.skills = SkillServiceStub(self.channel)
         self.phases = PhaseServiceStub(self.channel)

@@ -6,6 +6,7 @@ from types import MappingProxyType
 
 from calisthenics.training.v1 import (
     access_pb2,
+    adaptation_pb2,
     assignment_pb2,
     coaching_pb2,
     error_pb2,
@@ -63,6 +64,7 @@ _FILES = (
     roster_pb2,
     form_pb2,
     recommendation_pb2,
+    adaptation_pb2,
 )
 
 SERVICES: tuple[ServiceDescriptor, ...] = tuple(

@@ -9,6 +9,7 @@ from typing import Any
 
 import grpc
 import structlog
+from calisthenics.training.v1.adaptation_pb2_grpc import add_AdaptationServiceServicer_to_server
 from calisthenics.training.v1.assignment_pb2_grpc import add_AssignmentServiceServicer_to_server
 from calisthenics.training.v1.coaching_pb2_grpc import add_CoachingServiceServicer_to_server
 from calisthenics.training.v1.exercise_pb2_grpc import add_ExerciseServiceServicer_to_server
@@ -41,13 +42,17 @@ from training_service.charts.render import ChartRenderer
 from training_service.errors import TrainingError
 from training_service.interceptors.chain import InterceptorChain
 from training_service.interceptors.identity import make_authenticator
+from training_service.servicers.adaptation import AdaptationServicer
 from training_service.servicers.assignment import AssignmentServicer
 from training_service.servicers.coaching import CoachingServicer
 from training_service.servicers.exercise import ExerciseServicer
+from training_service.servicers.expected_load import ExpectedLoadReader
 from training_service.servicers.form import FormServicer
 from training_service.servicers.goal import GoalServicer
 from training_service.servicers.group import GroupServicer
 from training_service.servicers.load import LoadServicer
+from training_service.servicers.load_outlook import OutlookReader
+from training_service.servicers.load_pattern import LoadPatternReader
 from training_service.servicers.metrics import MetricsServicer
 from training_service.servicers.phase import PhaseServicer
 from training_service.servicers.planned_session import PlannedSessionReader
@@ -156,21 +161,25 @@ class TrainingServer:
             skill_source,
             self._charts,
         )
-        loads = LoadServicer(loaded, catalogue)
+        readiness_inputs = ReadinessRepository(loaded)
         readiness = ReadinessServicer(
-            WellnessRepository(self._database),
-            ReadinessRepository(loaded),
-            catalogue,
+            WellnessRepository(self._database), readiness_inputs, catalogue
         )
         cycles = PhaseRepository(self._database)
         rules = ProgressionRepository(self._database)
         standings = StandingReader(rules, cycles, catalogue)
         scheduled = ScheduleRepository(self._database)
         planned = PlannedSessionReader(scheduled, cycles, templates, rules, standings)
+        expected = ExpectedLoadReader(loaded, catalogue)
+        patterns = LoadPatternReader(loaded, catalogue)
+        outlooks = OutlookReader(patterns, planned, expected, catalogue)
+        loads = LoadServicer(loaded, patterns, outlooks)
         schedules = ScheduleServicer(scheduled, templates, planned)
         aims = GoalRepository(self._database)
         goals = GoalServicer(aims, catalogue, skill_source)
         progression = ProgressionServicer(rules, standings, catalogue)
+        adaptations = AdaptationServicer(planned, scheduled, expected, readiness_inputs, catalogue)
+        add_AdaptationServiceServicer_to_server(adaptations, self._server)
         add_ExerciseServiceServicer_to_server(exercises, self._server)
         add_WorkoutServiceServicer_to_server(workouts, self._server)
         add_SessionServiceServicer_to_server(sessions, self._server)

@@ -89,6 +89,7 @@ MASKED = {"UpdateProgressionRule": "auto_apply", "UpdateMember": "role"}
 # Fields that mean something else in one RPC.
 OWN: dict[str, dict[str, Any]] = {
     "ListSessions": {"workout_id": None, "exercise_id": None},
+    "AdaptSession": {"workout_id": None},
     "GetProgressChart": {"kind": "CHART_KIND_EXERCISE_PROGRESS"},
     "GetLeaderboard": {
         "measure": "LEADERBOARD_MEASURE_RELATIVE_STRENGTH",
@@ -286,6 +287,7 @@ class Belongings:
                     "unit",
                     "deviation",
                     "local_date",
+                    "day_count",
                     "new_date",
                     "restore",
                     "body_mass_kg",
@@ -293,6 +295,10 @@ class Belongings:
                     "categories",
                     "equipment_at_hand",
                     "max_results",
+                    "minutes_available",
+                    "spared_muscles",
+                    "spared_joints",
+                    "readiness_score",
                     "parent_id",
                     "mesocycle_week_count",
                     "deload_every_weeks",

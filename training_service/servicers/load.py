@@ -1,43 +1,31 @@
 """LoadService."""
 
+from collections.abc import Mapping
 from datetime import date, timedelta
 from typing import Any
-from uuid import UUID
 
 from calisthenics.training.v1 import load_pb2 as pb
 from calisthenics.training.v1.load_pb2_grpc import LoadServiceServicer
 
-from training_service.caller import Scope, athlete_scope
+from training_service.caller import athlete_scope
 from training_service.domain import paging
-from training_service.domain.exercise import MovementKind
 from training_service.domain.load import (
-    ACUTE_DAYS,
     CHRONIC_DAYS,
     DayStatus,
     Deviation,
-    LoadHistory,
     LoadUnit,
     Ratio,
     RatioMethod,
 )
-from training_service.domain.load_flag import (
-    HOLD_DAYS,
-    STRAIGHT_ARM_FAMILIES,
-    WINDOW_DAYS,
-    Break,
-    Check,
-    LoadFlag,
-    Trigger,
-    break_before,
-    load_flag,
-    return_day,
-)
+from training_service.domain.load_flag import Check, LoadFlag, Trigger
 from training_service.domain.periods import ONE_DAY
-from training_service.servicers.convert import to_date
-from training_service.servicers.dates import EPOCH, dates_of, day_of, today_of
+from training_service.domain.phase import DateRange
+from training_service.servicers.convert import to_date, utc_now
+from training_service.servicers.dates import dates_of, day_of, today_of
 from training_service.servicers.enums import EnumNames
+from training_service.servicers.load_outlook import OutlookDay, OutlookReader
+from training_service.servicers.load_pattern import LoadPatternReader, days_before
 from training_service.servicers.paging import date_of_token, listing_digest
-from training_service.storage.exercise import Catalogue
 from training_service.storage.load import LoadRepository
 
 UNIT = EnumNames(pb.LoadUnit)
@@ -47,61 +35,78 @@ WITHHELD = EnumNames(pb.LoadWithheldReason)
 DEVIATION = EnumNames(pb.LoadDeviation)
 TRIGGER = EnumNames(pb.LoadTriggerKind)
 LEVEL = EnumNames(pb.LoadFlagLevel)
+EXPECTED_BY = EnumNames(pb.ExpectedLoadBasis)
+
+USUAL_OUTLOOK_DAYS = 14
 
 NOTE = (
     "Describes your load pattern; it does not predict injury. Not validated for calisthenics: "
     "compare it with your own history, and let it forbid nothing."
 )
 WORDS = {
-    Trigger.UNCOUPLED_RATIO: "Load a day in the last 7 days was {value:.2f} times that of the 21 "
+    Trigger.UNCOUPLED_RATIO: "Load a day in the last 7 days {was} {value:.2f} times that of the 21 "
     "days before.",
-    Trigger.MONOTONY: "The last 7 days were much alike: their mean is {value:.1f} times their "
+    Trigger.MONOTONY: "The last 7 days {were} much alike: their mean {is} {value:.1f} times their "
     "standard deviation.",
-    Trigger.STRAIN: "Load times monotony of the last 7 days, {value:.0f}, is above "
-    "{threshold:.0f}: nine in ten of the weeks before were below.",
-    Trigger.WEEKLY_CHANGE: "Load of the last 7 days was {value:.0%} more than that of the 7 days "
+    Trigger.STRAIN: "Load times monotony of the last 7 days, {value:.0f}, {is} above "
+    "{threshold:.0f}: nine in ten of the weeks before {were} below.",
+    Trigger.WEEKLY_CHANGE: "Load of the last 7 days {was} {value:.0%} more than that of the 7 days "
     "before.",
-    Trigger.RETURN_AFTER_BREAK: "The first day back after two weeks off or more had {value:.0%} of "
-    "the load of an earlier week.",
+    Trigger.RETURN_AFTER_BREAK: "The first day back after two weeks off or more {had} {value:.0%} "
+    "of the load of an earlier week.",
     Trigger.STRAIGHT_ARM_HOLD: "Straight-arm holds of the last session with any, {value:.0f} s in "
-    "all, are above {threshold:.0f} s, 1.3 times the most of a session in the 30 days before.",
+    "all, {are} above {threshold:.0f} s, 1.3 times the most of a session in the 30 days before.",
 }
-ALL_ALIKE = "The last 7 days were all alike."
+ALL_ALIKE = "The last 7 days {were} all alike."
+PAST = {"was": "was", "were": "were", "is": "is", "are": "are", "had": "had"}
+"""The verbs of what happened, and of what would."""
+AHEAD = {**dict.fromkeys(PAST, "would be"), "had": "would have"}
 
 
 class LoadServicer(LoadServiceServicer):
     """Recent load beside usual load."""
 
-    def __init__(self, loads: LoadRepository, catalogue: Catalogue) -> None:
+    def __init__(
+        self, loads: LoadRepository, patterns: LoadPatternReader, outlooks: OutlookReader
+    ) -> None:
         self._loads = loads
-        self._catalogue = catalogue
+        self._patterns = patterns
+        self._outlooks = outlooks
 
     async def GetLoadStatus(self, request: pb.GetLoadStatusRequest, context: Any) -> pb.LoadStatus:
         scope = athlete_scope(request.external_user_id)
         unit = _unit(request)
         day = day_of(request)
-        exercise_ids = await straight_arm_ids(self._catalogue)
-        history, holds = await self._loads.history_and_holds(
-            scope, unit, history_from(day), day, exercise_ids, holds_from(day)
-        )
+        pattern = await self._patterns.read(scope, unit, day, day)
+        history = pattern.history
         message = pb.LoadStatus(unit=UNIT.number(unit), note=NOTE)
         status = history.status(_deviation(request))
         if status is None or history.first_date is None:
             return message
-        break_ = await self._break(scope, unit, history)
-        flag = load_flag(history, status, break_, holds)
+        flag = await pattern.flag(history, status, pattern.holds)
         message.first_date.CopyFrom(to_date(history.first_date))
         message.day.CopyFrom(day_message(status, request.deviation))
         message.flag.CopyFrom(flag_message(flag))
         return message
 
-    async def _break(self, scope: Scope, unit: LoadUnit, history: LoadHistory) -> Break | None:
-        """Returns the break that ended in the last week, if one did."""
-        returned = return_day(history)
-        if returned is None:
-            return None
-        earlier = await self._loads.days_before_break(scope, unit, returned)
-        return break_before(history, returned, earlier)
+    async def GetLoadOutlook(
+        self, request: pb.GetLoadOutlookRequest, context: Any
+    ) -> pb.LoadOutlook:
+        scope = athlete_scope(request.external_user_id)
+        today = today_of(request)
+        dates = DateRange(today, today + timedelta(request.day_count or USUAL_OUTLOOK_DAYS))
+        outlook = await self._outlooks.read(scope, dates, utc_now(), _deviation(request))
+        message = pb.LoadOutlook(
+            unit=pb.LOAD_UNIT_SESSION_RPE,
+            days=[_outlook_day(day, request.deviation) for day in outlook.days],
+            dates_without_basis=[to_date(d.local_date) for d in outlook.days if d.lacks_basis],
+            note=NOTE,
+        )
+        if outlook.now:
+            message.flag.CopyFrom(flag_message(outlook.now))
+        if outlook.rise_date:
+            message.rise_date.CopyFrom(to_date(outlook.rise_date))
+        return message
 
     async def ListLoadSeries(
         self, request: pb.ListLoadSeriesRequest, context: Any
@@ -122,7 +127,7 @@ class LoadServicer(LoadServiceServicer):
         if first > last:
             return response
         history = await self._loads.history(
-            scope, unit, _before(first, CHRONIC_DAYS), min(end, last)
+            scope, unit, days_before(first, CHRONIC_DAYS), min(end, last)
         )
         statuses = history.statuses(first, _deviation(request))
         response.days.extend(day_message(status, request.deviation) for status in statuses)
@@ -130,26 +135,6 @@ class LoadServicer(LoadServiceServicer):
             place = ((end + ONE_DAY).isoformat(),)
             response.next_page_token = paging.encode_page_token(listing, place)
         return response
-
-
-async def straight_arm_ids(catalogue: Catalogue) -> list[UUID]:
-    """Returns the exercises whose holds a load status looks at."""
-    exercises = await catalogue.families(STRAIGHT_ARM_FAMILIES)
-    return [one.id for one in exercises if one.movement_kind is MovementKind.ISOMETRIC]
-
-
-def history_from(day: date) -> date:
-    """Returns from when on a load status of a day needs every day."""
-    return _before(day, WINDOW_DAYS - 1)
-
-
-def holds_from(day: date) -> date:
-    """Returns from when on a load status of a day looks at holds."""
-    return _before(day, HOLD_DAYS + ACUTE_DAYS - 1)
-
-
-def _before(day: date, days: int) -> date:
-    return max(day, EPOCH + timedelta(days)) - timedelta(days)
 
 
 def _after(day: date, days: int) -> date:
@@ -215,12 +200,33 @@ def _ratio(ratio: Ratio, coverage: float) -> pb.LoadRatio:
     )
 
 
-def flag_message(flag: LoadFlag) -> pb.LoadFlag:
+def _outlook_day(day: OutlookDay, deviation: pb.LoadDeviation.ValueType) -> pb.LoadOutlookDay:
+    message = pb.LoadOutlookDay(
+        local_date=to_date(day.local_date),
+        sessions=[
+            pb.ExpectedSession(
+                schedule_id=one.session.schedule_id,
+                number=one.session.number,
+                workout_id=one.session.workout_id,
+                load=one.load.load_au,
+                basis=EXPECTED_BY.number(one.load.basis or "UNSPECIFIED"),
+            )
+            for one in day.sessions
+        ],
+        lacks_basis=day.lacks_basis,
+    )
+    if day.status and day.flag:
+        message.day.CopyFrom(day_message(day.status, deviation))
+        message.flag.CopyFrom(flag_message(day.flag, AHEAD))
+    return message
+
+
+def flag_message(flag: LoadFlag, verbs: Mapping[str, str] = PAST) -> pb.LoadFlag:
     """Returns a flag as it is answered."""
     return pb.LoadFlag(
         level=LEVEL.number(flag.level),
         points=flag.points,
-        triggers=[_trigger(check) for check in flag.checks if check.points],
+        triggers=[_trigger(check, verbs) for check in flag.checks if check.points],
         unchecked=[
             pb.LoadUncheckedTrigger(
                 kind=TRIGGER.number(check.trigger), reason=WITHHELD.number(check.withheld)
@@ -231,12 +237,12 @@ def flag_message(flag: LoadFlag) -> pb.LoadFlag:
     )
 
 
-def _trigger(check: Check) -> pb.LoadTrigger:
+def _trigger(check: Check, verbs: Mapping[str, str]) -> pb.LoadTrigger:
     words = ALL_ALIKE if check.value is None else WORDS[check.trigger]
     return pb.LoadTrigger(
         kind=TRIGGER.number(check.trigger),
         points=check.points,
         value=check.value,
         threshold=check.threshold,
-        description=words.format(value=check.value, threshold=check.threshold),
+        description=words.format(value=check.value, threshold=check.threshold, **verbs),
     )

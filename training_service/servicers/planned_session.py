@@ -11,6 +11,7 @@ from calisthenics.training.v1 import prescription_pb2, progression_pb2, set_pb2,
 from calisthenics.training.v1 import schedule_pb2 as pb
 
 from training_service.caller import Scope
+from training_service.domain.periods import ONE_DAY
 from training_service.domain.phase import DateRange, Phase, day_plan
 from training_service.domain.prescription import (
     DayFactors,
@@ -34,7 +35,7 @@ from training_service.servicers.progression_answer import (
 )
 from training_service.servicers.progression_standing import Standing, StandingReader
 from training_service.storage.phase import PhaseRepository
-from training_service.storage.progression import ProgressionRepository
+from training_service.storage.progression import ProgressionRepository, StoredRule
 from training_service.storage.schedule import (
     Planned,
     ScheduleRepository,
@@ -92,13 +93,15 @@ class _Maker:
         self._phases = phases
         self._rules = rules
         self._standings = standings
-        self._authors = {(one.schedule_id, one.number): one.author_user_id for one in changes}
+        self._authors: dict[tuple[UUID | None, int], UUID | None] = {
+            (one.schedule_id, one.number): one.author_user_id for one in changes
+        }
         self._ahead: Counter[str] = Counter()
 
-    def message(self, schedule_id: UUID, one: PlannedSession) -> pb.PlannedSession:
+    def message(self, schedule_id: UUID | None, one: PlannedSession) -> pb.PlannedSession:
         """Returns a planned session as it is answered."""
         message = pb.PlannedSession(
-            schedule_id=str(schedule_id),
+            schedule_id=str(schedule_id or ""),
             number=one.number,
             workout_id=str(one.workout_id),
             due_date=to_date(one.due_date),
@@ -181,6 +184,43 @@ class PlannedSessionReader:
             pair for pair in sessions_until_end(planned, today, dates) if _is_needed(pair[1], dates)
         ]
         found.sort(key=lambda pair: (pair[1].local_date, str(pair[0].id), pair[1].number))
+        messages = await self._messages(
+            scope, [(schedule.id, one) for schedule, one in found], dates, stored, planned.changes
+        )
+        return [
+            message
+            for message, (_, one) in zip(messages, found, strict=True)
+            if dates.start_date <= one.local_date
+        ]
+
+    async def unscheduled(
+        self, scope: Scope, workout_id: UUID, day: date
+    ) -> pb.PlannedSession | None:
+        """Returns a workout as if it were planned for a day, of no schedule; None when there is no
+        such workout."""
+        one = PlannedSession(
+            number=0,
+            slot=0,
+            workout_id=workout_id,
+            due_date=day,
+            local_date=day,
+            state=PlannedState.PLANNED,
+        )
+        stored = await self._rules.list_all(scope)
+        [message] = await self._messages(
+            scope, [(None, one)], DateRange(day, day + ONE_DAY), stored, ()
+        )
+        return message if message.workout_revision else None
+
+    async def _messages(
+        self,
+        scope: Scope,
+        found: Sequence[tuple[UUID | None, PlannedSession]],
+        dates: DateRange,
+        stored: Iterable[StoredRule],
+        changes: Iterable[StoredChange],
+    ) -> list[pb.PlannedSession]:
+        """Returns planned sessions as they are answered, in the order of their days."""
         workouts, phases = await asyncio.gather(
             self._current(scope, {one.workout_id for _, one in found}),
             self._phases.in_range(scope, dates),
@@ -193,14 +233,9 @@ class PlannedSessionReader:
             phases,
             rules,
             dict(zip((rule.id for rule in used), standings, strict=True)),
-            planned.changes,
+            changes,
         )
-        messages = [maker.message(schedule.id, one) for schedule, one in found]
-        return [
-            message
-            for message, (_, one) in zip(messages, found, strict=True)
-            if dates.start_date <= one.local_date
-        ]
+        return [maker.message(schedule_id, one) for schedule_id, one in found]
 
     async def _current(self, scope: Scope, ids: set[UUID]) -> dict[UUID, workout_pb2.Workout]:
         stored = await self._workouts.list_named(scope, ids)

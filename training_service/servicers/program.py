@@ -1,20 +1,18 @@
 """ProgramService."""
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from statistics import fmean
 from typing import Any
 from uuid import UUID
 
-from calisthenics.training.v1 import exercise_pb2, schedule_pb2, set_pb2, workout_pb2
+from calisthenics.training.v1 import exercise_pb2, schedule_pb2, workout_pb2
 from calisthenics.training.v1 import program_pb2 as pb
 from calisthenics.training.v1.program_pb2_grpc import ProgramServiceServicer
 
 from training_service.caller import athlete_scope
 from training_service.domain.phase import Phase, day_plan, week_of
 from training_service.domain.program import (
-    PlannedExercise,
     WorkoutStatistics,
     program_statistics,
     workout_statistics,
@@ -33,6 +31,7 @@ from training_service.servicers.dates import today_of
 from training_service.servicers.enums import EnumNames
 from training_service.servicers.once import once
 from training_service.servicers.phase import phase_not_found
+from training_service.servicers.planned_exercise import as_prescribed, planned_exercises
 from training_service.servicers.planned_session import PlannedSessionReader
 from training_service.servicers.program_adoption import (
     adopt,
@@ -43,7 +42,7 @@ from training_service.servicers.program_adoption import (
 )
 from training_service.servicers.progression_rule import Facts
 from training_service.servicers.session_metrics import to_total
-from training_service.storage.exercise import Catalogue, ExerciseFacts
+from training_service.storage.exercise import Catalogue
 from training_service.storage.phase import PhaseRepository
 from training_service.storage.program import ProgramChange, ProgramRepository
 from training_service.storage.workout import StoredWorkout, WorkoutRepository
@@ -164,7 +163,7 @@ class ProgramServicer(ProgramServiceServicer):
         weeks: dict[int, list[tuple[schedule_pb2.PlannedSession, WorkoutStatistics]]] = {}
         for one in asked:
             week = week_of(from_date(one.local_date, "local_date"), phase.start_date)
-            prescribed = [_as_prescribed(each) for each in one.exercises]
+            prescribed = [as_prescribed(each) for each in one.exercises]
             statistics = workout_statistics(planned_exercises(prescribed, facts), body_mass_kg)
             weeks.setdefault(week, []).append((one, statistics))
         return pb.PhaseStatistics(
@@ -199,23 +198,6 @@ def _check_found(ids: list[UUID], stored: Mapping[UUID, StoredWorkout]) -> None:
         )
 
 
-def planned_exercises(
-    exercises: Iterable[workout_pb2.WorkoutExercise], facts: Mapping[UUID, ExerciseFacts]
-) -> list[PlannedExercise]:
-    """Returns the exercises of a template as the arithmetic sees them."""
-    return [_planned_exercise(one, facts[exercise_uuid(one.exercise_id)]) for one in exercises]
-
-
-def _as_prescribed(prescribed: schedule_pb2.PrescribedExercise) -> workout_pb2.WorkoutExercise:
-    """Returns an exercise of a planned session with the mean load of its sets: those of a wave
-    differ."""
-    exercise = workout_pb2.WorkoutExercise()
-    exercise.CopyFrom(prescribed.exercise)
-    if prescribed.sets:
-        exercise.load_kg = fmean(one.target.load_kg for one in prescribed.sets)
-    return exercise
-
-
 def _week(
     phase: Phase,
     number: int,
@@ -236,28 +218,6 @@ def _week(
     )
     _add_week(message.statistics, [(statistics, 1.0) for _, statistics in planned])
     return message
-
-
-def _planned_exercise(
-    prescribed: workout_pb2.WorkoutExercise, facts: ExerciseFacts
-) -> PlannedExercise:
-    volume = prescribed.WhichOneof("volume")
-    reps, hold = prescribed.reps, prescribed.hold
-    return PlannedExercise(
-        exercise=facts.traits,
-        primary_muscles=facts.primary_muscles,
-        secondary_muscles=facts.secondary_muscles,
-        set_count=prescribed.sets,
-        is_per_side=prescribed.per_side,
-        is_warm_up=prescribed.kind == set_pb2.SET_KIND_WARM_UP,
-        reps=(reps.min + reps.max) / 2 if volume == "reps" else None,
-        hold_seconds=(hold.min_seconds + hold.max_seconds) / 2 if volume == "hold" else None,
-        load_kg=prescribed.load_kg,
-        tempo=prescribed.tempo,
-        rpe=optional_field(prescribed, "target_rpe"),
-        rest_seconds=optional_field(prescribed, "rest_seconds"),
-        superset_group=prescribed.superset_group,
-    )
 
 
 def _workout(workout_id: str, revision: int, of: WorkoutStatistics) -> pb.WorkoutStatistics:

@@ -105,7 +105,7 @@ class ReadinessServicer(ReadinessServiceServicer):
         scope = athlete_scope(request.external_user_id)
         day = day_of(request)
         inputs = await self._inputs.inputs(scope, day)
-        found = await readiness_on(day, inputs, sessions_of(inputs), self._catalogue)
+        found = await readiness_of(self._catalogue, inputs, day)
         return pb.Readiness(
             external_user_id=str(scope.external_user_id),
             local_date=to_date(day),
@@ -117,9 +117,10 @@ class ReadinessServicer(ReadinessServiceServicer):
         )
 
 
-def sessions_of(inputs: ReadinessInputs) -> list[session_pb2.Session]:
-    """Returns the sessions that are known, the latest first."""
-    return [session_pb2.Session.FromString(record) for record in inputs.records]
+async def readiness_of(catalogue: Catalogue, inputs: ReadinessInputs, day: date) -> Readiness:
+    """Returns how ready an athlete seems to be on a day, by what is known of it."""
+    sessions = [session_pb2.Session.FromString(record) for record in inputs.records]
+    return await readiness_on(day, inputs, sessions, catalogue)
 
 
 async def readiness_on(
@@ -128,7 +129,7 @@ async def readiness_on(
     sessions: Sequence[session_pb2.Session],
     catalogue: Catalogue,
 ) -> Readiness:
-    """Returns how ready an athlete seems to be on a day; `sessions` are those of the inputs."""
+    """The same where the sessions of the inputs are read already."""
     shares = await _shares_done(sessions, day, catalogue)
     return domain.readiness(_components(day, inputs, sessions, shares))
 

@@ -29,7 +29,8 @@ from training_service.servicers.convert import exercise_uuid, optional_uuid, utc
 from training_service.servicers.dates import today_of
 from training_service.servicers.goal_evidence import goal_evidence
 from training_service.servicers.load import WITHHELD as LOAD_WITHHELD
-from training_service.servicers.program import PROGRAMS, planned_exercises
+from training_service.servicers.planned_exercise import planned_exercises
+from training_service.servicers.program import PROGRAMS
 from training_service.servicers.progression_answer import rule_message
 from training_service.servicers.progression_standing import StandingReader
 from training_service.servicers.readiness import BAND, readiness_on

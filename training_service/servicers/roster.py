@@ -22,17 +22,11 @@ from training_service.servicers.convert import to_date
 from training_service.servicers.dates import day_of
 from training_service.servicers.enums import EnumNames
 from training_service.servicers.group import GRANT_SCOPE, group_not_found
-from training_service.servicers.load import (
-    NOTE,
-    day_message,
-    flag_message,
-    history_from,
-    holds_from,
-    straight_arm_ids,
-)
+from training_service.servicers.load import NOTE, day_message, flag_message
+from training_service.servicers.load_pattern import history_from, holds_from, straight_arm_ids
 from training_service.servicers.metrics import record_message
 from training_service.servicers.planned_session import sessions_until_end
-from training_service.servicers.readiness import BAND, WITHHELD, readiness_on, sessions_of
+from training_service.servicers.readiness import BAND, WITHHELD, readiness_of
 from training_service.storage.exercise import Catalogue
 from training_service.storage.grant import Look
 from training_service.storage.load import LoadRepository, lacks_checkpoint
@@ -85,8 +79,7 @@ class RosterServicer(RosterServiceServicer):
                 state = _state(metrics[athlete], question)
                 _add_metrics(entry, state, metrics[athlete])
             if athlete in inputs:
-                known = inputs[athlete]
-                found = await readiness_on(question.day, known, sessions_of(known), self._catalogue)
+                found = await readiness_of(self._catalogue, inputs[athlete], question.day)
                 state = replace(state, readiness=found)
                 _add_readiness(entry, found)
             _add_attention(entry, domain.attention(state))

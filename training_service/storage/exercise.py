@@ -260,6 +260,7 @@ class ExerciseFacts(NamedTuple):
     in_use: bool
     traits: ExerciseTraits
     skill: Skill
+    unilateral: bool
     display_name: str
     family: str
     primary_muscles: Sequence[str]
@@ -310,7 +311,7 @@ def _facts(
         easier_ids=tuple(easier_ids),
         is_active=is_active,
     )
-    return ExerciseFacts(id, is_active, in_use, traits, skill, *described)
+    return ExerciseFacts(id, is_active, in_use, traits, skill, unilateral, *described)
 
 
 _FACTS = prepare(

@@ -6,7 +6,7 @@ checkpoints, made by the first reader who misses them. A session that is logged,
 on a day so long past removes those from its day on. Other writes, nearly all, have nothing to do.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -28,6 +28,7 @@ from sqlalchemy import (
     literal_column,
     or_,
     select,
+    true,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
 
@@ -143,6 +144,23 @@ _IMPUTED_LOAD = prepare(
     ),
     _optional_double,
 )
+
+
+def _usual_loads() -> Statement[tuple[UUID, float]]:
+    """Returns for each of several workouts what a load missing at an instant is taken to be."""
+    ids = bindparam("workout_ids", type_=ARRAY(Uuid))
+    # Under a name that no table has: within the subquery that table's column would be meant.
+    asked_id = func.unnest(ids).column_valued("asked_id")
+    started_at = parameter("started_at", session_metrics.c.started_at)
+    loads = _earlier_loads(asked_id, started_at).lateral("loads")
+    median = func.percentile_cont(0.5).within_group(loads.c.load_au)
+    return prepare(
+        select(asked_id, median).join(loads, true()).group_by(asked_id),
+        lambda workout_id, load_au: (workout_id, load_au),
+    )
+
+
+_USUAL_LOADS = _usual_loads()
 
 _BEFORE = bindparam("before", type_=Date)
 _LAST = bindparam("last", type_=Date)
@@ -402,6 +420,15 @@ class LoadRepository:
         parameters = {"workout_id": workout_id, "started_at": started_at}
         [load_au] = await self._database.read(scope, _IMPUTED_LOAD, parameters)
         return load_au
+
+    async def usual_loads_au(
+        self, scope: Scope, workout_ids: Collection[UUID], before: datetime
+    ) -> dict[UUID, float]:
+        """Returns the same of several workouts at an instant; without those that have none."""
+        if not workout_ids:
+            return {}
+        parameters = {"workout_ids": list(workout_ids), "started_at": before}
+        return dict(await self._database.read(scope, _USUAL_LOADS, parameters))
 
 
 def _parameters(unit: LoadUnit, first: date, last: date) -> dict[str, Any]:

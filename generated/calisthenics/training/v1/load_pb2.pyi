@@ -294,6 +294,38 @@ LOAD_FLAG_LEVEL_HIGH: LoadFlagLevel.ValueType  # 3
 """4 points or more."""
 Global___LoadFlagLevel: _TypeAlias = LoadFlagLevel  # noqa: Y015
 
+class _ExpectedLoadBasis:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ExpectedLoadBasisEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ExpectedLoadBasis.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    EXPECTED_LOAD_BASIS_UNSPECIFIED: _ExpectedLoadBasis.ValueType  # 0
+    """By nothing: it is unknown."""
+    EXPECTED_LOAD_BASIS_EARLIER_SESSIONS: _ExpectedLoadBasis.ValueType  # 1
+    """The median load of the last five sessions of the workout whose load is known, times the volume
+    that the phases of the day ask for: 0.5 in a deload week that says nothing else.
+    """
+    EXPECTED_LOAD_BASIS_PRESCRIPTION: _ExpectedLoadBasis.ValueType  # 2
+    """The mean prescribed RPE times the minutes that the plan of the day is estimated to take; see
+    WorkoutStatistics.
+    """
+
+class ExpectedLoadBasis(_ExpectedLoadBasis, metaclass=_ExpectedLoadBasisEnumTypeWrapper):
+    """What a planned session's load is expected by."""
+
+EXPECTED_LOAD_BASIS_UNSPECIFIED: ExpectedLoadBasis.ValueType  # 0
+"""By nothing: it is unknown."""
+EXPECTED_LOAD_BASIS_EARLIER_SESSIONS: ExpectedLoadBasis.ValueType  # 1
+"""The median load of the last five sessions of the workout whose load is known, times the volume
+that the phases of the day ask for: 0.5 in a deload week that says nothing else.
+"""
+EXPECTED_LOAD_BASIS_PRESCRIPTION: ExpectedLoadBasis.ValueType  # 2
+"""The mean prescribed RPE times the minutes that the plan of the day is estimated to take; see
+WorkoutStatistics.
+"""
+Global___ExpectedLoadBasis: _TypeAlias = ExpectedLoadBasis  # noqa: Y015
+
 @_typing.final
 class LoadRatio(_message.Message):
     """Recent over usual load."""
@@ -807,3 +839,179 @@ class ListLoadSeriesResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListLoadSeriesResponse: _TypeAlias = ListLoadSeriesResponse  # noqa: Y015
+
+@_typing.final
+class ExpectedSession(_message.Message):
+    """A planned session and the load that it is expected to have."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SCHEDULE_ID_FIELD_NUMBER: _builtins.int
+    NUMBER_FIELD_NUMBER: _builtins.int
+    WORKOUT_ID_FIELD_NUMBER: _builtins.int
+    LOAD_FIELD_NUMBER: _builtins.int
+    BASIS_FIELD_NUMBER: _builtins.int
+    schedule_id: _builtins.str
+    """The schedule."""
+    number: _builtins.int
+    """Which of the schedule's sessions it is; see PlannedSession."""
+    workout_id: _builtins.str
+    """The workout."""
+    load: _builtins.float
+    """Its load in arbitrary units; absent when it is unknown."""
+    basis: Global___ExpectedLoadBasis.ValueType
+    """What that is expected by."""
+    def __init__(
+        self,
+        *,
+        schedule_id: _builtins.str = ...,
+        number: _builtins.int = ...,
+        workout_id: _builtins.str = ...,
+        load: _builtins.float | None = ...,
+        basis: Global___ExpectedLoadBasis.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_load", b"_load", "load", b"load"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_load", b"_load", "basis", b"basis", "load", b"load", "number", b"number", "schedule_id", b"schedule_id", "workout_id", b"workout_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__load: _TypeAlias = _typing.Literal["load"]  # noqa: Y015
+    _WhichOneofArgType__load: _TypeAlias = _typing.Literal["_load", b"_load"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__load) -> _WhichOneofReturnType__load | None: ...
+
+Global___ExpectedSession: _TypeAlias = ExpectedSession  # noqa: Y015
+
+@_typing.final
+class LoadOutlookDay(_message.Message):
+    """What would come of a day."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LOCAL_DATE_FIELD_NUMBER: _builtins.int
+    SESSIONS_FIELD_NUMBER: _builtins.int
+    LACKS_BASIS_FIELD_NUMBER: _builtins.int
+    DAY_FIELD_NUMBER: _builtins.int
+    FLAG_FIELD_NUMBER: _builtins.int
+    lacks_basis: _builtins.bool
+    """Whether the load of one of them is unknown. It enters all numbers as 0, so that they are too low
+    from this day on.
+    """
+    @_builtins.property
+    def local_date(self) -> _date_pb2.Date:
+        """The day."""
+
+    @_builtins.property
+    def sessions(self) -> _containers.RepeatedCompositeFieldContainer[Global___ExpectedSession]:
+        """The sessions that are planned for it and not done yet."""
+
+    @_builtins.property
+    def day(self) -> Global___LoadDay:
+        """What could be said of the day after all of them: what was logged on it counts, and planned
+        sessions whose load is expected count as known. Absent as long as there is no session at all.
+        """
+
+    @_builtins.property
+    def flag(self) -> Global___LoadFlag:
+        """What would be out of the ordinary; absent with the day."""
+
+    def __init__(
+        self,
+        *,
+        local_date: _date_pb2.Date | None = ...,
+        sessions: _abc.Iterable[Global___ExpectedSession] | None = ...,
+        lacks_basis: _builtins.bool = ...,
+        day: Global___LoadDay | None = ...,
+        flag: Global___LoadFlag | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["day", b"day", "flag", b"flag", "local_date", b"local_date"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["day", b"day", "flag", b"flag", "lacks_basis", b"lacks_basis", "local_date", b"local_date", "sessions", b"sessions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LoadOutlookDay: _TypeAlias = LoadOutlookDay  # noqa: Y015
+
+@_typing.final
+class LoadOutlook(_message.Message):
+    """What load pattern would come of what is planned."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    UNIT_FIELD_NUMBER: _builtins.int
+    FLAG_FIELD_NUMBER: _builtins.int
+    DAYS_FIELD_NUMBER: _builtins.int
+    RISE_DATE_FIELD_NUMBER: _builtins.int
+    DATES_WITHOUT_BASIS_FIELD_NUMBER: _builtins.int
+    NOTE_FIELD_NUMBER: _builtins.int
+    unit: Global___LoadUnit.ValueType
+    """What load is counted in: LOAD_UNIT_SESSION_RPE."""
+    note: _builtins.str
+    """What the numbers are and are not, in English; to be shown with them."""
+    @_builtins.property
+    def flag(self) -> Global___LoadFlag:
+        """How things stand today without what is still planned for it; absent before the first session."""
+
+    @_builtins.property
+    def days(self) -> _containers.RepeatedCompositeFieldContainer[Global___LoadOutlookDay]:
+        """The days from today on, rest days included."""
+
+    @_builtins.property
+    def rise_date(self) -> _date_pb2.Date:
+        """The first of them on which the flag has a higher level than today; without a flag today, a higher
+        one than USUAL. Absent when there is none.
+        """
+
+    @_builtins.property
+    def dates_without_basis(self) -> _containers.RepeatedCompositeFieldContainer[_date_pb2.Date]:
+        """Those of them that have a session whose load is unknown."""
+
+    def __init__(
+        self,
+        *,
+        unit: Global___LoadUnit.ValueType = ...,
+        flag: Global___LoadFlag | None = ...,
+        days: _abc.Iterable[Global___LoadOutlookDay] | None = ...,
+        rise_date: _date_pb2.Date | None = ...,
+        dates_without_basis: _abc.Iterable[_date_pb2.Date] | None = ...,
+        note: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["flag", b"flag", "rise_date", b"rise_date"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dates_without_basis", b"dates_without_basis", "days", b"days", "flag", b"flag", "note", b"note", "rise_date", b"rise_date", "unit", b"unit"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LoadOutlook: _TypeAlias = LoadOutlook  # noqa: Y015
+
+@_typing.final
+class GetLoadOutlookRequest(_message.Message):
+    """Request of GetLoadOutlook."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXTERNAL_USER_ID_FIELD_NUMBER: _builtins.int
+    DAY_COUNT_FIELD_NUMBER: _builtins.int
+    TIME_ZONE_FIELD_NUMBER: _builtins.int
+    DEVIATION_FIELD_NUMBER: _builtins.int
+    external_user_id: _builtins.str
+    """Whose data: the athlete's id; empty is the caller's own."""
+    day_count: _builtins.int
+    """How many days, today included; 0 is 14."""
+    time_zone: _builtins.str
+    """IANA name of the time zone that says what day it is today, such as "Europe/Berlin"; empty is UTC."""
+    deviation: Global___LoadDeviation.ValueType
+    """Which standard deviation monotony is reckoned with."""
+    def __init__(
+        self,
+        *,
+        external_user_id: _builtins.str = ...,
+        day_count: _builtins.int = ...,
+        time_zone: _builtins.str = ...,
+        deviation: Global___LoadDeviation.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["day_count", b"day_count", "deviation", b"deviation", "external_user_id", b"external_user_id", "time_zone", b"time_zone"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetLoadOutlookRequest: _TypeAlias = GetLoadOutlookRequest  # noqa: Y015

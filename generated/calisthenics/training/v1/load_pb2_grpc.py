@@ -50,6 +50,11 @@ class LoadServiceStub:
                 request_serializer=calisthenics_dot_training_dot_v1_dot_load__pb2.ListLoadSeriesRequest.SerializeToString,
                 response_deserializer=calisthenics_dot_training_dot_v1_dot_load__pb2.ListLoadSeriesResponse.FromString,
                 _registered_method=True)
+        self.GetLoadOutlook = channel.unary_unary(
+                '/calisthenics.training.v1.LoadService/GetLoadOutlook',
+                request_serializer=calisthenics_dot_training_dot_v1_dot_load__pb2.GetLoadOutlookRequest.SerializeToString,
+                response_deserializer=calisthenics_dot_training_dot_v1_dot_load__pb2.LoadOutlook.FromString,
+                _registered_method=True)
 
 
 class LoadServiceServicer:
@@ -77,6 +82,15 @@ class LoadServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetLoadOutlook(self, request, context):
+        """Returns what load pattern would come of the sessions that are planned for the next days, if all of
+        them were done as planned, and on which day it would be further out of the ordinary than today.
+        An estimate from the plan; nothing is stored.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_LoadServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -89,6 +103,11 @@ def add_LoadServiceServicer_to_server(servicer, server):
                     servicer.ListLoadSeries,
                     request_deserializer=calisthenics_dot_training_dot_v1_dot_load__pb2.ListLoadSeriesRequest.FromString,
                     response_serializer=calisthenics_dot_training_dot_v1_dot_load__pb2.ListLoadSeriesResponse.SerializeToString,
+            ),
+            'GetLoadOutlook': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetLoadOutlook,
+                    request_deserializer=calisthenics_dot_training_dot_v1_dot_load__pb2.GetLoadOutlookRequest.FromString,
+                    response_serializer=calisthenics_dot_training_dot_v1_dot_load__pb2.LoadOutlook.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -151,6 +170,33 @@ class LoadService:
             '/calisthenics.training.v1.LoadService/ListLoadSeries',
             calisthenics_dot_training_dot_v1_dot_load__pb2.ListLoadSeriesRequest.SerializeToString,
             calisthenics_dot_training_dot_v1_dot_load__pb2.ListLoadSeriesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetLoadOutlook(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/calisthenics.training.v1.LoadService/GetLoadOutlook',
+            calisthenics_dot_training_dot_v1_dot_load__pb2.GetLoadOutlookRequest.SerializeToString,
+            calisthenics_dot_training_dot_v1_dot_load__pb2.LoadOutlook.FromString,
             options,
             channel_credentials,
             insecure,

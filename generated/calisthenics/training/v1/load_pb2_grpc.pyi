@@ -46,6 +46,11 @@ class LoadServiceStub:
 
     Errors: INVALID_PAGE_TOKEN.
     """
+    GetLoadOutlook: _grpc.UnaryUnaryMultiCallable[_load_pb2.GetLoadOutlookRequest, _load_pb2.LoadOutlook]
+    """Returns what load pattern would come of the sessions that are planned for the next days, if all of
+    them were done as planned, and on which day it would be further out of the ordinary than today.
+    An estimate from the plan; nothing is stored.
+    """
 
 @_typing.type_check_only
 class LoadServiceAsyncStub(LoadServiceStub):
@@ -64,6 +69,11 @@ class LoadServiceAsyncStub(LoadServiceStub):
     """Lists what can be said of each day, rest days included, oldest first.
 
     Errors: INVALID_PAGE_TOKEN.
+    """
+    GetLoadOutlook: _aio.UnaryUnaryMultiCallable[_load_pb2.GetLoadOutlookRequest, _load_pb2.LoadOutlook]  # type: ignore[assignment]
+    """Returns what load pattern would come of the sessions that are planned for the next days, if all of
+    them were done as planned, and on which day it would be further out of the ordinary than today.
+    An estimate from the plan; nothing is stored.
     """
 
 class LoadServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -92,6 +102,17 @@ class LoadServiceServicer(metaclass=_abc_1.ABCMeta):
         """Lists what can be said of each day, rest days included, oldest first.
 
         Errors: INVALID_PAGE_TOKEN.
+        """
+
+    @_abc_1.abstractmethod
+    def GetLoadOutlook(
+        self,
+        request: _load_pb2.GetLoadOutlookRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_load_pb2.LoadOutlook, _abc.Awaitable[_load_pb2.LoadOutlook]]:
+        """Returns what load pattern would come of the sessions that are planned for the next days, if all of
+        them were done as planned, and on which day it would be further out of the ordinary than today.
+        An estimate from the plan; nothing is stored.
         """
 
 def add_LoadServiceServicer_to_server(servicer: LoadServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

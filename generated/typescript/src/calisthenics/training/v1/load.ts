@@ -159,6 +159,23 @@ export enum LoadFlagLevel {
   UNRECOGNIZED = -1,
 }
 
+/** What a planned session's load is expected by. */
+export enum ExpectedLoadBasis {
+  /** EXPECTED_LOAD_BASIS_UNSPECIFIED - By nothing: it is unknown. */
+  EXPECTED_LOAD_BASIS_UNSPECIFIED = 0,
+  /**
+   * EXPECTED_LOAD_BASIS_EARLIER_SESSIONS - The median load of the last five sessions of the workout whose load is known, times the volume
+   * that the phases of the day ask for: 0.5 in a deload week that says nothing else.
+   */
+  EXPECTED_LOAD_BASIS_EARLIER_SESSIONS = 1,
+  /**
+   * EXPECTED_LOAD_BASIS_PRESCRIPTION - The mean prescribed RPE times the minutes that the plan of the day is estimated to take; see
+   * WorkoutStatistics.
+   */
+  EXPECTED_LOAD_BASIS_PRESCRIPTION = 2,
+  UNRECOGNIZED = -1,
+}
+
 /** Recent over usual load. */
 export interface LoadRatio {
   /** How it was reckoned. */
@@ -382,6 +399,81 @@ export interface ListLoadSeriesResponse {
   days: LoadDay[];
   /** For the next page; empty on the last. */
   nextPageToken: string;
+}
+
+/** A planned session and the load that it is expected to have. */
+export interface ExpectedSession {
+  /** The schedule. */
+  scheduleId: string;
+  /** Which of the schedule's sessions it is; see PlannedSession. */
+  number: number;
+  /** The workout. */
+  workoutId: string;
+  /** Its load in arbitrary units; absent when it is unknown. */
+  load?:
+    | number
+    | undefined;
+  /** What that is expected by. */
+  basis: ExpectedLoadBasis;
+}
+
+/** What would come of a day. */
+export interface LoadOutlookDay {
+  /** The day. */
+  localDate?:
+    | DateMessage
+    | undefined;
+  /** The sessions that are planned for it and not done yet. */
+  sessions: ExpectedSession[];
+  /**
+   * Whether the load of one of them is unknown. It enters all numbers as 0, so that they are too low
+   * from this day on.
+   */
+  lacksBasis: boolean;
+  /**
+   * What could be said of the day after all of them: what was logged on it counts, and planned
+   * sessions whose load is expected count as known. Absent as long as there is no session at all.
+   */
+  day?:
+    | LoadDay
+    | undefined;
+  /** What would be out of the ordinary; absent with the day. */
+  flag?: LoadFlag | undefined;
+}
+
+/** What load pattern would come of what is planned. */
+export interface LoadOutlook {
+  /** What load is counted in: LOAD_UNIT_SESSION_RPE. */
+  unit: LoadUnit;
+  /** How things stand today without what is still planned for it; absent before the first session. */
+  flag?:
+    | LoadFlag
+    | undefined;
+  /** The days from today on, rest days included. */
+  days: LoadOutlookDay[];
+  /**
+   * The first of them on which the flag has a higher level than today; without a flag today, a higher
+   * one than USUAL. Absent when there is none.
+   */
+  riseDate?:
+    | DateMessage
+    | undefined;
+  /** Those of them that have a session whose load is unknown. */
+  datesWithoutBasis: DateMessage[];
+  /** What the numbers are and are not, in English; to be shown with them. */
+  note: string;
+}
+
+/** Request of GetLoadOutlook. */
+export interface GetLoadOutlookRequest {
+  /** Whose data: the athlete's id; empty is the caller's own. */
+  externalUserId: string;
+  /** How many days, today included; 0 is 14. */
+  dayCount: number;
+  /** IANA name of the time zone that says what day it is today, such as "Europe/Berlin"; empty is UTC. */
+  timeZone: string;
+  /** Which standard deviation monotony is reckoned with. */
+  deviation: LoadDeviation;
 }
 
 function createBaseLoadRatio(): LoadRatio {
@@ -1670,6 +1762,422 @@ export const ListLoadSeriesResponse: MessageFns<ListLoadSeriesResponse> = {
   },
 };
 
+function createBaseExpectedSession(): ExpectedSession {
+  return { scheduleId: "", number: 0, workoutId: "", load: undefined, basis: 0 };
+}
+
+export const ExpectedSession: MessageFns<ExpectedSession> = {
+  encode(message: ExpectedSession, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.scheduleId !== "") {
+      writer.uint32(10).string(message.scheduleId);
+    }
+    if (message.number !== 0) {
+      writer.uint32(16).int32(message.number);
+    }
+    if (message.workoutId !== "") {
+      writer.uint32(26).string(message.workoutId);
+    }
+    if (message.load !== undefined) {
+      writer.uint32(33).double(message.load);
+    }
+    if (message.basis !== 0) {
+      writer.uint32(40).int32(message.basis);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ExpectedSession {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseExpectedSession();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.scheduleId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.number = reader.int32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.workoutId = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 33) {
+              break;
+            }
+
+            message.load = reader.double();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.basis = reader.int32() as any;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ExpectedSession>): ExpectedSession {
+    return ExpectedSession.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ExpectedSession>): ExpectedSession {
+    const message = createBaseExpectedSession();
+    message.scheduleId = object.scheduleId ?? "";
+    message.number = object.number ?? 0;
+    message.workoutId = object.workoutId ?? "";
+    message.load = object.load ?? undefined;
+    message.basis = object.basis ?? 0;
+    return message;
+  },
+};
+
+function createBaseLoadOutlookDay(): LoadOutlookDay {
+  return { localDate: undefined, sessions: [], lacksBasis: false, day: undefined, flag: undefined };
+}
+
+export const LoadOutlookDay: MessageFns<LoadOutlookDay> = {
+  encode(message: LoadOutlookDay, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.localDate !== undefined) {
+      DateMessage.encode(message.localDate, writer.uint32(10).fork()).join();
+    }
+    for (const v of message.sessions) {
+      ExpectedSession.encode(v!, writer.uint32(18).fork()).join();
+    }
+    if (message.lacksBasis !== false) {
+      writer.uint32(24).bool(message.lacksBasis);
+    }
+    if (message.day !== undefined) {
+      LoadDay.encode(message.day, writer.uint32(34).fork()).join();
+    }
+    if (message.flag !== undefined) {
+      LoadFlag.encode(message.flag, writer.uint32(42).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): LoadOutlookDay {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseLoadOutlookDay();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.localDate = DateMessage.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.sessions.push(ExpectedSession.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.lacksBasis = reader.bool();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.day = LoadDay.decode(reader, reader.uint32());
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.flag = LoadFlag.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<LoadOutlookDay>): LoadOutlookDay {
+    return LoadOutlookDay.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<LoadOutlookDay>): LoadOutlookDay {
+    const message = createBaseLoadOutlookDay();
+    message.localDate = (object.localDate !== undefined && object.localDate !== null)
+      ? DateMessage.fromPartial(object.localDate)
+      : undefined;
+    message.sessions = object.sessions?.map((e) => ExpectedSession.fromPartial(e)) || [];
+    message.lacksBasis = object.lacksBasis ?? false;
+    message.day = (object.day !== undefined && object.day !== null) ? LoadDay.fromPartial(object.day) : undefined;
+    message.flag = (object.flag !== undefined && object.flag !== null) ? LoadFlag.fromPartial(object.flag) : undefined;
+    return message;
+  },
+};
+
+function createBaseLoadOutlook(): LoadOutlook {
+  return { unit: 0, flag: undefined, days: [], riseDate: undefined, datesWithoutBasis: [], note: "" };
+}
+
+export const LoadOutlook: MessageFns<LoadOutlook> = {
+  encode(message: LoadOutlook, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.unit !== 0) {
+      writer.uint32(8).int32(message.unit);
+    }
+    if (message.flag !== undefined) {
+      LoadFlag.encode(message.flag, writer.uint32(18).fork()).join();
+    }
+    for (const v of message.days) {
+      LoadOutlookDay.encode(v!, writer.uint32(26).fork()).join();
+    }
+    if (message.riseDate !== undefined) {
+      DateMessage.encode(message.riseDate, writer.uint32(34).fork()).join();
+    }
+    for (const v of message.datesWithoutBasis) {
+      DateMessage.encode(v!, writer.uint32(42).fork()).join();
+    }
+    if (message.note !== "") {
+      writer.uint32(50).string(message.note);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): LoadOutlook {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseLoadOutlook();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.unit = reader.int32() as any;
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.flag = LoadFlag.decode(reader, reader.uint32());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.days.push(LoadOutlookDay.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.riseDate = DateMessage.decode(reader, reader.uint32());
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.datesWithoutBasis.push(DateMessage.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.note = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<LoadOutlook>): LoadOutlook {
+    return LoadOutlook.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<LoadOutlook>): LoadOutlook {
+    const message = createBaseLoadOutlook();
+    message.unit = object.unit ?? 0;
+    message.flag = (object.flag !== undefined && object.flag !== null) ? LoadFlag.fromPartial(object.flag) : undefined;
+    message.days = object.days?.map((e) => LoadOutlookDay.fromPartial(e)) || [];
+    message.riseDate = (object.riseDate !== undefined && object.riseDate !== null)
+      ? DateMessage.fromPartial(object.riseDate)
+      : undefined;
+    message.datesWithoutBasis = object.datesWithoutBasis?.map((e) => DateMessage.fromPartial(e)) || [];
+    message.note = object.note ?? "";
+    return message;
+  },
+};
+
+function createBaseGetLoadOutlookRequest(): GetLoadOutlookRequest {
+  return { externalUserId: "", dayCount: 0, timeZone: "", deviation: 0 };
+}
+
+export const GetLoadOutlookRequest: MessageFns<GetLoadOutlookRequest> = {
+  encode(message: GetLoadOutlookRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.externalUserId !== "") {
+      writer.uint32(10).string(message.externalUserId);
+    }
+    if (message.dayCount !== 0) {
+      writer.uint32(16).int32(message.dayCount);
+    }
+    if (message.timeZone !== "") {
+      writer.uint32(26).string(message.timeZone);
+    }
+    if (message.deviation !== 0) {
+      writer.uint32(32).int32(message.deviation);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetLoadOutlookRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetLoadOutlookRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.externalUserId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.dayCount = reader.int32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.timeZone = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.deviation = reader.int32() as any;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<GetLoadOutlookRequest>): GetLoadOutlookRequest {
+    return GetLoadOutlookRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<GetLoadOutlookRequest>): GetLoadOutlookRequest {
+    const message = createBaseGetLoadOutlookRequest();
+    message.externalUserId = object.externalUserId ?? "";
+    message.dayCount = object.dayCount ?? 0;
+    message.timeZone = object.timeZone ?? "";
+    message.deviation = object.deviation ?? 0;
+    return message;
+  },
+};
+
 /**
  * Recent load beside usual load, day by day. Rest days count with 0; days before the first session are
  * no days at all. The numbers describe a load pattern. None of them is validated for predicting
@@ -1706,6 +2214,21 @@ export const LoadServiceService = {
       Buffer.from(ListLoadSeriesResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): ListLoadSeriesResponse => ListLoadSeriesResponse.decode(value),
   },
+  /**
+   * Returns what load pattern would come of the sessions that are planned for the next days, if all of
+   * them were done as planned, and on which day it would be further out of the ordinary than today.
+   * An estimate from the plan; nothing is stored.
+   */
+  getLoadOutlook: {
+    path: "/calisthenics.training.v1.LoadService/GetLoadOutlook" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: GetLoadOutlookRequest): Buffer =>
+      Buffer.from(GetLoadOutlookRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): GetLoadOutlookRequest => GetLoadOutlookRequest.decode(value),
+    responseSerialize: (value: LoadOutlook): Buffer => Buffer.from(LoadOutlook.encode(value).finish()),
+    responseDeserialize: (value: Buffer): LoadOutlook => LoadOutlook.decode(value),
+  },
 } as const;
 
 export interface LoadServiceServer extends UntypedServiceImplementation {
@@ -1717,6 +2240,12 @@ export interface LoadServiceServer extends UntypedServiceImplementation {
    * Errors: INVALID_PAGE_TOKEN.
    */
   listLoadSeries: handleUnaryCall<ListLoadSeriesRequest, ListLoadSeriesResponse>;
+  /**
+   * Returns what load pattern would come of the sessions that are planned for the next days, if all of
+   * them were done as planned, and on which day it would be further out of the ordinary than today.
+   * An estimate from the plan; nothing is stored.
+   */
+  getLoadOutlook: handleUnaryCall<GetLoadOutlookRequest, LoadOutlook>;
 }
 
 export interface LoadServiceClient extends Client {
@@ -1755,6 +2284,26 @@ export interface LoadServiceClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: ListLoadSeriesResponse) => void,
+  ): ClientUnaryCall;
+  /**
+   * Returns what load pattern would come of the sessions that are planned for the next days, if all of
+   * them were done as planned, and on which day it would be further out of the ordinary than today.
+   * An estimate from the plan; nothing is stored.
+   */
+  getLoadOutlook(
+    request: GetLoadOutlookRequest,
+    callback: (error: ServiceError | null, response: LoadOutlook) => void,
+  ): ClientUnaryCall;
+  getLoadOutlook(
+    request: GetLoadOutlookRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: LoadOutlook) => void,
+  ): ClientUnaryCall;
+  getLoadOutlook(
+    request: GetLoadOutlookRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: LoadOutlook) => void,
   ): ClientUnaryCall;
 }
 
