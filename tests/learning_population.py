@@ -49,7 +49,9 @@ class World(StrEnum):
     SIGNAL = "signal"
 
 
-def write(file: Path, world: World, *, athletes: int = 40, sessions: int = 60, seed: int = 1) -> None:
+def write(
+    file: Path, world: World, *, athletes: int = 40, sessions: int = 60, seed: int = 1
+) -> None:
     """Writes the logs of a population."""
     with ParquetFile(file) as opened:
         for number in range(athletes):

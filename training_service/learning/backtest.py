@@ -23,7 +23,7 @@ from training_service.learning.model import TooFewExamplesError
 from training_service.learning.predictors import BASELINES, MODEL, PREDICTORS, Predictor
 from training_service.learning.rules import replay_rules
 
-FOLDS = 6
+FOLDS = 5
 FIRST_TEST_SHARE = 0.4
 """Of the examples, those that are only learned from (our choice)."""
 MIN_SESSIONS = 8
@@ -63,7 +63,7 @@ class Score:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """Scores on the same forecasts: of all predictors, or None where nothing could be forecast."""
+    """Scores of all predictors on the same forecasts; none where nothing could be forecast."""
 
     title: str
     user_count: int
@@ -89,6 +89,7 @@ class Backtest:
     reasons: Sequence[str]
     """Why it may not; empty when it may."""
     examples: Sequence[Example]
+    """Those that a model may learn from, by time."""
 
 
 def prepared(history: History) -> tuple[list[Example], Mapping[str, Mapping[str, int]]]:
@@ -182,8 +183,8 @@ class _Runs:
     ) -> None:
         """Lets all predictors learn from the past and forecast each of the tests.
 
-        Kept is only what the baselines and the model all had an answer for, so that all are
-        compared on the same. A predictor that had too few examples says nothing.
+        Kept is only what all had an answer for, so that all are compared on the same. A predictor
+        that had too few examples to learn from says nothing.
         """
         said = [dict[str, list[float | None]]() for _ in tests]
         for predictor in self.predictors:
@@ -191,8 +192,8 @@ class _Runs:
                 fitted = predictor.fit(past)
             except TooFewExamplesError:
                 continue
-            for (examples, _), into in zip(tests, said, strict=True):
-                into[predictor.name] = fitted.forecast(examples) if examples else []
+            for (examples, _), answers in zip(tests, said, strict=True):
+                answers[predictor.name] = fitted.forecast(examples) if examples else []
         for (examples, into), answers in zip(tests, said, strict=True):
             _keep(examples, answers, into, fold)
         self.done += 1

@@ -20,6 +20,7 @@ TREND_SESSIONS = 6
 RPE_BASELINE_SESSIONS = 5
 RECENT_DAYS = 7
 USUAL_DAYS = 28
+SHORT_REST_DAYS = 1
 MAX_REST_DAYS = 14
 """Longer rests are taken alike (our choice)."""
 EFFECT_SESSIONS = 20
@@ -32,12 +33,16 @@ FEATURES = (
     "trend",
     "rest_days",
     "rested_a_day_at_most",
+    "change_after_like_rest",
     "days_since_any_session",
     "last_rpe",
     "rpe_drift",
     "recent_over_usual_volume",
 )
 """In the order of a model's coefficients. Volumes are shares of the median of the last three."""
+SHORT_REST = FEATURES.index("rested_a_day_at_most")
+MAX_CHANGE = 1.0
+"""More than the whole is not believed, neither of what was done nor of a forecast."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +71,11 @@ class Example:
     def scale(self) -> float:
         """What shares are taken of, in effective repetitions; never 0."""
         return max(self.median, 1.0)
+
+    @property
+    def change(self) -> float:
+        """What was done beyond the median, as a share; at most the whole."""
+        return min(max((self.amount - self.median) / self.scale, -MAX_CHANGE), MAX_CHANGE)
 
 
 @dataclass(slots=True)
@@ -140,7 +150,8 @@ def _example(one: Occasion, athlete: _Athlete, planned: Mapping[str, float]) -> 
         (fmean(amounts[-EFFECT_SESSIONS:]) - middle) / scale,
         (recent[-1] - recent[0]) / (len(recent) - 1) / scale if len(recent) > 1 else None,
         log1p(min(max(rest_days, 0), MAX_REST_DAYS)),
-        float(rest_days <= 1),
+        float(rest_days <= SHORT_REST_DAYS),
+        _change_after_like_rest(athlete.examples[one.exercise_id], rest_days),
         log1p(min(max((one.day - athlete.days[-1]).days, 0), MAX_REST_DAYS)),
         past[-1].rpe,
         _rpe_drift(past),
@@ -165,6 +176,14 @@ def _rpe_drift(past: Sequence[Occasion]) -> float | None:
     before = [one.rpe for one in past[-1 - RPE_BASELINE_SESSIONS : -1] if one.rpe is not None]
     last = past[-1].rpe
     return None if last is None or not before else last - median(before)
+
+
+def _change_after_like_rest(earlier: Iterable[Example], rest_days: int) -> float | None:
+    """Returns what the athlete's own change was after rests that were as short, or as long, as a
+    mean of shares: some need a day more than others."""
+    is_short = float(rest_days <= SHORT_REST_DAYS)
+    alike = [each.change for each in earlier if each.features[SHORT_REST] == is_short]
+    return fmean(alike) if alike else None
 
 
 def _recent_over_usual(athlete: _Athlete, day: date) -> float | None:

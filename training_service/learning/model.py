@@ -17,15 +17,13 @@ from statistics import fmean
 from typing import Any
 from uuid import UUID
 
-from training_service.learning.examples import FEATURES, Example
+from training_service.learning.examples import FEATURES, MAX_CHANGE, Example
 
 MIN_EXAMPLES = 100
 """Fewer are not learned from (our choice)."""
 RIDGE = 10.0
 """Strength of the penalty on standardized features (our choice)."""
 MIN_DEVIATION = 1e-9
-MAX_CHANGE = 1.0
-"""A change of more than the whole is not believed, neither in training nor in a forecast."""
 
 
 class TooFewExamplesError(Exception):
@@ -60,13 +58,8 @@ class LinearModel:
     def _effect(self, one: Example) -> float:
         if self.noise_over_spread is None or not one.earlier:
             return 0.0
-        missed = [_wanted(each) - self._shared(each) for each in one.earlier]
+        missed = [each.change - self._shared(each) for each in one.earlier]
         return fsum(missed) / (len(missed) + self.noise_over_spread)
-
-
-def _wanted(one: Example) -> float:
-    change = (one.amount - one.median) / one.scale
-    return min(max(change, -MAX_CHANGE), MAX_CHANGE)
 
 
 def _columns(
@@ -79,16 +72,21 @@ def _columns(
     return known + [float(value is None) for value in features]
 
 
-def fit_linear(examples: Sequence[Example]) -> LinearModel:
-    """Returns the model of these examples. Raises TooFewExamplesError below MIN_EXAMPLES."""
+def check_enough(examples: Sequence[Example]) -> None:
+    """Raises TooFewExamplesError below MIN_EXAMPLES."""
     if len(examples) < MIN_EXAMPLES:
         raise TooFewExamplesError(f"{len(examples)} examples, and {MIN_EXAMPLES} are needed")
+
+
+def fit_linear(examples: Sequence[Example]) -> LinearModel:
+    """Returns the model of these examples. Raises TooFewExamplesError below MIN_EXAMPLES."""
+    check_enough(examples)
     from sklearn.linear_model import Ridge
 
     moments = [_moments([one.features[at] for one in examples]) for at in range(len(FEATURES))]
     means, deviations = [mean for mean, _ in moments], [deviation for _, deviation in moments]
     table = [_columns(one.features, means, deviations) for one in examples]
-    wanted = [_wanted(one) for one in examples]
+    wanted = [one.change for one in examples]
     # A large volume that is missed by a share costs more: weighed by it, shares come near to MAE.
     ridge = Ridge(alpha=RIDGE).fit(table, wanted, sample_weight=[one.scale for one in examples])
     missed = [a - float(b) for a, b in zip(wanted, ridge.predict(table), strict=True)]
@@ -119,8 +117,9 @@ def _noise_over_spread(examples: Sequence[Example], missed: Sequence[float]) -> 
     if len(groups) < 2 or freedom < 1:
         return None
     means = [fmean(of) for of in groups.values()]
-    within = [(each - mean) ** 2 for mean, of in zip(means, groups.values(), strict=True)
-              for each in of]
+    within = [
+        (each - mean) ** 2 for mean, of in zip(means, groups.values(), strict=True) for each in of
+    ]
     noise = fsum(within) / freedom
     overall = fmean(means)
     between = fsum((mean - overall) ** 2 for mean in means) / (len(means) - 1)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from training_service.learning.examples import FEATURES, Example
-from training_service.learning.model import LinearModel, fit_linear
+from training_service.learning.model import LinearModel, check_enough, fit_linear
 from training_service.learning.rules import POLICIES
 
 PLANNED = "double progression"
@@ -98,8 +98,10 @@ class Trees:
     name: str = "boosted trees"
 
     def fit(self, past: Sequence[Example]) -> Forecaster:
-        """Returns trees of these examples."""
+        """Returns trees of these examples. Raises TooFewExamplesError as the model does."""
+        check_enough(past)
         from sklearn.ensemble import HistGradientBoostingRegressor
+        from threadpoolctl import threadpool_limits
 
         model = HistGradientBoostingRegressor(
             loss="absolute_error",
@@ -109,8 +111,10 @@ class Trees:
             early_stopping=False,
             random_state=0,
         )
-        wanted = [(one.amount - one.median) / one.scale for one in past]
-        model.fit(_table(past), wanted, sample_weight=[one.scale for one in past])
+        wanted, weights = [one.change for one in past], [one.scale for one in past]
+        # So little data is done sooner by one thread than by several that wait for each other.
+        with threadpool_limits(1):
+            model.fit(_table(past), wanted, sample_weight=weights)
         return _FittedTrees(model)
 
 
@@ -119,7 +123,10 @@ class _FittedTrees:
     model: Any
 
     def forecast(self, examples: Sequence[Example]) -> list[float | None]:
-        changes = self.model.predict(_table(examples))
+        from threadpoolctl import threadpool_limits
+
+        with threadpool_limits(1):
+            changes = self.model.predict(_table(examples))
         return [
             max(one.median + float(change) * one.scale, 0.0)
             for one, change in zip(examples, changes, strict=True)

@@ -32,7 +32,7 @@ from training_service.domain.progression_policy import (
     Rule,
     SetTarget,
 )
-from training_service.domain.progression_track import Goal, Outcome, Rung, Track
+from training_service.domain.progression_track import EventKind, Goal, Outcome, Rung, Track
 from training_service.learning.history import Occasion
 
 POLICIES: Mapping[str, Policy] = {
@@ -40,6 +40,7 @@ POLICIES: Mapping[str, Policy] = {
     "linear": LinearProgression(),
     "reps in reserve": RirAutoregulation(target_rir=2),
 }
+OUTCOMES = {EventKind(outcome) for outcome in Outcome}
 RANGE_REPS = 3.0
 RANGE_SECONDS = 5.0
 
@@ -89,12 +90,10 @@ def _replay(
         into.planned[one.session_id, one.exercise_id][name] = planned
         done = {one.exercise_id: done_sets(one.sets, kind)}
         state, events = step(rule, track, state, Performance(day=one.day, sets=done))
-        into.outcomes[name].update(event.kind for event in events if event.kind in set(Outcome))
+        into.outcomes[name].update(str(event.kind) for event in events if event.kind in OUTCOMES)
 
 
-def _rule(
-    policy: Policy, first: Occasion, sets: Done, exercise: Exercise
-) -> tuple[Rule, Track]:
+def _rule(policy: Policy, first: Occasion, sets: Done, exercise: Exercise) -> tuple[Rule, Track]:
     low = min(one.amount or 0.0 for one in sets)
     is_hold = exercise.movement_kind is MovementKind.ISOMETRIC
     width = RANGE_SECONDS if is_hold else RANGE_REPS
