@@ -1,7 +1,7 @@
 """Made-up athletes of whom it is known what their next session depends on.
 
-`python -m tests.learning_population FILE.parquet --world signal` writes their logs as an export
-writes them; with `report` in place of a file it writes docs/backtest.md and docs/backtest.svg anew.
+`python -m tests.learning_population signal FILE.parquet` writes their logs as an export writes
+them; without arguments it writes docs/backtest.svg and the numbers in docs/backtest.md anew.
 
 Two worlds:
 
@@ -12,6 +12,9 @@ Two worlds:
   rates nothing. In the last third of the time all respond half as much: the truth drifts.
 """
 
+import re
+import sys
+import tempfile
 import uuid
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
@@ -24,6 +27,12 @@ from google.type import date_pb2
 
 from training_service.domain.exercise import exercise_id
 from training_service.exporting.formats import ParquetFile
+from training_service.learning.backtest import Backtest, backtest
+from training_service.learning.history import History, read_history
+from training_service.learning.report import draw, markdown
+
+DOCUMENT = Path(__file__).parents[1] / "docs" / "backtest.md"
+PICTURE = DOCUMENT.with_suffix(".svg")
 
 START = date(2025, 1, 6)
 EXERCISES = ("pull-up", "push-up")
@@ -50,7 +59,7 @@ class World(StrEnum):
 
 
 def write(
-    file: Path, world: World, *, athletes: int = 40, sessions: int = 60, seed: int = 1
+    file: Path, world: World, *, athletes: int = 24, sessions: int = 40, seed: int = 1
 ) -> None:
     """Writes the logs of a population."""
     with ParquetFile(file) as opened:
@@ -130,3 +139,51 @@ def _session(
     session.start_time.FromDatetime(datetime(day.year, day.month, day.day, 18, tzinfo=UTC))
     session.create_time.CopyFrom(session.start_time)
     return session
+
+
+# The document
+
+
+def replayed(world: World) -> tuple[History, Backtest]:
+    """Returns the history of a world and what replaying it shows."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "export.parquet"
+        write(file, world)
+        history = read_history(file)
+    return history, backtest(history)
+
+
+def document(text: str, reports: dict[World, str]) -> str:
+    """Returns the document with these reports in the places for them."""
+    for world, report in reports.items():
+        begin, end = f"<!-- {world} -->", f"<!-- end of {world} -->"
+        text = re.sub(
+            f"{begin}.*{end}", lambda _, new=f"{begin}\n\n{report}\n{end}": new, text, flags=re.S
+        )
+    return text
+
+
+def reports_of(worlds: dict[World, tuple[History, Backtest]]) -> dict[World, str]:
+    """Returns the report on each world."""
+    return {world: markdown(found, history) for world, (history, found) in worlds.items()}
+
+
+def picture_of(worlds: dict[World, tuple[History, Backtest]]) -> str:
+    """Returns the picture of all worlds as SVG."""
+    return draw({f"World: {world}": found.rolling for world, (_, found) in worlds.items()})
+
+
+def main() -> None:
+    """Writes an export, or the document."""
+    if sys.argv[1:]:
+        world, file = sys.argv[1:]
+        write(Path(file), World(world))
+        return
+    worlds = {world: replayed(world) for world in World}
+    PICTURE.write_text(picture_of(worlds), encoding="utf-8")
+    text = DOCUMENT.read_text(encoding="utf-8")
+    DOCUMENT.write_text(document(text, reports_of(worlds)), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

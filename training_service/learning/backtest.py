@@ -267,7 +267,7 @@ def _with_gain(score: Score, own: Sequence[Forecast], best: Sequence[Forecast]) 
 
 
 def _resampled(sums: Sequence[tuple[float, int]]) -> Iterator[float]:
-    chance = Random(0)  # noqa: S311: the same numbers each time are wanted
+    chance = Random(0)  # noqa: S311
     for _ in range(BOOTSTRAPS):
         sample = chance.choices(sums, k=len(sums))
         yield fsum(each for each, _ in sample) / sum(count for _, count in sample)

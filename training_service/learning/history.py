@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from training_service.catalogue import load_catalogue
-from training_service.domain.exercise import ContractionEmphasis, Exercise
+from training_service.domain.exercise import NEGATIVE_SUFFIX, Exercise
 from training_service.domain.metrics import (
     MAX_RPE,
     ExerciseTraits,
@@ -79,9 +79,11 @@ def read_history(file: Path, progress: Progress = lambda _done, _of: None) -> Hi
         with parquet.ParquetFile(file) as opened:
             _check_schema(opened.schema_arrow)
             rows: list[dict[str, Any]] = []
+            done = 0
             for batch in opened.iter_batches(columns=list(COLUMNS)):
                 rows += (row for row in batch.to_pylist() if row["state"] == COUNTED_STATE)
-                progress(len(rows), opened.metadata.num_rows)
+                done += batch.num_rows
+                progress(done, opened.metadata.num_rows)
     except (pyarrow.ArrowException, OSError) as error:
         raise LearningError(f"{file} is not a Parquet file: {error}") from None
     return _history(rows)
@@ -128,7 +130,7 @@ def _occasion(rows: Sequence[Mapping[str, Any]], exercise: Exercise) -> Occasion
         difficulty=exercise.difficulty,
         movement_kind=exercise.movement_kind,
         bodyweight_fraction=exercise.bodyweight_fraction,
-        is_negative=exercise.contraction_emphasis is ContractionEmphasis.ECCENTRIC,
+        is_negative=exercise.slug.endswith(NEGATIVE_SUFFIX),
     )
     sets = [_working_set(row) for row in rows]
     done = [one for one in sets if one.is_done]

@@ -1,11 +1,11 @@
 """A linear model of what is done next, pooled over athletes, with an effect of each.
 
 What is forecast is the change from the median of the last three sessions, as a share of it. The
-part that all athletes share is a ridge regression on FEATURES; what is unknown is taken as the mean,
-and an indicator says that it was unknown. An athlete's own effect on an exercise is the mean of
-what the shared part missed before, shrunk by how few sessions tell: n / (n + noise / spread), the
-best linear unbiased prediction of a random intercept (Robinson 1991, Statistical Science 6). It is
-reckoned from the history each time, so that the model holds no person's data, and an athlete who
+part that all athletes share is a ridge regression on FEATURES; what is unknown is taken as the
+mean, and an indicator says that it was unknown. An athlete's own effect on an exercise is the mean
+of what the shared part missed before, shrunk by how few sessions tell: n / (n + noise / spread),
+the best linear unbiased prediction of a random intercept (Robinson 1991, Statistical Science 6). It
+is reckoned from the history each time, so that the model holds no person's data, and an athlete who
 was not in it is forecast alike.
 """
 
