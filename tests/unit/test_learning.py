@@ -202,6 +202,15 @@ def test_a_rule_of_one_sided_work_counts_both_sides() -> None:
     assert found.planned["alice-2", PULL_UP]["linear"] == 10
 
 
+def test_a_rule_of_a_hold_is_worth_half_a_repetition_a_second() -> None:
+    hold = exercise_id("l-sit")
+    sets = [WorkingSet(hold_seconds=12), WorkingSet(hold_seconds=10)]
+    days = [replace(occasion(day, 11), exercise_id=hold, sets=sets) for day in (0, 2)]
+    found = replay_rules(days, catalogue_by_id())
+    # Two sets of 10 to 15 s: 25 s in the middle.
+    assert found.planned["alice-2", hold]["double progression"] == pytest.approx(12.5)
+
+
 # The model
 
 
@@ -370,7 +379,7 @@ def test_the_commands_write_what_they_say(tmp_path: Path) -> None:
     write(file, World.PLAN, athletes=5, sessions=30)
     result = CliRunner().invoke(app, ["backtest", str(file), "--out", str(out)])
     assert result.exit_code == 0, result.output
-    assert "The model is off" in result.stdout
+    assert "The model is off: there is too little to learn from" in result.stdout
     assert json.loads((out / "backtest.json").read_text())["is_on"] is False
     assert "| median of three |" in (out / "backtest.md").read_text()
     assert (out / "backtest.svg").read_text().startswith("<svg role=")

@@ -183,8 +183,8 @@ class _Runs:
     ) -> None:
         """Lets all predictors learn from the past and forecast each of the tests.
 
-        Kept is only what all had an answer for, so that all are compared on the same. A predictor
-        that had too few examples to learn from says nothing.
+        Kept is only what all had an answer for. A predictor that had too few examples to learn from
+        says nothing, and is left out in the end.
         """
         said = [dict[str, list[float | None]]() for _ in tests]
         for predictor in self.predictors:
@@ -219,8 +219,9 @@ def _mean(values: Sequence[float]) -> float:
 
 
 def _part(title: str, forecasts: Forecasts) -> Part:
-    answered = {name: of for name, of in forecasts.items() if of}
-    if not answered:
+    # Who could not always forecast would be compared on other forecasts than the rest.
+    answered = {name: of for name, of in forecasts.items() if len(of) == len(forecasts[LAST])}
+    if not forecasts[LAST]:
         return Part(title=title, user_count=0, scores=())
     last_mae = _mean([one.error for one in answered[LAST]])
     scores = [_score(name, of, last_mae) for name, of in answered.items()]
@@ -251,8 +252,6 @@ def _score(name: str, forecasts: Sequence[Forecast], last_mae: float) -> Score:
 
 def _with_gain(score: Score, own: Sequence[Forecast], best: Sequence[Forecast]) -> Score:
     """Returns a score with its gain over the best baseline, and the interval of it."""
-    if len(own) != len(best):
-        return score  # It had too little to learn from in some folds.
     gains: dict[str, list[float]] = {}
     for mine, theirs in zip(own, best, strict=True):
         gains.setdefault(mine.user_id, []).append(theirs.error - mine.error)

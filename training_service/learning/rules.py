@@ -14,7 +14,6 @@ from statistics import fmean
 from uuid import UUID
 
 from training_service.domain.exercise import Exercise, MovementKind
-from training_service.domain.metrics import HOLD_SECONDS_PER_REP, Side
 from training_service.domain.progression import (
     Performance,
     beginning,
@@ -77,16 +76,17 @@ def _replay(
 ) -> None:
     kind = exercise.movement_kind
     first = done_sets(chain[0].sets, kind)
-    if not first or any(one.amount is None for one in first):
+    amount = sum(one.amount or 0.0 for one in first)
+    if not amount:
         return
+    # What a repetition or second of the rule is worth: both sides of one-sided work, two seconds of
+    # a hold, or the seconds of a slow lowering.
+    worth = chain[0].effective_reps / amount
     rule, track = _rule(policy, chain[0], first, exercise)
     state = beginning(rule, track)
-    sides = _sides(chain[0])
     for one in chain[1:]:
         asked = prescription(rule, state, one.day).targets
-        amount = sum(_middle(target) for target in asked) * sides
-        is_hold = kind is MovementKind.ISOMETRIC
-        planned = amount / HOLD_SECONDS_PER_REP if is_hold else amount
+        planned = worth * sum(_middle(target) for target in asked)
         into.planned[one.session_id, one.exercise_id][name] = planned
         done = {one.exercise_id: done_sets(one.sets, kind)}
         state, events = step(rule, track, state, Performance(day=one.day, sets=done))
@@ -117,11 +117,6 @@ def _rule(policy: Policy, first: Occasion, sets: Done, exercise: Exercise) -> tu
         easier_id=None,
     )
     return rule, Track(exercise.id, {exercise.id: rung})
-
-
-def _sides(one: Occasion) -> int:
-    """Returns how often a set of the rule is done: one-sided work is done on both sides."""
-    return 1 if all(each.side is Side.BOTH for each in one.sets) else 2
 
 
 def _middle(target: SetTarget) -> float:
