@@ -15,6 +15,7 @@ from calisthenics.training.v1 import (
     load_pb2,
     metrics_pb2,
     phase_pb2,
+    prediction_pb2,
     program_pb2,
     progression_pb2,
     readiness_pb2,
@@ -55,6 +56,7 @@ _FILES = (
     coaching_pb2,
     group_pb2,
     assignment_pb2,
+    prediction_pb2,
 )
 
 SERVICES: tuple[ServiceDescriptor, ...] = tuple(

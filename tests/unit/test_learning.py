@@ -33,16 +33,19 @@ from training_service.domain.exercise import exercise_id
 from training_service.domain.metrics import Side, WorkingSet
 from training_service.learning.artefact import (
     CARD_FILE,
-    CARD_TEXT,
     MODEL_FILE,
     Loaded,
     forecast,
     load_artefact,
-    sha256,
-    write_artefact,
 )
 from training_service.learning.backtest import Backtest
-from training_service.learning.examples import FEATURES, Example, examples_of
+from training_service.learning.card import CARD_TEXT, sha256, write_artefact
+from training_service.learning.examples import (
+    FEATURES,
+    Example,
+    examples_of,
+    upcoming_example,
+)
 from training_service.learning.history import (
     History,
     LearningError,
@@ -153,6 +156,15 @@ def test_an_example_knows_nothing_of_what_comes_later(days: list[tuple[int, int]
         found = list(examples_of([*past[: count - 1], changed]))
         assert found[:-1] == whole[: count - 2]
         assert replace(found[-1], amount=whole[count - 2].amount) == whole[count - 2]
+
+
+def test_a_session_to_come_is_seen_as_one_that_came() -> None:
+    past = [occasion(day, 10.0 + day, rpe=8) for day in (0, 2, 3)]
+    *_, came = examples_of([*past, occasion(5, 0)])
+    found = upcoming_example(past, PULL_UP, occasion(5, 0).day)
+    assert found is not None
+    assert replace(found, started_at=came.started_at) == came
+    assert upcoming_example(past, exercise_id("l-sit"), occasion(5, 0).day) is None
 
 
 def test_features_of_a_fifth_session() -> None:

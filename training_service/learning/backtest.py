@@ -17,7 +17,7 @@ from random import Random
 from typing import NamedTuple
 from zlib import crc32
 
-from training_service.learning.examples import Example, examples_of
+from training_service.learning.examples import MIN_SESSIONS, Example, examples_of
 from training_service.learning.history import History, LearningError, Progress, catalogue_by_id
 from training_service.learning.model import TooFewExamplesError
 from training_service.learning.predictors import BASELINES, MODEL, PREDICTORS, Predictor
@@ -26,8 +26,6 @@ from training_service.learning.rules import replay_rules
 FOLDS = 5
 FIRST_TEST_SHARE = 0.4
 """Of the examples, those that are only learned from (our choice)."""
-MIN_SESSIONS = 8
-"""Fewer sessions of an athlete are neither learned from nor counted among the others."""
 USER_GROUPS = 3
 """Each is held out once."""
 BOOTSTRAPS = 1_000

@@ -7,8 +7,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import Progress
 
-from training_service.learning.artefact import load_artefact, write_artefact
+from training_service.learning.artefact import load_artefact
 from training_service.learning.backtest import Backtest, backtest
+from training_service.learning.card import write_artefact
 from training_service.learning.history import History, LearningError, read_history
 from training_service.learning.report import as_json, draw, markdown, tables, verdict
 

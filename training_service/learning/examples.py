@@ -7,7 +7,7 @@ wellness, phases and what was prescribed; `MISSING_FROM_EXPORT` says so in every
 
 from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from math import log1p
 from statistics import fmean, median
@@ -23,6 +23,8 @@ USUAL_DAYS = 28
 SHORT_REST_DAYS = 1
 MAX_REST_DAYS = 14
 """Longer rests are taken alike (our choice)."""
+MIN_SESSIONS = 8
+"""Fewer sessions of an athlete are neither learned from nor forecast by a model."""
 EFFECT_SESSIONS = 20
 """How many examples before it an athlete's own deviation is looked for in (our choice)."""
 MISSING_FROM_EXPORT = ("wellness", "training phase", "prescribed sets", "session completion")
@@ -113,6 +115,19 @@ def examples_of(
                 athlete.examples[one.exercise_id].append(example)
                 yield example
         _remember(athlete, session)
+
+
+def upcoming_example(occasions: Sequence[Occasion], exercise_id: UUID, day: date) -> Example | None:
+    """Returns the example of a session that is still to come; None for an exercise never done.
+
+    Occasions are of one athlete, by start. What will be done is not known: `amount` is 0.
+    """
+    known = [one for one in occasions if one.exercise_id == exercise_id]
+    if not known:
+        return None
+    upcoming = replace(known[-1], session_id="", day=day, sets=(), effective_reps=0.0, rpe=None)
+    *_, last = examples_of([*occasions, upcoming])
+    return last
 
 
 def _sessions(occasions: Iterable[Occasion]) -> Iterator[list[Occasion]]:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 from uuid import UUID
 
@@ -132,22 +133,43 @@ def _occasion(rows: Sequence[Mapping[str, Any]], exercise: Exercise) -> Occasion
         bodyweight_fraction=exercise.bodyweight_fraction,
         is_negative=exercise.slug.endswith(NEGATIVE_SUFFIX),
     )
-    sets = [_working_set(row) for row in rows]
-    done = [one for one in sets if one.is_done]
-    amount = total([effective_reps(traits, one.reps, one.hold_seconds, one.tempo) for one in done])
-    if not done or amount.coverage != 1:
-        return None
-    rpes = [one.rpe for one in done if one.rpe is not None]
     first = rows[0]
-    return Occasion(
+    return occasion_of(
+        [_working_set(row) for row in rows],
+        traits,
         user_id=first["external_user_id"],
         session_id=first["session_id"],
         exercise_id=exercise.id,
         started_at=first["start_time"],
         day=first["local_date"],
+    )
+
+
+def occasion_of(
+    sets: Sequence[WorkingSet],
+    traits: ExerciseTraits,
+    *,
+    user_id: str,
+    session_id: str,
+    exercise_id: UUID,
+    started_at: datetime,
+    day: date,
+) -> Occasion | None:
+    """Returns an occasion from its working sets; None when it is not known how much was done."""
+    done = [one for one in sets if one.is_done]
+    amount = total([effective_reps(traits, one.reps, one.hold_seconds, one.tempo) for one in done])
+    if not done or amount.coverage != 1:
+        return None
+    rpes = [one.rpe for one in done if one.rpe is not None]
+    return Occasion(
+        user_id=user_id,
+        session_id=session_id,
+        exercise_id=exercise_id,
+        started_at=started_at,
+        day=day,
         sets=sets,
         effective_reps=amount.amount,
-        rpe=sum(rpes) / len(rpes) if rpes else None,
+        rpe=fmean(rpes) if rpes else None,
     )
 
 
