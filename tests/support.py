@@ -43,6 +43,7 @@ from calisthenics.training.v1.group_pb2_grpc import GroupServiceStub
 from calisthenics.training.v1.load_pb2_grpc import LoadServiceStub
 from calisthenics.training.v1.metrics_pb2_grpc import MetricsServiceStub
 from calisthenics.training.v1.phase_pb2_grpc import PhaseServiceStub
+from calisthenics.training.v1.prediction_pb2_grpc import PredictionServiceStub
 from calisthenics.training.v1.program_pb2_grpc import ProgramServiceStub
 from calisthenics.training.v1.progression_pb2_grpc import ProgressionServiceStub
 from calisthenics.training.v1.readiness_pb2_grpc import ReadinessServiceStub
@@ -217,6 +218,7 @@ class Athlete:
         self.recommendations = RecommendationServiceStub(self.channel)
         self.progression = ProgressionServiceStub(self.channel)
         self.form = FormServiceStub(self.channel)
+        self.predictions = PredictionServiceStub(self.channel)
 
     def as_another(self, user_id: str = "") -> "Athlete":
         """Returns somebody else, new unless named, on the same channel."""

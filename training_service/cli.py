@@ -320,6 +320,56 @@ def export(
     run_export(Export(order=order, address=address, file=file, format=Format(form)), Console())
 
 
+ExportedFile = Annotated[
+    Path,
+    typer.Argument(exists=True, dir_okay=False, readable=True, help="An export in Parquet."),
+]
+
+
+@contextmanager
+def _learning() -> Iterator[None]:
+    """Ends the command with the reason when nothing can be learned or tested."""
+    from training_service.learning.history import LearningError
+
+    try:
+        yield
+    except LearningError as error:
+        _print_error(str(error))
+        raise typer.Exit(2) from None
+
+
+@app.command()
+def backtest(
+    file: ExportedFile,
+    out: Annotated[Path, typer.Option(file_okay=False, help="Where the report is written.")],
+) -> None:
+    """Replay an export and compare who would have forecast each next session best.
+
+    Baselines, rules of progression and learned models, on what came before each session only.
+    Exits with 2 when the file holds too little or a package is missing.
+    """
+    with _learning():
+        from training_service.learning.commands import run_backtest
+
+        run_backtest(file, out, Console())
+
+
+@app.command()
+def train_model(
+    file: ExportedFile,
+    out: Annotated[Path, typer.Option(file_okay=False, help="Where the model is written.")],
+) -> None:
+    """Train the model of the next session on an export, and write it with its card.
+
+    The card says off, and why, unless the model beats the baselines when history is replayed.
+    Exits with 2 when the file holds too little or a package is missing.
+    """
+    with _learning():
+        from training_service.learning.commands import run_training
+
+        run_training(file, out, datetime.now(UTC), Console())
+
+
 def _print_ready(port: int) -> None:
     """Prints where the service is, and commands to try it with."""
     print(f"\nTraining Service ready on localhost:{port}\n", flush=True)

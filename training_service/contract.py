@@ -17,6 +17,7 @@ from calisthenics.training.v1 import (
     load_pb2,
     metrics_pb2,
     phase_pb2,
+    prediction_pb2,
     program_pb2,
     progression_pb2,
     readiness_pb2,
@@ -65,6 +66,7 @@ _FILES = (
     form_pb2,
     recommendation_pb2,
     adaptation_pb2,
+    prediction_pb2,
 )
 
 SERVICES: tuple[ServiceDescriptor, ...] = tuple(

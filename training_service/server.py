@@ -19,6 +19,7 @@ from calisthenics.training.v1.group_pb2_grpc import add_GroupServiceServicer_to_
 from calisthenics.training.v1.load_pb2_grpc import add_LoadServiceServicer_to_server
 from calisthenics.training.v1.metrics_pb2_grpc import add_MetricsServiceServicer_to_server
 from calisthenics.training.v1.phase_pb2_grpc import add_PhaseServiceServicer_to_server
+from calisthenics.training.v1.prediction_pb2_grpc import add_PredictionServiceServicer_to_server
 from calisthenics.training.v1.program_pb2_grpc import add_ProgramServiceServicer_to_server
 from calisthenics.training.v1.progression_pb2_grpc import add_ProgressionServiceServicer_to_server
 from calisthenics.training.v1.readiness_pb2_grpc import add_ReadinessServiceServicer_to_server
@@ -56,6 +57,7 @@ from training_service.servicers.load_pattern import LoadPatternReader
 from training_service.servicers.metrics import MetricsServicer
 from training_service.servicers.phase import PhaseServicer
 from training_service.servicers.planned_session import PlannedSessionReader
+from training_service.servicers.prediction import PredictionServicer
 from training_service.servicers.program import ProgramServicer
 from training_service.servicers.progression import ProgressionServicer
 from training_service.servicers.progression_standing import StandingReader
@@ -82,6 +84,7 @@ from training_service.storage.metrics import MetricsRepository
 from training_service.storage.migrations import earlier_revisions, head_revision
 from training_service.storage.personal_record import PersonalRecordRepository
 from training_service.storage.phase import PhaseRepository
+from training_service.storage.prediction import PredictionRepository
 from training_service.storage.program import ProgramRepository
 from training_service.storage.progression import ProgressionRepository
 from training_service.storage.readiness import ReadinessRepository
@@ -222,6 +225,10 @@ class TrainingServer:
             self._charts,
         )
         add_RecommendationServiceServicer_to_server(recommendations, self._server)
+        predictions = PredictionServicer(
+            PredictionRepository(self._database), catalogue, self._settings.model_directory
+        )
+        add_PredictionServiceServicer_to_server(predictions, self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         if self._settings.reflection:
             channelz.add_channelz_servicer(self._server)

@@ -64,6 +64,11 @@ class Settings(BaseSettings):
     data_directory: Path = Field(
         Path(".data"), description="Folder for the embedded PostgreSQL's data."
     )
+    model_directory: Path | None = Field(
+        None,
+        description="Folder that training-service train-model wrote. Empty, or when its card says "
+        "off: baselines forecast alone.",
+    )
     pool_min_size: int = Field(2, ge=1, le=200, description="Connections kept open by a worker.")
     pool_max_size: int = Field(10, ge=1, le=200, description="Most connections of a worker.")
     pool_timeout_seconds: float = Field(

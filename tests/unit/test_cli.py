@@ -22,6 +22,8 @@ COMMANDS = [
     "demo",
     "import",
     "export",
+    "backtest",
+    "train-model",
     "dev-token",
     "probe",
     "settings",

@@ -60,6 +60,7 @@ WRONG = {
 }
 ANY_TEXT = {
     "data_directory",
+    "model_directory",
     "tls_certificate_file",
     "tls_private_key_file",
     "tls_client_ca_file",

@@ -408,6 +408,14 @@ export {
   UpdatePhaseRequest,
 } from "./calisthenics/training/v1/phase";
 export {
+  NextSessionPrediction,
+  PredictNextSessionRequest,
+  PredictionServiceClient,
+  PredictionServiceServer,
+  PredictionServiceService,
+  PredictionSource,
+} from "./calisthenics/training/v1/prediction";
+export {
   AdoptProgramRequest,
   AdoptedProgram,
   GetPhaseStatisticsRequest,
