@@ -4,9 +4,8 @@ Recovery of a muscle from a session is clamp(hours since its end / window, 0, 1)
 48 h, or 72 h when the muscle had a set at RPE 9.5 or more, or 8 hard sets or more. Of several
 sessions the one counts from which it is least. Never trained, a muscle is recovered: 1.
 
-Training to failure slows recovery by 24 to 48 h (Morán-Navarro 2017, Eur J Appl Physiol 117:2387);
-80 % of lifters were within a repetition at 48 h, slower ones need 72 h (Korak 2015, J Strength Cond
-Res). The formula is our choice.
+Training to failure slows recovery by 24 to 48 h (Morán-Navarro 2017); 80 % of lifters were within a
+repetition at 48 h, slower ones need 72 h (Korak 2015). The formula is our choice.
 
 A primary muscle has weight 1 and a secondary one 0.5. The weight enters twice: a hard set counts
 so much towards the 8, and a workout's recovery is the mean of its muscles by sets times weight. A
