@@ -33,6 +33,11 @@ hypothesis_settings.register_profile(
 hypothesis_settings.load_profile("here")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begins with the test that takes longest, so that no process is left alone with it."""
+    items.sort(key=lambda item: "test_schemathesis" not in item.nodeid)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _quiet() -> None:
     """Leaves only what is wrong in the output of a failed test."""
