@@ -676,6 +676,13 @@ def test_the_body_of_the_documentation() -> None:
     assert drawn == (ROOT / "docs" / "recovery.svg").read_bytes()
 
 
+def test_a_picture_does_not_depend_on_those_before_it() -> None:
+    first, second = (
+        draw(body_map(RECOVERIES), ChartFormat.SVG, Theme.DARK, SMALL) for _ in range(2)
+    )
+    assert first == second
+
+
 @pytest.mark.parametrize("theme", Theme)
 @pytest.mark.parametrize("size", [LARGE, SMALL])
 def test_a_body_says_what_it_shows(theme: Theme, size: Size) -> None:

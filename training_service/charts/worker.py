@@ -7,6 +7,7 @@ functions, so that the serving process, which refers to these functions, never l
 import json
 import multiprocessing
 import os
+import re
 import signal
 import threading
 from html import escape
@@ -47,11 +48,19 @@ def _converted(spec: dict[str, Any], form: ChartFormat) -> bytes:
     match form:
         case ChartFormat.SVG:
             svg = vl_convert.vegalite_to_svg(spec, **options)
-            return described(svg, spec["description"]).encode()
+            return described(numbered_anew(svg), spec["description"]).encode()
         case ChartFormat.PNG:
             return vl_convert.vegalite_to_png(spec, **options)
         case ChartFormat.VEGA_LITE:
             return json.dumps(spec, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def numbered_anew(svg: str) -> str:
+    """Returns a picture whose gradients are numbered from 0: Vega goes on counting from one picture
+    to the next, and the same data would get other bytes."""
+    names = dict.fromkeys(re.findall(r'id="(gradient_\d+)"', svg))
+    numbers = {name: f"gradient_{number}" for number, name in enumerate(names)}
+    return re.sub(r"\bgradient_\d+\b", lambda found: numbers.get(found[0], found[0]), svg)
 
 
 def described(svg: str, description: str) -> str:
