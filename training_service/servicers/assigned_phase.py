@@ -11,15 +11,14 @@ from calisthenics.training.v1 import assignment_pb2 as pb
 from training_service.domain.assignment import OnExisting
 from training_service.domain.phase import Phase, copies
 from training_service.servicers.assigned_workout import Source, give_workouts
-from training_service.servicers.enums import EnumNames
+from training_service.servicers.enums import GRANT_SCOPE
 from training_service.servicers.phase import insert_tree
 from training_service.storage.assignment import PHASE, AssignmentChange, NewAssignment
 from training_service.storage.idempotency import WriteRequest
 from training_service.storage.schedule import NewSchedule, StoredSchedule
 
-SCOPE = EnumNames(access_pb2.GrantScope)
-WRITE_WORKOUTS = SCOPE.name(access_pb2.GRANT_SCOPE_WRITE_WORKOUTS)
-WRITE_SCHEDULE = SCOPE.name(access_pb2.GRANT_SCOPE_WRITE_SCHEDULE)
+WRITE_WORKOUTS = GRANT_SCOPE.name(access_pb2.GRANT_SCOPE_WRITE_WORKOUTS)
+WRITE_SCHEDULE = GRANT_SCOPE.name(access_pb2.GRANT_SCOPE_WRITE_SCHEDULE)
 
 
 class PhasePlan(NamedTuple):

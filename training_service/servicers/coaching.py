@@ -6,25 +6,22 @@ from typing import Any
 from uuid import UUID
 
 import uuid6
-from calisthenics.training.v1 import access_pb2
 from calisthenics.training.v1 import coaching_pb2 as pb
 from calisthenics.training.v1.coaching_pb2_grpc import CoachingServiceServicer
 
 from training_service.caller import Scope, athlete_scope
 from training_service.errors import Reason, bad_reference, invalid_field
 from training_service.servicers.convert import (
-    optional_time,
+    optional_future_time,
     optional_uuid,
     to_timestamp,
     utc_now,
     write_request,
 )
-from training_service.servicers.enums import EnumNames
+from training_service.servicers.enums import GRANT_SCOPE
 from training_service.servicers.once import once
 from training_service.servicers.paging import page_by_id
 from training_service.storage.grant import GrantChange, GrantRepository, StoredGrant, Use
-
-SCOPE = EnumNames(access_pb2.GrantScope)
 
 
 class CoachingServicer(CoachingServiceServicer):
@@ -93,15 +90,12 @@ def _new_grant(scope: Scope, message: pb.Grant, now: datetime) -> StoredGrant:
     grantee_user_id = optional_uuid(message.grantee_user_id)
     if grantee_user_id == scope.external_user_id:
         raise invalid_field("grant.grantee_user_id", "must be somebody else")
-    expires_at = optional_time(message, "expire_time", "grant.expire_time")
-    if expires_at and expires_at <= now:
-        raise invalid_field("grant.expire_time", "must be in the future")
     return StoredGrant(
         id=uuid6.uuid7(),
         grantee_user_id=grantee_user_id,
         group_id=optional_uuid(message.group_id),
-        scopes=sorted(map(SCOPE.name, message.scopes)),
-        expires_at=expires_at,
+        scopes=sorted(map(GRANT_SCOPE.name, message.scopes)),
+        expires_at=optional_future_time(message, "expire_time", "grant.expire_time", now),
         created_at=now,
         revoked_at=None,
     )
@@ -111,7 +105,7 @@ def _grant(athlete: UUID, stored: StoredGrant, now: datetime) -> pb.Grant:
     message = pb.Grant(
         id=str(stored.id),
         external_user_id=str(athlete),
-        scopes=sorted(map(SCOPE.number, stored.scopes)),
+        scopes=sorted(map(GRANT_SCOPE.number, stored.scopes)),
         create_time=to_timestamp(stored.created_at),
         active=stored.is_active(now),
     )
@@ -133,6 +127,6 @@ def _entry(use: Use) -> pb.AccessLogEntry:
         grantee_user_id=str(use.grantee_user_id),
         grant_id=str(use.grant_id),
         rpc=use.rpc,
-        scope=SCOPE.number(use.scope),
+        scope=GRANT_SCOPE.number(use.scope),
         call_id=use.call_id,
     )

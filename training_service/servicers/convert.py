@@ -56,6 +56,14 @@ def optional_time(message: Any, name: str, path: str) -> datetime | None:
     return to_datetime(getattr(message, name), path) if message.HasField(name) else None
 
 
+def optional_future_time(message: Any, name: str, path: str, now: datetime) -> datetime | None:
+    """Returns the same; refuses an instant that is not after now."""
+    instant = optional_time(message, name, path)
+    if instant and instant <= now:
+        raise invalid_field(path, "must be in the future")
+    return instant
+
+
 def to_timestamp(instant: datetime) -> Timestamp:
     """Returns an instant as a message."""
     timestamp = Timestamp()

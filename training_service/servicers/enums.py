@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from calisthenics.training.v1 import access_pb2
+
 
 class EnumNames:
     """The names of one enum: `EQUIPMENT_PULL_UP_BAR` is "PULL_UP_BAR" inside the service."""
@@ -19,3 +21,7 @@ class EnumNames:
     def number(self, name: str) -> Any:
         """Returns the number of a name."""
         return self._numbers[name]
+
+
+GRANT_SCOPE = EnumNames(access_pb2.GrantScope)
+"""What can be granted, which several nouns speak of."""

@@ -6,7 +6,6 @@ from typing import Any
 from uuid import UUID
 
 import uuid6
-from calisthenics.training.v1 import access_pb2
 from calisthenics.training.v1 import group_pb2 as pb
 from calisthenics.training.v1.group_pb2_grpc import GroupServiceServicer
 
@@ -16,12 +15,13 @@ from training_service.domain import group as domain
 from training_service.domain.group import InvitationState, Role, Sharing
 from training_service.errors import Reason, bad_reference, invalid_field
 from training_service.servicers.convert import (
+    optional_future_time,
     optional_time,
     to_timestamp,
     utc_now,
     write_request,
 )
-from training_service.servicers.enums import EnumNames
+from training_service.servicers.enums import GRANT_SCOPE, EnumNames
 from training_service.servicers.masks import check_etag, masked_fields, merged
 from training_service.servicers.once import once
 from training_service.servicers.paging import page_by_id
@@ -38,7 +38,6 @@ KIND = EnumNames(pb.GroupKind)
 ROLE = EnumNames(pb.MemberRole)
 SHARING = EnumNames(pb.Sharing)
 STATE = EnumNames(pb.InvitationState)
-GRANT_SCOPE = EnumNames(access_pb2.GrantScope)
 
 CHANGEABLE = ("display_name", "group_external_id")
 CHANGEABLE_OF_MEMBERS = ("role", "sharing")
@@ -224,9 +223,7 @@ class GroupServicer(GroupServiceServicer):
         scope = athlete_scope(request.external_user_id)
         write = write_request(request, utc_now())
         now = write.received_at
-        grant_end = optional_time(request, "grant_expire_time", "grant_expire_time")
-        if grant_end and grant_end <= now:
-            raise invalid_field("grant_expire_time", "must be in the future")
+        grant_end = optional_future_time(request, "grant_expire_time", "grant_expire_time", now)
 
         async def work(change: GroupChange) -> pb.Member:
             invitation = await _lock_received(change, request.invitation_id)

@@ -20,19 +20,17 @@ from training_service.domain.readiness import Readiness
 from training_service.domain.roster import Activity, Adherence, AthleteState, Attention
 from training_service.servicers.convert import to_date
 from training_service.servicers.dates import day_of
-from training_service.servicers.enums import EnumNames
-from training_service.servicers.group import GRANT_SCOPE, group_not_found
+from training_service.servicers.enums import GRANT_SCOPE, EnumNames
+from training_service.servicers.group import group_not_found
 from training_service.servicers.load import NOTE, day_message, flag_message
 from training_service.servicers.load_pattern import history_from, holds_from, straight_arm_ids
 from training_service.servicers.metrics import record_message
 from training_service.servicers.planned_session import sessions_until_end
 from training_service.servicers.readiness import BAND, WITHHELD, readiness_of
 from training_service.storage.exercise import Catalogue
-from training_service.storage.grant import Look
+from training_service.storage.grant import READ_METRICS, READ_WELLNESS, Look
 from training_service.storage.load import LoadRepository, lacks_checkpoint
 from training_service.storage.roster import (
-    READ_METRICS,
-    READ_WELLNESS,
     UNIT,
     Member,
     Metrics,

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from psycopg import errors
-from sqlalchemy import Integer, Text, and_, any_, bindparam, case, func, or_, select, update
+from sqlalchemy import Text, and_, any_, bindparam, case, func, or_, select, update
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.types import Uuid
 
@@ -22,6 +22,7 @@ from training_service.storage.phase import PhaseChange
 from training_service.storage.schedule import ScheduleChange
 from training_service.storage.statements import (
     Statement,
+    newest_first,
     own,
     parameter,
     prepare,
@@ -159,12 +160,7 @@ def _list(*, continued: bool) -> Statement[StoredAssignment]:
         .outerjoin(training_phases, own_phase)
         .where(own(assignments))
     )
-    if continued:
-        statement = statement.where(_OF.id < parameter("before_id", _OF.id))
-    return prepare(
-        statement.order_by(_OF.id.desc()).limit(bindparam("limit", type_=Integer)),
-        StoredAssignment,
-    )
+    return newest_first(statement, _OF.id, StoredAssignment, continued=continued)
 
 
 class AssignmentRepository:

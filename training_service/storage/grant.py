@@ -10,7 +10,6 @@ from uuid import UUID
 
 import uuid6
 from sqlalchemy import (
-    Integer,
     Select,
     Text,
     Uuid,
@@ -34,6 +33,7 @@ from training_service.storage.database import Database, Transaction
 from training_service.storage.idempotency import AthleteChange
 from training_service.storage.statements import (
     Statement,
+    newest_first,
     own,
     parameter,
     prepare,
@@ -41,6 +41,10 @@ from training_service.storage.statements import (
     written,
 )
 from training_service.storage.tables import access_grants, access_log, group_members
+
+READ_METRICS = "READ_METRICS"
+READ_WELLNESS = "READ_WELLNESS"
+"""What many athletes are asked for at once, by its name in GrantScope."""
 
 
 class StoredGrant(NamedTuple):
@@ -198,35 +202,29 @@ _ADMIT_EACH = prepare(
 
 @cache
 def _list(*, continued: bool) -> Statement[StoredGrant]:
-    """Returns the listing of grants, the newest first: ids sort by creation."""
-    statement = select(*_GRANT).where(own(access_grants))
-    if continued:
-        statement = statement.where(_OF.id < parameter("before_id", _OF.id))
-    return prepare(
-        statement.order_by(_OF.id.desc()).limit(bindparam("limit", type_=Integer)), StoredGrant
-    )
+    """Returns the listing of an athlete's grants."""
+    listed = select(*_GRANT).where(own(access_grants))
+    return newest_first(listed, _OF.id, StoredGrant, continued=continued)
 
 
 @cache
 def _list_received(*, continued: bool) -> Statement["ReceivedGrant"]:
     """Returns the listing of grants that hold of all athletes, the newest first. Which of them are
     to who asks, or to a group of theirs, the database's policy says."""
-    statement = select(_OF.external_user_id, *_GRANT).where(_IS_ACTIVE, _GRANT[-1])
-    if continued:
-        statement = statement.where(_OF.id < parameter("before_id", _OF.id))
-    return prepare(
-        statement.order_by(_OF.id.desc()).limit(bindparam("limit", type_=Integer)),
+    listed = select(_OF.external_user_id, *_GRANT).where(_IS_ACTIVE, _GRANT[-1])
+    return newest_first(
+        listed,
+        _OF.id,
         lambda external_user_id, *grant: ReceivedGrant(external_user_id, StoredGrant(*grant)),
+        continued=continued,
     )
 
 
 @cache
 def _list_uses(*, continued: bool) -> Statement[Use]:
     of = access_log.c
-    statement = select(*(of[name] for name in Use._fields)).where(own(access_log))
-    if continued:
-        statement = statement.where(of.id < parameter("before_id", of.id))
-    return prepare(statement.order_by(of.id.desc()).limit(bindparam("limit", type_=Integer)), Use)
+    listed = select(*(of[name] for name in Use._fields)).where(own(access_log))
+    return newest_first(listed, of.id, Use, continued=continued)
 
 
 def select_granted() -> Select[Any]:

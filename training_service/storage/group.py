@@ -12,10 +12,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import (
-    ColumnElement,
-    Integer,
     and_,
-    bindparam,
     delete,
     exists,
     func,
@@ -33,6 +30,7 @@ from training_service.storage.grant import StoredGrant, insert_grant
 from training_service.storage.idempotency import AthleteChange
 from training_service.storage.statements import (
     Statement,
+    newest_first,
     parameter,
     prepare,
     prepare_command,
@@ -206,17 +204,9 @@ _PLACES = prepare(
 )
 
 
-def _page(statement: Any, id: ColumnElement[Any], row: Any, *, continued: bool) -> Statement[Any]:
-    """Returns a listing by id, the newest first."""
-    if continued:
-        statement = statement.where(id < parameter("before_id", id))
-    limit = bindparam("limit", type_=Integer)
-    return prepare(statement.order_by(id.desc()).limit(limit), row)
-
-
 @cache
 def _list(*, continued: bool) -> Statement[Group]:
-    return _page(_SELECT_GROUP, _GROUP.id, Group, continued=continued)
+    return newest_first(_SELECT_GROUP, _GROUP.id, Group, continued=continued)
 
 
 @cache
@@ -233,19 +223,19 @@ def _list_members(*, continued: bool) -> Statement[Member]:
         ),
     )
     listed = _SELECT_MEMBER.join(asking, may_see).where(_MEMBER.group_id == _GROUP_ID)
-    return _page(listed, _MEMBER.member_user_id, Member, continued=continued)
+    return newest_first(listed, _MEMBER.member_user_id, Member, continued=continued)
 
 
 @cache
 def _list_sent(*, continued: bool) -> Statement[Invitation]:
     listed = _SELECT_INVITATION.join(group_members, _IS_OWN).where(_GROUP.id == _GROUP_ID)
-    return _page(listed, _INVITATION.id, Invitation, continued=continued)
+    return newest_first(listed, _INVITATION.id, Invitation, continued=continued)
 
 
 @cache
 def _list_received(*, continued: bool) -> Statement[Invitation]:
     listed = _SELECT_INVITATION.where(_INVITATION.invited_user_id == _USER_ID)
-    return _page(listed, _INVITATION.id, Invitation, continued=continued)
+    return newest_first(listed, _INVITATION.id, Invitation, continued=continued)
 
 
 class GroupRepository:

@@ -20,6 +20,7 @@ from training_service.storage.idempotency import AthleteChange
 from training_service.storage.session import COUNTED_RECORDS
 from training_service.storage.statements import (
     Statement,
+    newest_first,
     own,
     parameter,
     prepare,
@@ -91,12 +92,8 @@ _DELETE = prepare_command(delete(progression_rules).where(own(progression_rules)
 
 @cache
 def _list(*, continued: bool) -> Statement[StoredRule]:
-    statement = select(*_VALUES).where(own(progression_rules))
-    if continued:
-        statement = statement.where(_OF.id < parameter("before_id", _OF.id))
-    return prepare(
-        statement.order_by(_OF.id.desc()).limit(bindparam("limit", type_=Integer)), StoredRule
-    )
+    listed = select(*_VALUES).where(own(progression_rules))
+    return newest_first(listed, _OF.id, StoredRule, continued=continued)
 
 
 LIST_ALL = prepare(select(*_VALUES).where(own(progression_rules)).order_by(_OF.id), StoredRule)

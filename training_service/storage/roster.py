@@ -19,7 +19,7 @@ from training_service.domain.load import DayLoad, LoadHistory, LoadUnit
 from training_service.domain.load_flag import Hold, return_day
 from training_service.domain.phase import DateRange
 from training_service.storage.database import Database, ManyTransaction
-from training_service.storage.grant import Look
+from training_service.storage.grant import READ_METRICS, READ_WELLNESS, Look
 from training_service.storage.load import HISTORY, LIST_DAYS_BEFORE_BREAK, LIST_HOLDS, history_of
 from training_service.storage.personal_record import LIST_RECORDS, PersonalRecord
 from training_service.storage.readiness import LAST_DATE, RECORDS, ReadinessInputs, of_day
@@ -30,9 +30,6 @@ from training_service.storage.wellness import CURRENT_WELLNESS
 
 UNIT = LoadUnit.SESSION_RPE
 """What load is counted in."""
-READ_METRICS = "READ_METRICS"
-READ_WELLNESS = "READ_WELLNESS"
-"""What is made use of, by its name in GrantScope."""
 MAX_RECORDS = 1_000
 """Most records of an athlete's week that are counted."""
 

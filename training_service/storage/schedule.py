@@ -20,6 +20,7 @@ from training_service.storage.database import Database
 from training_service.storage.idempotency import AthleteChange
 from training_service.storage.statements import (
     Statement,
+    newest_first,
     own,
     parameter,
     prepare,
@@ -120,11 +121,7 @@ _LOCK = prepare(_GET_ONE.with_for_update(of=schedules), StoredSchedule)
 
 @cache
 def _list(*, continued: bool) -> Statement[StoredSchedule]:
-    """Returns the listing, the newest first: ids sort by creation."""
-    statement = _SCHEDULES.order_by(_OF.id.desc()).limit(bindparam("limit", type_=Integer))
-    if continued:
-        statement = statement.where(_OF.id < parameter("before_id", _OF.id))
-    return prepare(statement, StoredSchedule)
+    return newest_first(_SCHEDULES, _OF.id, StoredSchedule, continued=continued)
 
 
 _IN_RANGE = _SCHEDULES.where(

@@ -16,6 +16,7 @@ from sqlalchemy import (
     Column,
     ColumnElement,
     FromClause,
+    Integer,
     Select,
     Table,
     bindparam,
@@ -139,6 +140,16 @@ def for_each(query: Statement[Row], *own_parameters: str) -> Statement[tuple[UUI
     each = one.lateral("each")
     statement = select(athletes.c.external_user_id, *each.c).join_from(athletes, each, true())
     return prepare(statement, lambda athlete, *values: (athlete, query.row(*values)))
+
+
+def newest_first(
+    query: Select[Any], id: ColumnElement[Any], row: Callable[..., Row], *, continued: bool
+) -> Statement[Row]:
+    """Returns a query as a listing by id, the newest first, for ids sort by creation: `limit` rows,
+    and if it is continued, those before `before_id`."""
+    if continued:
+        query = query.where(id < parameter("before_id", id))
+    return prepare(query.order_by(id.desc()).limit(bindparam("limit", type_=Integer)), row)
 
 
 def own(table: FromClause) -> ColumnElement[bool]:

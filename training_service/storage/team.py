@@ -47,7 +47,7 @@ from training_service.domain.periods import ONE_WEEK, Period
 from training_service.domain.team import Overlap
 from training_service.errors import Reason, TrainingError
 from training_service.storage.database import Database, ManyTransaction, Transaction
-from training_service.storage.grant import select_granted
+from training_service.storage.grant import READ_METRICS, select_granted
 from training_service.storage.metrics import or_zero, start_of, sums_of, totals_of
 from training_service.storage.statements import Statement, parameter, prepare, prepare_command
 from training_service.storage.tables import (
@@ -60,8 +60,6 @@ from training_service.storage.tables import (
     session_metrics,
 )
 
-READ_METRICS = "READ_METRICS"
-"""The scope, by its name in GrantScope, with which single numbers can be read."""
 MEASURES = ("reps", "hold_seconds", "volume_load_kg")
 """Those of the measures of sessions that are published."""
 
