@@ -43,6 +43,7 @@ from training_service.charts.render import ChartRenderer
 from training_service.errors import TrainingError
 from training_service.interceptors.chain import InterceptorChain
 from training_service.interceptors.identity import make_authenticator
+from training_service.pseudonym import Pseudonyms
 from training_service.servicers.adaptation import AdaptationServicer
 from training_service.servicers.assignment import AssignmentServicer
 from training_service.servicers.coaching import CoachingServicer
@@ -78,6 +79,7 @@ from training_service.storage.goal import GoalRepository
 from training_service.storage.grant import GrantRepository
 from training_service.storage.group import GroupRepository
 from training_service.storage.health import database_revision, excess_privileges
+from training_service.storage.installation import pseudonym_key
 from training_service.storage.leaderboard import LeaderboardRepository
 from training_service.storage.load import LoadRepository
 from training_service.storage.metrics import MetricsRepository
@@ -132,6 +134,7 @@ class TrainingServer:
         self._monitor: asyncio.Task[None] | None = None
         self._serving = asyncio.Event()
         self._has_checked_role = False
+        self._pseudonyms = Pseudonyms()
         self._grants = GrantRepository(self._database)
         chain = InterceptorChain(settings, make_authenticator(settings), self._grants)
         self._server = grpc.aio.server(
@@ -310,6 +313,9 @@ class TrainingServer:
             revision = await database_revision(self._database)
             if not self._has_checked_role:
                 await self._check_role()
+            is_outdated = revision is None or revision in self._outdated_revisions
+            if not is_outdated and not self._pseudonyms.is_known:
+                self._pseudonyms.learn(await pseudonym_key(self._database))
         except SettingsError:
             raise
         except TrainingError as error:
@@ -318,7 +324,7 @@ class TrainingServer:
             logger.exception("health check failed")
             return "the health check failed"
         # A revision unknown here comes from a later version: it only added to the schema.
-        if revision is None or revision in self._outdated_revisions:
+        if is_outdated:
             return f"the schema is at revision {revision}, {self._expected_revision} is needed"
         return None
 

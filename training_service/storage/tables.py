@@ -102,6 +102,16 @@ catalogue_state = Table(
     "changes take turns.",
 )
 
+installation = Table(
+    "installation",
+    metadata,
+    Column("id", SmallInteger, autoincrement=False),
+    Column("pseudonym_key", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("id", name="installation_pkey"),
+    CheckConstraint("id = 1", name="installation_one_row"),
+    comment="One row: what tells this installation from others.",
+)
+
 exercises = Table(
     "exercises",
     metadata,
