@@ -10,8 +10,9 @@ from rich.table import Table
 from training_service.charts.data import Theme
 from training_service.charts.themes import PALETTES, Palette, config
 from training_service.charts.worker import VEGA_LITE_VERSION, described
-from training_service.learning.backtest import FOLDS, Backtest, Part, Score
+from training_service.learning.backtest import Backtest, Part, Score
 from training_service.learning.examples import MISSING_FROM_EXPORT
+from training_service.learning.folds import FOLDS
 from training_service.learning.history import History
 from training_service.learning.predictors import BASELINES, MODEL, Trees
 
