@@ -384,7 +384,8 @@ def backtest(
 ) -> None:
     """Replay an export and compare who would have forecast each next session best.
 
-    Baselines, rules of progression and learned models, on what came before each session only.
+    Baselines, rules of progression and learned models, on what came before each session only; and
+    whether the recommender would have ranked first what was done.
     Exits with 2 when the file holds too little or a package is missing.
     """
     with _learning():

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from zlib import crc32
 
 from training_service.learning.examples import MIN_SESSIONS, Example, examples_of
-from training_service.learning.folds import FOLDS, folds_of, gain_of
+from training_service.learning.folds import FOLDS, Gain, folds_of, gain_of
 from training_service.learning.history import History, LearningError, Progress, catalogue_by_id
 from training_service.learning.model import TooFewExamplesError
 from training_service.learning.predictors import BASELINES, MODEL, PREDICTORS, Predictor
@@ -45,11 +45,8 @@ class Score:
     forecast_count: int
     mae: float
     mase: float
-    gain: float | None = None
+    gain: Gain | None = None
     """MAE of the best baseline less its own; None for the baselines."""
-    gain_low: float | None = None
-    gain_high: float | None = None
-    """Ends of the 95 % interval of the gain."""
     fold_maes: Sequence[float | None] = ()
     """By fold, the earliest first; None where there was no forecast."""
 
@@ -231,21 +228,20 @@ def _with_gain(score: Score, own: Sequence[Forecast], best: Sequence[Forecast]) 
     gains: dict[str, list[float]] = {}
     for mine, theirs in zip(own, best, strict=True):
         gains.setdefault(mine.user_id, []).append(theirs.error - mine.error)
-    gain = gain_of(gains)
-    return replace(score, gain=gain.mean, gain_low=gain.low, gain_high=gain.high)
+    return replace(score, gain=gain_of(gains))
 
 
 def _reasons(part: Part) -> list[str]:
     """Returns why the model may not be used: it must be better than the last session by a twentieth
     and better than the best baseline beyond chance."""
     score = part.score_of(MODEL.name)
-    if score is None or score.gain_low is None or score.gain is None:
+    if score is None or score.gain is None:
         return ["there is too little to learn from"]
     reasons = []
     if score.mase >= MAX_MASE:
         reasons.append(f"its MASE is {score.mase:.3f}, not below {MAX_MASE}")
-    if score.gain_low <= 0:
-        interval = f"{score.gain_low:.3f} to {score.gain_high:.3f}"
+    if score.gain.low <= 0:
+        interval = f"{score.gain.low:.3f} to {score.gain.high:.3f}"
         reasons.append(
             f"the 95 % interval of its gain over the best baseline, {interval} effective "
             "repetitions, is not above 0"

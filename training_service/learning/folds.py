@@ -5,6 +5,7 @@ independent of each other.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from math import fsum
 from random import Random
@@ -51,7 +52,8 @@ def folds_of(ordered: Sequence[Timed]) -> list[Fold]:
     return [Fold(*ends) for ends in zip(begins, [*begins[1:], None], strict=True)]
 
 
-class Gain(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Gain:
     """A mean, and the ends of its 95 % interval."""
 
     mean: float
