@@ -128,7 +128,14 @@ class RunningService:
 @contextmanager
 def running_service(url: str, **settings: Any) -> Iterator[RunningService]:
     """Runs the service on a database."""
-    defaults = {"listen_address": "127.0.0.1:0", "grace_seconds": 2, "log_level": "ERROR"}
+    defaults: dict[str, Any] = {
+        "listen_address": "127.0.0.1:0",
+        "grace_seconds": 2,
+        "log_level": "ERROR",
+        # Tests call as fast as they can.
+        **{f"rate_{kind}_per_second": 0 for kind in ("reads", "writes", "streams", "charts")},
+        "max_streams_per_caller": 0,
+    }
     service = RunningService(Settings(**{**defaults, **settings}), url)
     service.start()
     try:

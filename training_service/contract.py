@@ -1,5 +1,6 @@
 """What the contract declares: services, access levels, rules and reasons, from its descriptors."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -38,7 +39,8 @@ from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 from protovalidate import Validator, Violation
 
-from training_service.errors import FieldViolation, Reason, TrainingError
+from training_service.domain.rate import CostClass
+from training_service.errors import FieldViolation, Limit, Reason, TrainingError
 
 PACKAGE = "calisthenics.training.v1"
 ERROR_DOMAIN = "training.calisthenics"
@@ -91,13 +93,14 @@ class ContractError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """One RPC: its path on the wire and who may call it."""
+    """One RPC: its path on the wire, who may call it and what it costs."""
 
     name: str
     path: str
     access: "access_pb2.AccessLevel.ValueType"
     grant_scope: str
     """What a caller must be granted who is not the athlete; empty when nobody can be."""
+    cost: CostClass
 
 
 def methods() -> Iterator[MethodDescriptor]:
@@ -109,7 +112,7 @@ def methods() -> Iterator[MethodDescriptor]:
 def access_levels() -> dict[str, Method]:
     """Returns every RPC by its path.
 
-    Raises ContractError for an RPC that does not declare who may call it.
+    Raises ContractError for an RPC that does not declare who may call it or what it costs.
     """
     found = {}
     for method in methods():
@@ -117,8 +120,19 @@ def access_levels() -> dict[str, Method]:
         if access == AccessLevel.ACCESS_LEVEL_UNSPECIFIED:
             raise ContractError(f"{method.full_name} declares no access level")
         path = f"/{method.containing_service.full_name}/{method.name}"
-        found[path] = Method(method.name, path, access, grant_scope(method))
+        found[path] = Method(method.name, path, access, grant_scope(method), cost_class(method))
     return found
+
+
+def cost_class(method: MethodDescriptor) -> CostClass:
+    """Returns what a call of an RPC costs.
+
+    Raises ContractError for an RPC that does not declare it.
+    """
+    number = method.GetOptions().Extensions[access_pb2.cost]
+    if number == access_pb2.COST_CLASS_UNSPECIFIED:
+        raise ContractError(f"{method.full_name} declares no cost class")
+    return CostClass(access_pb2.CostClass.Name(number).removeprefix("COST_CLASS_"))
 
 
 def grant_scope(method: MethodDescriptor) -> str:
@@ -179,6 +193,16 @@ def _violation(violation: Violation, prefix: str) -> FieldViolation:
     return FieldViolation(path, message)
 
 
+def _quota_failure(limit: Limit, message: str) -> error_details_pb2.QuotaFailure:
+    violation = error_details_pb2.QuotaFailure.Violation(
+        subject=limit.subject,
+        description=message,
+        quota_id=limit.name,
+        quota_value=math.floor(limit.value),
+    )
+    return error_details_pb2.QuotaFailure(violations=[violation])
+
+
 def to_status(error: TrainingError, request_id: str = "") -> status_pb2.Status:
     """Returns a refusal as google.rpc.Status with its details."""
     details: list[Message] = [
@@ -199,8 +223,11 @@ def to_status(error: TrainingError, request_id: str = "") -> status_pb2.Status:
         )
     if error.retry_after_seconds is not None:
         delay = Duration()
-        delay.FromMilliseconds(int(error.retry_after_seconds * 1000))
+        # Rounded up: who waits as long as they are told must not come too early.
+        delay.FromMilliseconds(math.ceil(error.retry_after_seconds * 1000))
         details.append(error_details_pb2.RetryInfo(retry_delay=delay))
+    if error.limit is not None:
+        details.append(_quota_failure(error.limit, error.message))
     if request_id:
         details.append(error_details_pb2.RequestInfo(request_id=request_id))
     status = status_pb2.Status(code=STATUS_CODES[error.reason], message=error.message)

@@ -73,6 +73,9 @@ class Reason(StrEnum):
     GOAL_ABANDONED = auto()
     GOAL_ACHIEVED = auto()
     FORM_STREAM_IDLE = auto()
+    RATE_LIMITED = auto()
+    TOO_MANY_STREAMS = auto()
+    QUOTA_EXCEEDED = auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +85,18 @@ class FieldViolation:
     field: str
     """Path in proto naming from the request message, such as `session.exercises[0].sets[2].rpe`."""
     description: str
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """What somebody has reached."""
+
+    subject: str
+    """Whose it is: "caller" or "athlete"."""
+    name: str
+    """Such as `reads` or `sessions_a_day`."""
+    value: float
+    """How many there may be: calls at once, streams, or what is stored."""
 
 
 class TrainingError(Exception):
@@ -95,6 +110,7 @@ class TrainingError(Exception):
         violations: Sequence[FieldViolation] = (),
         metadata: Mapping[str, str] | None = None,
         retry_after_seconds: float | None = None,
+        limit: Limit | None = None,
     ) -> None:
         super().__init__(message)
         self.reason = reason
@@ -102,6 +118,7 @@ class TrainingError(Exception):
         self.violations = tuple(violations)
         self.metadata = dict(metadata or {})
         self.retry_after_seconds = retry_after_seconds
+        self.limit = limit
 
 
 def invalid_field(field: str, description: str) -> TrainingError:

@@ -41,8 +41,10 @@ from grpc_reflection.v1alpha import reflection
 from training_service import contract
 from training_service.charts.render import ChartRenderer
 from training_service.errors import TrainingError
+from training_service.interceptors.abuse import AbuseSignals
 from training_service.interceptors.chain import InterceptorChain
 from training_service.interceptors.identity import make_authenticator
+from training_service.interceptors.rate import Buckets, ProcessBuckets, SharedBuckets
 from training_service.pseudonym import Pseudonyms
 from training_service.servicers.adaptation import AdaptationServicer
 from training_service.servicers.assignment import AssignmentServicer
@@ -89,6 +91,7 @@ from training_service.storage.phase import PhaseRepository
 from training_service.storage.prediction import PredictionRepository
 from training_service.storage.program import ProgramRepository
 from training_service.storage.progression import ProgressionRepository
+from training_service.storage.rate import RateBucketRepository
 from training_service.storage.readiness import ReadinessRepository
 from training_service.storage.recommendation import RecommendationRepository
 from training_service.storage.roster import RosterRepository
@@ -136,12 +139,23 @@ class TrainingServer:
         self._has_checked_role = False
         self._pseudonyms = Pseudonyms()
         self._grants = GrantRepository(self._database)
-        chain = InterceptorChain(settings, make_authenticator(settings), self._grants)
+        chain = InterceptorChain(
+            settings,
+            make_authenticator(settings),
+            self._grants,
+            self._buckets(),
+            AbuseSignals(self._pseudonyms, settings.abuse_threshold),
+        )
         self._server = grpc.aio.server(
             interceptors=[chain],
             options=_options(settings),
         )
         self._register()
+
+    def _buckets(self) -> Buckets:
+        if self._settings.rate_limit_store == "process":
+            return ProcessBuckets()
+        return SharedBuckets(RateBucketRepository(self._database), self._pseudonyms)
 
     def _register(self) -> None:
         version = CatalogueVersion(self._database)

@@ -17,6 +17,7 @@ from google.rpc import code_pb2
 
 import training_service
 from training_service import contract
+from training_service.domain.rate import CostClass
 from training_service.errors import Reason
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -146,6 +147,19 @@ def test_comments_are_sentences() -> None:
 @each_method()
 def test_every_rpc_says_who_may_call_it(method: MethodDescriptor) -> None:
     assert access(method) != "ACCESS_LEVEL_UNSPECIFIED"
+
+
+def cost_that_fits(method: MethodDescriptor) -> CostClass:
+    if method.server_streaming:
+        return CostClass.STREAM
+    if method.output_type.full_name == "google.api.HttpBody":
+        return CostClass.CHART
+    return CostClass.WRITE if is_write(method) else CostClass.READ
+
+
+@each_method()
+def test_every_rpc_says_what_it_costs(method: MethodDescriptor) -> None:
+    assert contract.cost_class(method) is cost_that_fits(method)
 
 
 @each_method(of_rest=True)

@@ -72,6 +72,9 @@ SHARED = {
     "DATABASE_UNAVAILABLE",
     "KEYS_UNAVAILABLE",
     "OVERLOADED",
+    "RATE_LIMITED",
+    "TOO_MANY_STREAMS",
+    "QUOTA_EXCEEDED",
     "INTERNAL",
 }
 SINGLE = {"google.protobuf.Timestamp", "google.protobuf.FieldMask"}

@@ -25,6 +25,7 @@ def test_the_defaults_are_good() -> None:
     assert load_settings() == Settings()
 
 
+CALLS = ("reads", "writes", "streams", "charts")
 WRONG = {
     "database_url": ["localhost", "mysql://localhost/training", "postgresql:/training"],
     "migration_database_url": ["training", "sqlite:///training.db"],
@@ -51,6 +52,15 @@ WRONG = {
     "max_calls_in_flight": ["0", "100001", "x"],
     "max_form_streams": ["0", "100001", "x"],
     "max_calls_waiting": ["0", "100001", "x"],
+    "rate_limit_store": ["", "redis", "Process"],
+    **{f"rate_{kind}_per_second": ["-1", "1000001", "x", "inf", "nan"] for kind in CALLS},
+    **{f"rate_{kind}_burst": ["0", "1000001", "1.5", "x"] for kind in CALLS},
+    "rate_service_factor": ["0", "10001", "x", "nan"],
+    "max_streams_per_caller": ["-1", "100001", "x"],
+    "quota_workouts": ["-1", "1000001", "x"],
+    "quota_phases": ["-1", "1000001", "x"],
+    "quota_sessions_a_day": ["-1", "1000001", "x"],
+    "abuse_threshold": ["-1", "1000001", "x"],
     "reflection": ["maybe", "2", ""],
     "authentication": ["", "none", "JWT", "mtls"],
     "trust_any_peer": ["maybe", ""],

@@ -8,6 +8,7 @@ from grpc_status import rpc_status
 
 from training_service.contract import to_status
 from training_service.errors import Reason, TrainingError
+from training_service.interceptors.abuse import SIGNALS, AbuseSignals
 from training_service.interceptors.call import Call
 
 logger = structlog.get_logger(__name__)
@@ -16,10 +17,11 @@ logger = structlog.get_logger(__name__)
 class Refusals:
     """Answers a refusal with its status and details, and a fault without saying anything of it."""
 
-    __slots__ = ("_call",)
+    __slots__ = ("_call", "_signals")
 
-    def __init__(self, call: Call) -> None:
+    def __init__(self, call: Call, signals: AbuseSignals) -> None:
         self._call = call
+        self._signals = signals
 
     async def __aenter__(self) -> None:
         pass
@@ -31,6 +33,8 @@ class Refusals:
         traceback: TracebackType | None,
     ) -> None:
         if isinstance(error, TrainingError):
+            if error.reason in SIGNALS:
+                self._signals.note(error.reason, self._call.caller_key)
             await _abort(self._call, error)
         elif isinstance(error, Exception) and not isinstance(error, grpc.aio.AbortError):
             path = self._call.method.path

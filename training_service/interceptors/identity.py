@@ -41,7 +41,7 @@ class Authenticator(Protocol):
 
 async def establish_caller(call: Call, authenticator: Authenticator) -> None:
     """Records the caller for the servicer, after checking that the RPC is open to them."""
-    caller = await authenticator.authenticate(call)
+    call.caller = caller = await authenticator.authenticate(call)
     access = call.method.access
     if caller is None:
         if access != AccessLevel.ACCESS_LEVEL_PUBLIC_CATALOGUE:

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any
 from uuid import UUID
@@ -21,9 +22,11 @@ from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout, TooManyRe
 from sqlalchemy import Table
 
 from training_service.caller import Scope
+from training_service.domain.quota import Quota
 from training_service.errors import Reason, TrainingError, database_unavailable
 from training_service.settings import Settings
 from training_service.storage.pipeline import OneWritePipeline
+from training_service.storage.quota import Quotas
 from training_service.storage.statements import Row, Statement, insert_batches
 
 logger = structlog.get_logger(__name__)
@@ -46,8 +49,13 @@ _NOT_AS_MIGRATED = (
 class Transaction:
     """Statements of one open transaction, on a pipeline."""
 
-    def __init__(self, connection: AsyncConnection[Any], scope: Scope | None) -> None:
+    def __init__(
+        self, connection: AsyncConnection[Any], scope: Scope | None, quotas: Quotas
+    ) -> None:
         self._connection = connection
+        self.quotas = quotas
+        self.added: set[Quota] = set()
+        """What it adds to, and so has to be counted before it ends."""
         self.external_user_id = scope.external_user_id if scope else None
         self._own = {"external_user_id": scope.external_user_id} if scope else {}
 
@@ -94,8 +102,10 @@ class Transaction:
 class ManyTransaction(Transaction):
     """Statements of one open transaction that sees many athletes."""
 
-    def __init__(self, connection: AsyncConnection[Any], pipeline: OneWritePipeline) -> None:
-        super().__init__(connection, None)
+    def __init__(
+        self, connection: AsyncConnection[Any], pipeline: OneWritePipeline, quotas: Quotas
+    ) -> None:
+        super().__init__(connection, None, quotas)
         self._pipeline = pipeline
 
     def see_who_granted(self, grant_scope: str) -> None:
@@ -117,6 +127,7 @@ class Database:
         self._reader_role = settings.database_reader_role
         self._grantee_role = settings.database_grantee_role
         self._coach_role = settings.database_coach_role
+        self._quotas = Quotas(settings)
         self._stream_deadline_seconds = settings.stream_deadline_seconds
         # Poolers refuse start-up options: behind one, these are the login's own settings.
         options = {"options": _session_options(settings)} if self._role else {}
@@ -187,7 +198,7 @@ class Database:
             return [await cursor.fetchall() for cursor in cursors]
 
     async def read_shared(self, statement: Statement[Row], parameters: Parameters) -> list[Row]:
-        """Runs one query on shared reference data."""
+        """Runs one statement, a transaction of its own, on data that is nobody's."""
         async with self._connection() as connection:
             cursor = await _run(connection, statement, statement.values(parameters))
             return await cursor.fetchall()
@@ -228,19 +239,30 @@ class Database:
             pipeline.queue(BEGIN_REPEATABLE_READ)
             pipeline.queue(f'SET LOCAL ROLE "{self._coach_role}"'.encode())
             _set(pipeline, {"grantee_user_id": str(user_id)})
-            yield ManyTransaction(connection, pipeline)
+            yield ManyTransaction(connection, pipeline, self._quotas)
             pipeline.queue(b"COMMIT")
 
     @contextlib.asynccontextmanager
     async def _transaction(
         self, scope: Scope | None, begin: bytes, *settings: str
     ) -> AsyncIterator[Transaction]:
-        async with self._connection() as connection, OneWritePipeline(connection) as pipeline:
-            self._begin(pipeline, scope, begin)
-            for setting in settings:
-                pipeline.queue(setting.encode())
-            yield Transaction(connection, scope)
-            pipeline.queue(b"COMMIT")
+        try:
+            async with self._connection() as connection, OneWritePipeline(connection) as pipeline:
+                self._begin(pipeline, scope, begin)
+                for setting in settings:
+                    pipeline.queue(setting.encode())
+                transaction = Transaction(connection, scope, self._quotas)
+                yield transaction
+                await self._check_quotas(transaction)
+                pipeline.queue(b"COMMIT")
+        except errors.InvalidTextRepresentation as error:
+            raise self._quotas.refusal(error, datetime.now(UTC)) from None
+
+    async def _check_quotas(self, transaction: Transaction) -> None:
+        """Queues that the transaction fails when there is more than there may be."""
+        for quota in sorted(transaction.added):
+            if self._quotas.limit(quota) is not None:
+                await transaction.execute(*self._quotas.check(quota, datetime.now(UTC)))
 
     def _begin(self, pipeline: OneWritePipeline, scope: Scope | None, begin: bytes) -> None:
         pipeline.queue(begin)

@@ -1,8 +1,9 @@
 """Logged sessions: appended, never changed."""
 
 from collections.abc import Collection, Sequence
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from functools import cache
+from math import inf
 from operator import attrgetter
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -26,6 +27,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.types import Uuid
 
 from training_service.caller import Scope
+from training_service.domain.quota import Quota
 from training_service.domain.session import (
     NewSession,
     RetractionKind,
@@ -36,8 +38,9 @@ from training_service.domain.session import (
 from training_service.errors import Reason, TrainingError, bad_reference
 from training_service.storage import metrics
 from training_service.storage.author import signed, signed_record
-from training_service.storage.database import Database, Transaction
+from training_service.storage.database import Database, Parameters, Transaction
 from training_service.storage.idempotency import WriteRequest, request_reused, write_log
+from training_service.storage.quota import SESSIONS_OF_DAY
 from training_service.storage.statements import (
     Statement,
     exercise_rows,
@@ -335,10 +338,12 @@ class SessionRepository:
         """Appends a session in a single round trip and returns its record with the author; for a
         request_id that was stored before, what was returned then.
 
-        Raises REQUEST_ID_REUSED, and UNKNOWN_WORKOUT for a workout revision that does not exist.
+        Raises REQUEST_ID_REUSED, UNKNOWN_WORKOUT for a workout revision that does not exist, and
+        QUOTA_EXCEEDED.
         """
         try:
             async with self._database.transaction(scope) as transaction:
+                transaction.added.add(Quota.SESSIONS_A_DAY)
                 await _insert(transaction, scope, [new])
                 await _count(transaction, scope, [new])
         except errors.UniqueViolation:
@@ -354,6 +359,7 @@ class SessionRepository:
         """
         try:
             async with self._database.transaction(scope) as transaction:
+                transaction.added.add(Quota.SESSIONS_A_DAY)
                 await _insert(transaction, scope, [new])
                 superseded_id = new.supersedes_id
                 assert superseded_id is not None
@@ -402,12 +408,15 @@ class SessionRepository:
     ) -> list[bytes | TrainingError]:
         async with self._database.transaction(scope) as transaction:
             request_ids = [new.request_id for new in batch if new.request_id]
-            answers = await transaction.fetch(_ANSWERS, {"request_ids": request_ids})
+            answers, room = await _answers_and_room(transaction, request_ids)
             known = {answer.request_id: answer for answer in answers}
             results: list[bytes | TrainingError] = []
             fresh: list[NewSession] = []
             for new in batch:
                 if new.request_id not in known:
+                    if len(fresh) >= room:
+                        results.append(_too_many(transaction))
+                        continue
                     fresh.append(new)
                     record = _signed(scope, new)
                     results.append(record)
@@ -494,6 +503,26 @@ def _retraction(
         "reason": reason,
         "created_at": now,
     }
+
+
+async def _answers_and_room(
+    transaction: Transaction, request_ids: Sequence[UUID]
+) -> tuple[Sequence[_Answer], float]:
+    """Returns what was answered to requests that came before, and how many sessions may be logged
+    today beside those that were; in one round trip."""
+    queries: list[tuple[Statement[Any], Parameters]] = [(_ANSWERS, {"request_ids": request_ids})]
+    most = transaction.quotas.limit(Quota.SESSIONS_A_DAY)
+    if most is None:
+        [answers] = await transaction.fetch_each(queries)
+        return answers, inf
+    now = datetime.now(UTC)
+    queries.append((SESSIONS_OF_DAY, transaction.quotas.parameters(Quota.SESSIONS_A_DAY, now)))
+    answers, [count] = await transaction.fetch_each(queries)
+    return answers, most - count
+
+
+def _too_many(transaction: Transaction) -> TrainingError:
+    return transaction.quotas.exceeded(Quota.SESSIONS_A_DAY, datetime.now(UTC))
 
 
 async def _insert(transaction: Transaction, scope: Scope, batch: Sequence[NewSession]) -> None:

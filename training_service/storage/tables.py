@@ -112,6 +112,19 @@ installation = Table(
     comment="One row: what tells this installation from others.",
 )
 
+rate_buckets = Table(
+    "rate_buckets",
+    metadata,
+    Column("caller", Text, comment="The pseudonym of who calls."),
+    Column("cost_class", Text),
+    Column("tokens_given", Double, nullable=False, comment="To who asked last."),
+    Column("full_at_seconds", Double, nullable=False, comment="Since 1970."),
+    PrimaryKeyConstraint("caller", "cost_class", name="rate_buckets_pkey"),
+    # What is lost in a crash is how often somebody called in the last seconds.
+    prefixes=["UNLOGGED"],
+    comment="How often callers may call, when servers share it; a full bucket has no row.",
+)
+
 exercises = Table(
     "exercises",
     metadata,

@@ -5,6 +5,7 @@ export {
 } from "./calisthenics/training/v1/error";
 export {
   AccessLevel,
+  CostClass,
   GrantScope,
 } from "./calisthenics/training/v1/access";
 export {

@@ -145,6 +145,19 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """
     INTERNAL: _ErrorReason.ValueType  # 83
     """A fault of this service; the request id finds it in the log."""
+    RATE_LIMITED: _ErrorReason.ValueType  # 221
+    """The caller made more calls of this cost class than it may. Retry after the delay in the RetryInfo
+    detail; the QuotaFailure detail names the limit.
+    """
+    TOO_MANY_STREAMS: _ErrorReason.ValueType  # 222
+    """The caller has as many streams open as it may. End one, or retry after the delay in the RetryInfo
+    detail; the QuotaFailure detail names the limit.
+    """
+    QUOTA_EXCEEDED: _ErrorReason.ValueType  # 223
+    """The athlete has, or has logged today, as many as they may; nothing was stored. The QuotaFailure
+    detail names the quota; so does the metadata, as `quota`, with its `limit` and, for a quota of a
+    day, `resets_at`, when the RetryInfo detail has the time until then. Retrying before is of no use.
+    """
     FORM_STREAM_IDLE: _ErrorReason.ValueType  # 220
     """No frame came for so long that the stream was ended."""
     GOAL_NOT_FOUND: _ErrorReason.ValueType  # 120
@@ -282,6 +295,19 @@ detail.
 """
 INTERNAL: ErrorReason.ValueType  # 83
 """A fault of this service; the request id finds it in the log."""
+RATE_LIMITED: ErrorReason.ValueType  # 221
+"""The caller made more calls of this cost class than it may. Retry after the delay in the RetryInfo
+detail; the QuotaFailure detail names the limit.
+"""
+TOO_MANY_STREAMS: ErrorReason.ValueType  # 222
+"""The caller has as many streams open as it may. End one, or retry after the delay in the RetryInfo
+detail; the QuotaFailure detail names the limit.
+"""
+QUOTA_EXCEEDED: ErrorReason.ValueType  # 223
+"""The athlete has, or has logged today, as many as they may; nothing was stored. The QuotaFailure
+detail names the quota; so does the metadata, as `quota`, with its `limit` and, for a quota of a
+day, `resets_at`, when the RetryInfo detail has the time until then. Retrying before is of no use.
+"""
 FORM_STREAM_IDLE: ErrorReason.ValueType  # 220
 """No frame came for so long that the stream was ended."""
 GOAL_NOT_FOUND: ErrorReason.ValueType  # 120

@@ -141,6 +141,22 @@ export enum ErrorReason {
   OVERLOADED = 84,
   /** INTERNAL - A fault of this service; the request id finds it in the log. */
   INTERNAL = 83,
+  /**
+   * RATE_LIMITED - The caller made more calls of this cost class than it may. Retry after the delay in the RetryInfo
+   * detail; the QuotaFailure detail names the limit.
+   */
+  RATE_LIMITED = 221,
+  /**
+   * TOO_MANY_STREAMS - The caller has as many streams open as it may. End one, or retry after the delay in the RetryInfo
+   * detail; the QuotaFailure detail names the limit.
+   */
+  TOO_MANY_STREAMS = 222,
+  /**
+   * QUOTA_EXCEEDED - The athlete has, or has logged today, as many as they may; nothing was stored. The QuotaFailure
+   * detail names the quota; so does the metadata, as `quota`, with its `limit` and, for a quota of a
+   * day, `resets_at`, when the RetryInfo detail has the time until then. Retrying before is of no use.
+   */
+  QUOTA_EXCEEDED = 223,
   /** FORM_STREAM_IDLE - No frame came for so long that the stream was ended. */
   FORM_STREAM_IDLE = 220,
   /** GOAL_NOT_FOUND - No such goal for this athlete. */
