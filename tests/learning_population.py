@@ -3,13 +3,23 @@
 `python -m tests.learning_population signal FILE.parquet` writes their logs as an export writes
 them; without arguments it writes docs/backtest.svg and the numbers in docs/backtest.md anew.
 
-Two worlds:
+Four worlds. In the first two it is asked how much an athlete does:
 
 - *plan*: everybody does what they planned, and raises it now and then; a session in eight is cut
   short by chance. Nothing tells which. The median of the last three is the best there is.
 - *signal*: two athletes in three respond to rest: after a day or less they do a third less, and
   less still after a session that they rated hard. The others do not respond. One athlete in four
   rates nothing. In the last third of the time all respond half as much: the truth drifts.
+
+In the others, which workout an athlete does:
+
+- *rested*: one whose muscles have rested for two days, of these one that evens push and pull, of
+  these the one that is longest ago; now and then any. Two athletes in three do a third less of a
+  workout whose muscles have not rested; the others do as much as ever. One athlete in four rates
+  nothing, of one session in twenty it is not known how much was done, and in the last third of the
+  time athletes respond half as much and train on more days.
+- *routine*: the same workouts in the same order, now and then another, whatever has rested; in the
+  last third of the time each has another order. Nobody responds to anything.
 """
 
 import re
@@ -28,8 +38,9 @@ from google.type import date_pb2
 from training_service.domain.exercise import exercise_id
 from training_service.exporting.formats import ParquetFile
 from training_service.learning.backtest import Backtest, backtest
+from training_service.learning.choices import CATALOGUE, Choices, replay_choices
 from training_service.learning.history import History, read_history
-from training_service.learning.report import draw, markdown
+from training_service.learning.report import choices_markdown, draw, markdown
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "backtest.md"
 PICTURE = DOCUMENT.with_suffix(".svg")
@@ -51,11 +62,33 @@ NEWCOMERS_IN = 8
 """Every so many-th athlete has few sessions only."""
 
 
+WORKOUTS = (
+    ("push-up", "pike-push-up"),
+    ("parallel-bar-dip", "push-up"),
+    ("parallel-bar-dip", "diamond-push-up"),
+    ("pull-up", "horizontal-row"),
+    ("chin-up", "horizontal-row"),
+    ("bodyweight-squat", "reverse-lunge"),
+)
+WHIM_CHANCE = 0.15
+UNKNOWN_CHANCE = 0.05
+RESTED_DAYS = 2
+REPS = 8
+
+
 class World(StrEnum):
     """What the athletes' sessions depend on."""
 
     PLAN = "plan"
     SIGNAL = "signal"
+    RESTED = "rested"
+    ROUTINE = "routine"
+
+
+AMOUNTS = (World.PLAN, World.SIGNAL)
+"""Worlds in which it is asked how much is done."""
+CHOICES = (World.RESTED, World.ROUTINE)
+"""Worlds in which it is asked which workout is done."""
 
 
 def write(
@@ -68,7 +101,8 @@ def write(
             few = number % NEWCOMERS_IN == NEWCOMERS_IN - 1
             count = NEWCOMER_SESSIONS if few else sessions
             begin = START + timedelta(days=2 * (sessions - count))
-            opened.write(list(_athlete(world, chance, number, begin, count, sessions)))
+            make = _chooser if world in CHOICES else _athlete
+            opened.write(list(make(world, chance, number, begin, count, sessions)))
 
 
 def _id(chance: Random) -> str:
@@ -102,6 +136,72 @@ def _athlete(
         day += timedelta(days=rest)
 
 
+def _chooser(
+    world: World, chance: Random, number: int, begin: date, count: int, sessions: int
+) -> Iterator[pb.Session]:
+    user_id = _id(chance)
+    responds, rates = world is World.RESTED and number % 3 != 0, number % 4 != 0
+    orders = [chance.sample(range(len(WORKOUTS)), len(WORKOUTS)) for _ in range(2)]
+    worked: dict[str, date] = {}
+    done: list[tuple[date, int]] = []
+    day = begin
+    for _ in range(count):
+        is_late = (day - START).days / (2 * sessions) > DRIFT_AFTER
+        if chance.random() < WHIM_CHANCE:
+            workout = chance.randrange(len(WORKOUTS))
+        elif world is World.RESTED:
+            workout = _rested_choice(worked, done, day)
+        else:
+            order = orders[is_late]
+            workout = order[(order.index(done[-1][1]) + 1) % len(order)] if done else order[0]
+        is_tired = not _has_rested(workout, worked, day)
+        loss = TIRED_SHARE * (DRIFT_SHARE if is_late else 1.0) if responds and is_tired else 0.0
+        sets = [
+            max(round(REPS * (1 - loss) * (1 + chance.gauss(0, NOISE))), 1) for _ in range(SETS)
+        ]
+        rpe = USUAL_RPE if rates else None
+        exercises = [_exercise(slug, sets, rpe) for slug in WORKOUTS[workout]]
+        if chance.random() < UNKNOWN_CHANCE:
+            exercises = [_unknown(slug) for slug in WORKOUTS[workout]]
+        yield _session(user_id, chance, day, exercises)
+        worked.update(dict.fromkeys(_muscles(workout), day))
+        done.append((day, workout))
+        day += timedelta(days=chance.choice((1, 1, 2) if is_late else (1, 2, 3)))
+
+
+def _muscles(workout: int) -> set[str]:
+    return {
+        muscle
+        for slug in WORKOUTS[workout]
+        for muscle in CATALOGUE[exercise_id(slug)].primary_muscles
+    }
+
+
+def _has_rested(workout: int, worked: dict[str, date], day: date) -> bool:
+    return all(
+        (day - worked[muscle]).days >= RESTED_DAYS
+        for muscle in _muscles(workout)
+        if muscle in worked
+    )
+
+
+def _rested_choice(worked: dict[str, date], done: list[tuple[date, int]], day: date) -> int:
+    """Returns the workout of an athlete who goes by what has rested."""
+    recent = [workout for at, workout in done if (day - at).days < 14]
+    more_push = sum(workout < 3 for workout in recent) - sum(3 <= each < 5 for each in recent)
+    last = {workout: at for at, workout in done}
+
+    def wish(workout: int) -> tuple[bool, int, date]:
+        pushes = (workout < 3) - (3 <= workout < 5)
+        return (
+            not _has_rested(workout, worked, day),
+            abs(more_push + pushes),
+            last.get(workout, START - timedelta(days=workout + 1)),
+        )
+
+    return min(range(len(WORKOUTS)), key=wish)
+
+
 def _loss(rest_days: int, rpe: float) -> float:
     """Returns what is missing after a rest, as a share."""
     return TIRED_SHARE + HARD_SHARE * (rpe - USUAL_RPE) if rest_days <= 1 else 0.0
@@ -120,6 +220,13 @@ def _signalled(chance: Random, level: int, loss: float) -> list[int]:
 def _exercise(slug: str, reps: list[int], rpe: float | None) -> pb.SessionExercise:
     sets = [pb.PerformedSet(actual_reps=one, rpe=rpe) for one in reps]
     return pb.SessionExercise(exercise_id=str(exercise_id(slug)), sets=sets)
+
+
+def _unknown(slug: str) -> pb.SessionExercise:
+    """Returns an exercise of which it is not known how much was done."""
+    return pb.SessionExercise(
+        exercise_id=str(exercise_id(slug)), sets=[pb.PerformedSet(completed=True)] * SETS
+    )
 
 
 def _session(
@@ -144,12 +251,17 @@ def _session(
 # The document
 
 
-def replayed(world: World) -> tuple[History, Backtest]:
-    """Returns the history of a world and what replaying it shows."""
+def history_of(world: World) -> History:
+    """Returns the history of a world."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "export.parquet"
-        write(file, world)
-        history = read_history(file)
+        write(file, world, sessions=80 if world in CHOICES else 40)
+        return read_history(file)
+
+
+def replayed(world: World) -> tuple[History, Backtest]:
+    """Returns the history of a world and what replaying its amounts shows."""
+    history = history_of(world)
     return history, backtest(history)
 
 
@@ -163,14 +275,24 @@ def document(text: str, reports: dict[World, str]) -> str:
     return text
 
 
-def reports_of(worlds: dict[World, tuple[History, Backtest]]) -> dict[World, str]:
+def reports_of(
+    amounts: dict[World, tuple[History, Backtest]], choices: dict[World, Choices]
+) -> dict[World, str]:
     """Returns the report on each world."""
-    return {world: markdown(found, history) for world, (history, found) in worlds.items()}
+    return {
+        **{world: markdown(found, history) for world, (history, found) in amounts.items()},
+        **{world: choices_markdown(found) for world, found in choices.items()},
+    }
 
 
-def picture_of(worlds: dict[World, tuple[History, Backtest]]) -> str:
+def picture_of(
+    amounts: dict[World, tuple[History, Backtest]], choices: dict[World, Choices]
+) -> str:
     """Returns the picture of all worlds as SVG."""
-    return draw({f"World: {world}": found.rolling for world, (_, found) in worlds.items()})
+    return draw(
+        {f"World: {world}": found.rolling for world, (_, found) in amounts.items()},
+        {f"World: {world}": found for world, found in choices.items()},
+    )
 
 
 def main() -> None:
@@ -179,10 +301,11 @@ def main() -> None:
         world, file = sys.argv[1:]
         write(Path(file), World(world))
         return
-    worlds = {world: replayed(world) for world in World}
-    PICTURE.write_text(picture_of(worlds), encoding="utf-8")
+    amounts = {world: replayed(world) for world in AMOUNTS}
+    choices = {world: replay_choices(history_of(world).occasions) for world in CHOICES}
+    PICTURE.write_text(picture_of(amounts, choices), encoding="utf-8")
     text = DOCUMENT.read_text(encoding="utf-8")
-    DOCUMENT.write_text(document(text, reports_of(worlds)), encoding="utf-8")
+    DOCUMENT.write_text(document(text, reports_of(amounts, choices)), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ import asyncio
 import json
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,8 +15,11 @@ from zoneinfo import ZoneInfo, available_timezones
 import typer
 from rich.console import Console
 from rich.progress import Progress
+from rich.table import Table
+from rich.text import Text
 
 from training_service.catalogue import load_catalogue
+from training_service.doctor import Finding, Verdict, examine, to_json
 from training_service.domain.exercise import exercise_id
 from training_service.embedded import database_url
 from training_service.errors import TrainingError
@@ -190,6 +193,42 @@ def settings() -> None:
 
 
 @app.command()
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="Print findings for a machine.")] = False,
+) -> None:
+    """Look for what is wrong with an installation, and say what to do about each thing.
+
+    Settings, certificates and keys, the database, its version and rights, pending migrations, and
+    clocks. Changes nothing. Exits with 1 when something keeps the service from running as it
+    should; warnings alone do not.
+    """
+    try:
+        settings = load_settings()
+        configure_logs(settings)
+        with database_url(settings) as url:
+            findings = list(examine(settings, url, datetime.now(UTC)))
+    except SettingsError as error:
+        findings = [
+            Finding("settings", Verdict.FAILED, str(error), "Correct it: docs/settings.md.")
+        ]
+    if as_json:
+        print(to_json(findings))
+    else:
+        _print_findings(findings)
+    if any(one.verdict is Verdict.FAILED for one in findings):
+        raise typer.Exit(1)
+
+
+def _print_findings(findings: Sequence[Finding]) -> None:
+    table = Table(box=None, show_header=False)
+    for one in findings:
+        style = {"warning": "yellow", "failed": "red"}.get(one.verdict, "green")
+        lines = f"{one.seen}\n→ {one.remedy}" if one.remedy else one.seen
+        table.add_row(Text(one.verdict, style=style), one.check, Text(lines))
+    Console().print(table)
+
+
+@app.command()
 def probe(
     target: Annotated[
         str | None, typer.Option(help="Address to ask; by default this service's own port.")
@@ -345,7 +384,8 @@ def backtest(
 ) -> None:
     """Replay an export and compare who would have forecast each next session best.
 
-    Baselines, rules of progression and learned models, on what came before each session only.
+    Baselines, rules of progression and learned models, on what came before each session only; and
+    whether the recommender would have ranked first what was done.
     Exits with 2 when the file holds too little or a package is missing.
     """
     with _learning():

@@ -12,6 +12,7 @@ from calisthenics.training.v1 import (
     goal_pb2,
     phase_pb2,
     program_pb2,
+    progression_pb2,
     readiness_pb2,
     session_pb2,
     workout_pb2,
@@ -26,6 +27,7 @@ from tests.support import (
     Queries,
     a_goal,
     a_phase,
+    a_rule,
     a_session,
     a_wellness,
     grant,
@@ -105,6 +107,11 @@ def terms(one: Any) -> dict[str, float | None]:
 def reasons(one: Any) -> dict[str, pb.RecommendationReason]:
     prefix = "RECOMMENDATION_REASON_KIND_"
     return {KIND.Name(reason.kind).removeprefix(prefix): reason for reason in one.reasons}
+
+
+def create_rule(athlete: Athlete, **fields: Any) -> progression_pb2.ProgressionRule:
+    request = progression_pb2.CreateProgressionRuleRequest(rule=a_rule(**fields))
+    return athlete.progression.CreateProgressionRule(request)
 
 
 def push_workout(athlete: Athlete, **fields: Any) -> workout_pb2.Workout:
@@ -325,6 +332,74 @@ def test_a_deload_week_leaves_out_hard_sets(alice: Athlete) -> None:
     assert of(found, easy.id)
     alice.phases.DeletePhase(phase_pb2.DeletePhaseRequest(phase_id=stored.id))
     assert of(workouts(alice), hard.id)
+
+
+def in_a_deload_today() -> dict[str, Any]:
+    """Returns the fields of a rule whose first deload week began yesterday."""
+    started = datetime.now(UTC).date() - timedelta(days=8)
+    return {"start_date": to_date(started), "deload_every_weeks": 2}
+
+
+def test_a_rule_in_a_deload_leaves_out_the_workouts_that_go_by_it(
+    alice: Athlete, bob: Athlete
+) -> None:
+    theirs = bob.create_workout()
+    [pull, other] = [alice.create_workout() for _ in range(2)]
+    general = create_rule(alice, **in_a_deload_today())
+    found = workouts(alice)
+    for one in (pull, other):
+        out = excluded(found, one.id)
+        assert out.kind == pb.WORKOUT_EXCLUSION_KIND_TRACK_RESTS
+        assert list(out.exercise_ids) == [PULL_UP]
+    assert of(workouts(bob), theirs.id)
+    # The rule of a place goes before that of its exercise, and this one does not rest.
+    place = {"workout_id": pull.id, "workout_order": pull.exercises[0].order}
+    create_rule(alice, **{**in_a_deload_today(), "deload_every_weeks": 12}, **place)
+    found = workouts(alice)
+    assert of(found, pull.id)
+    assert excluded(found, other.id).kind == pb.WORKOUT_EXCLUSION_KIND_TRACK_RESTS
+    request = progression_pb2.DeleteProgressionRuleRequest(progression_rule_id=general.id)
+    alice.progression.DeleteProgressionRule(request)
+    assert of(workouts(alice), other.id)
+
+
+def test_a_deload_is_over_the_day_after(alice: Athlete) -> None:
+    """By the calendar: nobody need have trained since."""
+    own = alice.create_workout()
+    started = datetime.now(UTC).date() - timedelta(days=14)
+    create_rule(alice, start_date=to_date(started), deload_every_weeks=2)
+    did(alice, 30, PULL_UP)
+    assert of(workouts(alice), own.id)
+
+
+def test_what_was_done_where_it_is_tomorrow_counts(alice: Athlete, bob: Athlete) -> None:
+    """26 hours lie between the two zones, so that their dates are never the same."""
+    own = push_workout(alice)
+    alice.log(
+        a_session(
+            start_time=ago(1),
+            time_zone="Pacific/Kiritimati",
+            duration_seconds=1800,
+            workout_id=own.id,
+            workout_revision=own.revision,
+            exercises=[
+                session_pb2.SessionExercise(
+                    exercise_id=PUSH_UP, sets=[session_pb2.PerformedSet(actual_reps=8, rpe=8)] * 3
+                )
+            ],
+        )
+    )
+    found = of(workouts(alice, time_zone="Etc/GMT+12"), own.id)
+    assert terms(found)["RECENCY"] == 0
+    assert terms(found)["RECOVERY"] == pytest.approx(0.5 / 48, abs=0.01)
+    lacking = [
+        one
+        for one in exercises(alice, time_zone="Etc/GMT+12")
+        if one.exercise_id == PUSH_UP and "PATTERN_LACKING" in reasons(one)
+    ]
+    assert lacking == []
+    theirs = push_workout(bob)
+    assert terms(of(workouts(bob, time_zone="Etc/GMT+12"), theirs.id))["RECOVERY"] == 1
 
 
 def test_an_empty_workout_and_a_deleted_one_are_not_recommended(alice: Athlete) -> None:

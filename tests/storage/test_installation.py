@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 
 import psycopg
 import pytest
@@ -11,9 +12,11 @@ from sqlalchemy import make_url
 from tests.conftest import seed
 from tests.support import Athlete, running_service
 from training_service import server
+from training_service.doctor import Verdict, examine, roles_of
 from training_service.errors import Reason, TrainingError, database_unavailable
-from training_service.settings import SettingsError
+from training_service.settings import Settings, SettingsError
 from training_service.storage.database import Database
+from training_service.storage.diagnosis import diagnose
 from training_service.storage.migrations import migrate
 
 PASSWORD = "a-password"
@@ -136,3 +139,38 @@ def test_a_login_that_always_sees_all_athletes_is_refused(
         running_service(as_login(url, service), database_role=""),
     ):
         pass
+
+
+def test_the_doctor_finds_nothing_wrong_with_an_installation_by_the_book(
+    database_url: str, server_url: str, logins: tuple[str, str, str]
+) -> None:
+    url, owner, service = logins
+    settings = Settings()
+
+    def failed() -> dict[str, str]:
+        found = examine(settings, as_login(url, service), datetime.now(UTC))
+        return {one.check: one.seen for one in found if one.verdict is Verdict.FAILED}
+
+    assert set(failed()) == {"roles"}
+    with psycopg.connect(server_url, autocommit=True) as connection:
+        connection.execute(f"GRANT {', '.join(roles_of(settings))} TO {service}")
+    assert set(failed()) == {"schema"}
+    migrate(as_login(url, owner))
+    seed(as_login(url, owner))
+    assert failed() == {}
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("ALTER TABLE training.sessions DISABLE ROW LEVEL SECURITY")
+        connection.execute("ALTER TABLE training.workouts OWNER TO training_app")
+    assert failed() == {
+        "roles": "role training_app owns tables of the service",
+        "row-level security": "off for sessions",
+    }
+
+
+def test_the_doctor_tells_the_time_of_a_database(database_url: str) -> None:
+    facts = diagnose(database_url, "training_app", ["training_app", "no_such_role"])
+    assert facts.missing_roles == ["no_such_role"]
+    assert facts.server.version >= 150_000
+    assert abs(facts.clock_skew_seconds) <= facts.clock_error_seconds + 0.5
+    assert facts.schema
+    assert facts.schema.exercises == 249

@@ -25,6 +25,7 @@ COMMANDS = [
     "backtest",
     "train-model",
     "dev-token",
+    "doctor",
     "probe",
     "settings",
 ]

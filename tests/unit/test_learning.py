@@ -19,10 +19,13 @@ from pyarrow import parquet
 from typer.testing import CliRunner
 
 from tests.learning_population import (
+    AMOUNTS,
+    CHOICES,
     DOCUMENT,
     PICTURE,
     World,
     document,
+    history_of,
     picture_of,
     replayed,
     reports_of,
@@ -40,6 +43,7 @@ from training_service.learning.artefact import (
 )
 from training_service.learning.backtest import Backtest
 from training_service.learning.card import CARD_TEXT, sha256, write_artefact
+from training_service.learning.choices import RECOMMENDER, Choices, replay_choices
 from training_service.learning.examples import (
     FEATURES,
     Example,
@@ -54,6 +58,7 @@ from training_service.learning.history import (
     read_history,
 )
 from training_service.learning.model import LinearModel, TooFewExamplesError, fit_linear
+from training_service.learning.report import choice_verdict
 from training_service.learning.rules import replay_rules
 
 PULL_UP = exercise_id("pull-up")
@@ -63,7 +68,12 @@ Worlds = dict[World, tuple[History, Backtest]]
 
 @pytest.fixture(scope="module")
 def worlds() -> Worlds:
-    return {world: replayed(world) for world in World}
+    return {world: replayed(world) for world in AMOUNTS}
+
+
+@pytest.fixture(scope="module")
+def choices() -> dict[World, Choices]:
+    return {world: replay_choices(history_of(world).occasions) for world in CHOICES}
 
 
 def occasion(day: int, amount: float, rpe: float | None = None, user: str = "alice") -> Occasion:
@@ -101,8 +111,8 @@ def test_where_rest_and_effort_tell_the_model_wins_and_is_on(worlds: Worlds) -> 
     _, found = worlds[World.SIGNAL]
     for part in (found.rolling, found.held_out):
         assert part.scores[0].name == "linear model"
-        assert part.scores[0].gain_low is not None
-        assert part.scores[0].gain_low > 0
+        assert part.scores[0].gain is not None
+        assert part.scores[0].gain.low > 0
     assert found.is_on
     assert not found.reasons
 
@@ -125,11 +135,45 @@ def test_all_are_compared_on_the_same_forecasts(worlds: Worlds) -> None:
         assert found.cold_start.user_count == 3
 
 
-def test_the_document_is_what_the_command_writes(worlds: Worlds) -> None:
+def test_where_athletes_rest_their_muscles_the_recommender_wins_and_does_them_good(
+    choices: dict[World, Choices],
+) -> None:
+    found = choices[World.RESTED]
+    assert found.scores[0].name == RECOMMENDER
+    gain, benefit = found.scores[0].gain, found.benefit
+    assert gain
+    assert gain.low > 0
+    assert benefit
+    assert benefit.low > 0
+    others = [one for one in found.scores if one.name != RECOMMENDER]
+    for other in others:  # also when athletes come to respond half as much
+        pairs = zip(found.scores[0].fold_ranks, other.fold_ranks, strict=True)
+        assert all(own and theirs and own > theirs for own, theirs in pairs)
+
+
+def test_where_athletes_keep_to_a_routine_it_loses_and_does_no_good(
+    choices: dict[World, Choices],
+) -> None:
+    found = choices[World.ROUTINE]
+    assert found.scores[0].name == "the one longest ago"
+    gain, benefit = found.score_of(RECOMMENDER).gain, found.benefit
+    assert gain
+    assert gain.high < 0
+    assert benefit
+    assert benefit.low <= 0 <= benefit.high
+    words = choice_verdict(found)
+    assert words.startswith('"the one longest ago" tells better than the recommender')
+    assert "went no better than others" in words
+
+
+def test_the_document_is_what_the_command_writes(
+    worlds: Worlds, choices: dict[World, Choices]
+) -> None:
     """docs/backtest.md and .svg are those of `python -m tests.learning_population`."""
     text = DOCUMENT.read_text(encoding="utf-8")
-    assert document(text, reports_of(worlds)) == text
-    assert picture_of(worlds) == PICTURE.read_text(encoding="utf-8")
+    assert document(text, reports_of(worlds, choices)) == text
+    assert all(choice_verdict(found) in text for found in choices.values())
+    assert picture_of(worlds, choices) == PICTURE.read_text(encoding="utf-8")
     assert "median of three" in text
 
 
@@ -393,11 +437,26 @@ def test_the_commands_write_what_they_say(tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     assert "The model is off: there is too little to learn from" in result.stdout
     assert json.loads((out / "backtest.json").read_text())["is_on"] is False
-    assert "| median of three |" in (out / "backtest.md").read_text()
+    report = (out / "backtest.md").read_text()
+    assert "| median of three |" in report
+    assert "Nobody had a choice" in report
     assert (out / "backtest.svg").read_text().startswith("<svg role=")
     result = CliRunner().invoke(app, ["train-model", str(file), "--out", str(out)])
     assert result.exit_code == 0, result.output
     assert json.loads((out / CARD_FILE).read_text())["is_on"] is False
+
+
+def test_the_command_compares_rankings_where_there_is_a_choice(tmp_path: Path) -> None:
+    file, out = tmp_path / "export.parquet", tmp_path / "out"
+    write(file, World.ROUTINE, athletes=5, sessions=40)
+    result = CliRunner().invoke(app, ["backtest", str(file), "--out", str(out)])
+    assert result.exit_code == 0, result.output
+    assert "Which workout" in result.stdout
+    scores = json.loads((out / "backtest.json").read_text())["choices"]["scores"]
+    [own] = [one for one in scores if one["name"] == RECOMMENDER]
+    assert own["gain"]["low"] <= own["gain"]["mean"] <= own["gain"]["high"]
+    assert "| recommender |" in (out / "backtest.md").read_text()
+    assert "Which workout" in (out / "backtest.svg").read_text()
 
 
 @pytest.mark.parametrize("command", ["backtest", "train-model"])

@@ -36,6 +36,10 @@ LACKING_SHARE = 0.5
 """A pattern lacks when it had less than this share of the mean of all four."""
 LEVEL_STEPS = 4
 """An exercise so many steps of difficulty away is of no suitable level."""
+NEAR_STEPS = 2
+"""Within so many it is near, and so a reason."""
+NEAR_INTENSITY = 20.0
+"""A planned intensity that is further from what suits is no reason."""
 SWAP_STEPS = 1
 """A difference of one is within the noise of the scale."""
 
@@ -271,9 +275,8 @@ class Filters:
 
     equipment: frozenset[str] | None = None
     """At hand; None is all."""
-    resting: Mapping[UUID | None, frozenset[UUID]] = field(default_factory=dict)
-    """Exercises whose rule of progression is in a deload, by the workout that it is for; None is
-    every."""
+    resting: Mapping[UUID, frozenset[UUID]] = field(default_factory=dict)
+    """Exercises whose rule of progression is in a deload, by the workout that they are in."""
     is_deload_week: bool = False
     own_by_exercises: Mapping[tuple[UUID, ...], UUID] = field(default_factory=dict)
     """The athlete's workouts by their exercises."""
@@ -292,8 +295,7 @@ class Filters:
                 description=f"It needs {_listed(missing)}, not at hand.",
                 equipment=missing,
             )
-        of_rules = self.resting.get(None, frozenset()) | self.resting.get(workout.id, frozenset())
-        resting = sorted(of_rules & {*workout.exercise_ids})
+        resting = sorted(self.resting.get(workout.id, ()))
         if resting:
             return Exclusion(
                 workout=workout,
@@ -519,8 +521,11 @@ def _fits(workout: Workout, athlete: Athlete) -> tuple[float | None, Reason | No
     if planned is None or athlete.band is None:
         return None, None
     target = INTENSITY_TARGETS[athlete.band]
+    value = 1 - abs(planned - target) / 100
+    if abs(planned - target) > NEAR_INTENSITY:
+        return value, None
     words = f"Its planned intensity is {planned:.0f}; {target:.0f} suits your readiness."
-    return 1 - abs(planned - target) / 100, Reason(
+    return value, Reason(
         kind=ReasonKind.FITS_READINESS, description=words, value=planned, threshold=target
     )
 
@@ -745,7 +750,7 @@ def _alike(one: Exercise, other: Exercise) -> tuple[float, Reason] | None:
 
 
 def _level_reason(kind: ExerciseKind, one: Exercise, level: Exercise | None) -> Reason | None:
-    if level is None:
+    if level is None or abs(one.difficulty - level.difficulty) > NEAR_STEPS:
         return None
     is_swap = kind is ExerciseKind.SWAP
     words = (

@@ -180,7 +180,7 @@ class KeySet:
 
     async def _refresh(self) -> None:
         try:
-            keys = jwt.PyJWKSet.from_json(await asyncio.to_thread(self._read))
+            keys = jwt.PyJWKSet.from_json(await asyncio.to_thread(read_key_set, self._location))
             self._keys = {key.key_id: key for key in keys.keys}
         except Exception as error:
             # Whatever an issuer in trouble answers: the keys read before stay good.
@@ -188,11 +188,13 @@ class KeySet:
         self._read_at = time.monotonic()
         self._reading = None
 
-    def _read(self) -> str:
-        if "://" not in self._location:
-            return Path(self._location).read_text()
-        if not self._location.startswith(("https://", "http://")):
-            raise OSError("keys are read from a file, http or https")
-        with urllib.request.urlopen(self._location, timeout=KEYS_TIMEOUT_SECONDS) as response:  # noqa: S310
-            text: str = response.read().decode()
-            return text
+
+def read_key_set(location: str) -> str:
+    """Returns a JSON Web Key Set from a path or URL. Raises OSError."""
+    if "://" not in location:
+        return Path(location).read_text()
+    if not location.startswith(("https://", "http://")):
+        raise OSError("keys are read from a file, http or https")
+    with urllib.request.urlopen(location, timeout=KEYS_TIMEOUT_SECONDS) as response:  # noqa: S310
+        text: str = response.read().decode()
+        return text

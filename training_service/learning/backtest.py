@@ -6,29 +6,24 @@ whole athletes held out: those who are forecast were not learned from. Athletes 
 sessions yet are reported apart.
 
 MAE is the mean absolute error in effective repetitions, MASE the same over that of the last session
-on the same forecasts (Hyndman & Koehler 2006, International Journal of Forecasting 22). Intervals
-come from drawing whole athletes with replacement, since an athlete's sessions are not independent.
+on the same forecasts (Hyndman & Koehler 2006, International Journal of Forecasting 22).
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import fsum
-from random import Random
 from typing import NamedTuple
 from zlib import crc32
 
 from training_service.learning.examples import MIN_SESSIONS, Example, examples_of
+from training_service.learning.folds import FOLDS, Gain, folds_of, gain_of
 from training_service.learning.history import History, LearningError, Progress, catalogue_by_id
 from training_service.learning.model import TooFewExamplesError
 from training_service.learning.predictors import BASELINES, MODEL, PREDICTORS, Predictor
 from training_service.learning.rules import replay_rules
 
-FOLDS = 5
-FIRST_TEST_SHARE = 0.4
-"""Of the examples, those that are only learned from (our choice)."""
 USER_GROUPS = 3
 """Each is held out once."""
-BOOTSTRAPS = 1_000
 MAX_MASE = 0.95
 LAST = BASELINES[0].name
 
@@ -50,11 +45,8 @@ class Score:
     forecast_count: int
     mae: float
     mase: float
-    gain: float | None = None
+    gain: Gain | None = None
     """MAE of the best baseline less its own; None for the baselines."""
-    gain_low: float | None = None
-    gain_high: float | None = None
-    """Ends of the 95 % interval of the gain."""
     fold_maes: Sequence[float | None] = ()
     """By fold, the earliest first; None where there was no forecast."""
 
@@ -112,13 +104,12 @@ def backtest(
             f"{MIN_SESSIONS} sessions before"
         )
     runs = _Runs(predictors, progress, total=FOLDS * (1 + USER_GROUPS))
-    origins = _origins(seasoned)
     newcomers = [one for one in examples if one.sessions_before < MIN_SESSIONS]
     rolling, cold, held_out = runs.empty(), runs.empty(), runs.empty()
-    for fold, (begin, end) in enumerate(origins):
-        past = [one for one in seasoned if one.started_at < begin.started_at]
-        tested = _between(seasoned, begin, end)
-        runs.run(past, [(tested, rolling), (_between(newcomers, begin, end), cold)], fold)
+    for fold, stretch in enumerate(folds_of(seasoned)):
+        past = [one for one in seasoned if one.started_at < stretch.begin]
+        tested = stretch.of(seasoned)
+        runs.run(past, [(tested, rolling), (stretch.of(newcomers), cold)], fold)
         for group in range(USER_GROUPS):
             others = [one for one in past if _group(one) != group]
             runs.run(others, [([o for o in tested if _group(o) == group], held_out)], fold)
@@ -139,22 +130,6 @@ def backtest(
 def _group(one: Example) -> int:
     """Returns the group in which an athlete is held out, the same on every machine."""
     return crc32(one.user_id.encode()) % USER_GROUPS
-
-
-def _origins(examples: Sequence[Example]) -> list[tuple[Example, Example | None]]:
-    """Returns where each fold begins and where the next one does; None: it goes on to the end."""
-    first = int(len(examples) * FIRST_TEST_SHARE)
-    places = [first + (len(examples) - first) * fold // FOLDS for fold in range(FOLDS)]
-    begins = [examples[place] for place in places]
-    return list(zip(begins, [*begins[1:], None], strict=True))
-
-
-def _between(examples: Sequence[Example], begin: Example, end: Example | None) -> list[Example]:
-    return [
-        one
-        for one in examples
-        if one.started_at >= begin.started_at and (end is None or one.started_at < end.started_at)
-    ]
 
 
 Forecasts = dict[str, list[Forecast]]
@@ -253,34 +228,20 @@ def _with_gain(score: Score, own: Sequence[Forecast], best: Sequence[Forecast]) 
     gains: dict[str, list[float]] = {}
     for mine, theirs in zip(own, best, strict=True):
         gains.setdefault(mine.user_id, []).append(theirs.error - mine.error)
-    sums = [(fsum(of), len(of)) for of in gains.values()]
-    drawn = sorted(_resampled(sums))
-    return replace(
-        score,
-        gain=fsum(each for each, _ in sums) / len(own),
-        gain_low=drawn[round(0.025 * (BOOTSTRAPS - 1))],
-        gain_high=drawn[round(0.975 * (BOOTSTRAPS - 1))],
-    )
-
-
-def _resampled(sums: Sequence[tuple[float, int]]) -> Iterator[float]:
-    chance = Random(0)  # noqa: S311
-    for _ in range(BOOTSTRAPS):
-        sample = chance.choices(sums, k=len(sums))
-        yield fsum(each for each, _ in sample) / sum(count for _, count in sample)
+    return replace(score, gain=gain_of(gains))
 
 
 def _reasons(part: Part) -> list[str]:
     """Returns why the model may not be used: it must be better than the last session by a twentieth
     and better than the best baseline beyond chance."""
     score = part.score_of(MODEL.name)
-    if score is None or score.gain_low is None or score.gain is None:
+    if score is None or score.gain is None:
         return ["there is too little to learn from"]
     reasons = []
     if score.mase >= MAX_MASE:
         reasons.append(f"its MASE is {score.mase:.3f}, not below {MAX_MASE}")
-    if score.gain_low <= 0:
-        interval = f"{score.gain_low:.3f} to {score.gain_high:.3f}"
+    if score.gain.low <= 0:
+        interval = f"{score.gain.low:.3f} to {score.gain.high:.3f}"
         reasons.append(
             f"the 95 % interval of its gain over the best baseline, {interval} effective "
             "repetitions, is not above 0"

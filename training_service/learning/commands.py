@@ -10,8 +10,18 @@ from rich.progress import Progress
 from training_service.learning.artefact import load_artefact
 from training_service.learning.backtest import Backtest, backtest
 from training_service.learning.card import write_artefact
+from training_service.learning.choices import replay_choices
 from training_service.learning.history import History, LearningError, read_history
-from training_service.learning.report import as_json, draw, markdown, tables, verdict
+from training_service.learning.report import (
+    as_json,
+    choice_table,
+    choice_verdict,
+    choices_markdown,
+    draw,
+    markdown,
+    tables,
+    verdict,
+)
 
 REPORT_TEXT, REPORT_FILE, PICTURE = "backtest.md", "backtest.json", "backtest.svg"
 
@@ -19,15 +29,25 @@ REPORT_TEXT, REPORT_FILE, PICTURE = "backtest.md", "backtest.json", "backtest.sv
 def run_backtest(file: Path, folder: Path, console: Console) -> None:
     """Replays an export, prints tables and writes the report. Raises LearningError."""
     history, found = _replayed(file, console)
+    with Progress(console=console, transient=True) as shown:
+        ranking = shown.add_task("ranking workouts", total=None)
+        choices = replay_choices(
+            history.occasions, lambda done, of: shown.update(ranking, completed=done, total=of)
+        )
     folder.mkdir(parents=True, exist_ok=True)
-    picture = draw({"Rolling origin": found.rolling, "Athletes held out": found.held_out})
+    titled = {"Rolling origin": found.rolling, "Athletes held out": found.held_out}
+    picture = draw(titled, {"Which workout": choices})
+    report = f"{markdown(found, history)}\n{choices_markdown(choices)}"
     for name, text in (
-        (REPORT_TEXT, f"# Back-test\n\n{markdown(found, history)}\n![Errors]({PICTURE})\n"),
-        (REPORT_FILE, as_json(found)),
+        (REPORT_TEXT, f"# Back-test\n\n{report}\n![Errors and ranks]({PICTURE})\n"),
+        (REPORT_FILE, as_json(found, choices)),
         (PICTURE, picture),
     ):
         (folder / name).write_text(text, encoding="utf-8")
     _print(found, console)
+    if choices.scores:
+        console.print(choice_table(choices))
+    console.print(choice_verdict(choices), soft_wrap=True, highlight=False)
 
 
 def run_training(file: Path, folder: Path, now: datetime, console: Console) -> None:

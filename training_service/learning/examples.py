@@ -105,7 +105,7 @@ def examples_of(
     and exercise.
     """
     athlete, user_id = _Athlete(), ""
-    for session in _sessions(occasions):
+    for session in sessions_of(occasions):
         if session[0].user_id != user_id:
             athlete, user_id = _Athlete(), session[0].user_id
         for one in session:
@@ -130,7 +130,8 @@ def upcoming_example(occasions: Sequence[Occasion], exercise_id: UUID, day: date
     return last
 
 
-def _sessions(occasions: Iterable[Occasion]) -> Iterator[list[Occasion]]:
+def sessions_of(occasions: Iterable[Occasion]) -> Iterator[list[Occasion]]:
+    """Yields the occasions of each session; they come by athlete and then by start."""
     session: list[Occasion] = []
     for one in occasions:
         if session and one.session_id != session[0].session_id:

@@ -126,22 +126,26 @@ def _history(rows: Sequence[Mapping[str, Any]]) -> History:
 
 def _occasion(rows: Sequence[Mapping[str, Any]], exercise: Exercise) -> Occasion | None:
     """Returns an occasion; None when it is not known how much was done."""
-    traits = ExerciseTraits(
-        category=exercise.category,
-        difficulty=exercise.difficulty,
-        movement_kind=exercise.movement_kind,
-        bodyweight_fraction=exercise.bodyweight_fraction,
-        is_negative=exercise.slug.endswith(NEGATIVE_SUFFIX),
-    )
     first = rows[0]
     return occasion_of(
         [_working_set(row) for row in rows],
-        traits,
+        traits_of(exercise),
         user_id=first["external_user_id"],
         session_id=first["session_id"],
         exercise_id=exercise.id,
         started_at=first["start_time"],
         day=first["local_date"],
+    )
+
+
+def traits_of(exercise: Exercise) -> ExerciseTraits:
+    """Returns what metrics look at of an exercise of the catalogue."""
+    return ExerciseTraits(
+        category=exercise.category,
+        difficulty=exercise.difficulty,
+        movement_kind=exercise.movement_kind,
+        bodyweight_fraction=exercise.bodyweight_fraction,
+        is_negative=exercise.slug.endswith(NEGATIVE_SUFFIX),
     )
 
 

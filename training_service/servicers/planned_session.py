@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from uuid import UUID
 
-from calisthenics.training.v1 import prescription_pb2, progression_pb2, set_pb2, workout_pb2
+from calisthenics.training.v1 import prescription_pb2, set_pb2, workout_pb2
 from calisthenics.training.v1 import schedule_pb2 as pb
 
 from training_service.caller import Scope
@@ -34,6 +34,7 @@ from training_service.servicers.progression_answer import (
     set_messages,
 )
 from training_service.servicers.progression_standing import Standing, StandingReader
+from training_service.servicers.rule_book import RuleBook
 from training_service.storage.phase import PhaseRepository
 from training_service.storage.progression import ProgressionRepository, StoredRule
 from training_service.storage.schedule import (
@@ -47,36 +48,6 @@ from training_service.storage.workout import WorkoutRepository
 STATE = EnumNames(pb.PlannedSessionState)
 
 
-class _Rules:
-    """Which rule says what to do in which place of a workout."""
-
-    def __init__(self, rules: Iterable[progression_pb2.ProgressionRule]) -> None:
-        self._of_places = {}
-        self._of_exercises = {}
-        for rule in rules:
-            if rule.workout_id:
-                self._of_places[rule.workout_id, rule.workout_order] = rule
-            else:
-                self._of_exercises[rule.exercise_id] = rule
-
-    def of(
-        self, workout_id: str, exercise: workout_pb2.WorkoutExercise
-    ) -> progression_pb2.ProgressionRule | None:
-        """Returns the rule of a place, else that of its exercise; None without one. Warm-ups have
-        none."""
-        if exercise.kind == set_pb2.SET_KIND_WARM_UP:
-            return None
-        of_place = self._of_places.get((workout_id, exercise.order))
-        return of_place or self._of_exercises.get(exercise.exercise_id)
-
-    def of_all(
-        self, workouts: Iterable[workout_pb2.Workout]
-    ) -> list[progression_pb2.ProgressionRule]:
-        """Returns the rules of some workouts, each once."""
-        found = (self.of(workout.id, one) for workout in workouts for one in workout.exercises)
-        return list({rule.id: rule for rule in found if rule}.values())
-
-
 class _Maker:
     """Makes the answers for planned sessions. They must be given in the order of their days: a wave
     takes turns over those that are still to come."""
@@ -85,7 +56,7 @@ class _Maker:
         self,
         workouts: Mapping[UUID, workout_pb2.Workout],
         phases: Sequence[Phase],
-        rules: _Rules,
+        rules: RuleBook,
         standings: Mapping[str, Standing],
         changes: Iterable[StoredChange],
     ) -> None:
@@ -225,7 +196,7 @@ class PlannedSessionReader:
             self._current(scope, {one.workout_id for _, one in found}),
             self._phases.in_range(scope, dates),
         )
-        rules = _Rules(map(rule_message, stored))
+        rules = RuleBook(map(rule_message, stored))
         used = rules.of_all(workouts.values())
         standings = await self._standings.of(scope, used, date.max)
         maker = _Maker(

@@ -1,7 +1,6 @@
 """RecommendationService."""
 
 import asyncio
-from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import date, datetime
 from typing import Any
@@ -20,6 +19,7 @@ from training_service.domain.goal import Goal, GoalKind, GoalStatus, standing
 from training_service.domain.load import Withheld
 from training_service.domain.phase import day_plan
 from training_service.domain.program import workout_statistics
+from training_service.domain.progression import on_day
 from training_service.domain.progression_track import Phase
 from training_service.domain.recovery import SECONDS_PER_HOUR, MuscleRecovery
 from training_service.domain.skill import graph_of
@@ -42,6 +42,7 @@ from training_service.servicers.recommendation_answer import (
     workout_message,
 )
 from training_service.servicers.recovery import MUSCLES, muscles_of, recoveries
+from training_service.servicers.rule_book import RuleBook
 from training_service.storage.exercise import Catalogue, ExerciseFacts
 from training_service.storage.goal import GoalRepository
 from training_service.storage.metrics import ExerciseTotal
@@ -105,21 +106,25 @@ class RecommendationServicer(RecommendationServiceServicer):
     ) -> pb.RecommendWorkoutsResponse:
         scope = athlete_scope(request.external_user_id)
         now, today = utc_now(), today_of(request)
-        inputs = await self._inputs.for_workouts(scope, today)
+        inputs = await self._inputs.for_workouts(scope, now, today)
         facts = await self._catalogue.everything()
         sessions = await _parsed(inputs.readiness.records)
         readiness = await readiness_on(today, inputs.readiness, sessions, self._catalogue)
+        recent = await _parsed(inputs.recent_records)
         athlete = domain.Athlete(
             today=today,
-            recoveries=await recoveries(sessions, self._catalogue, now),
+            recoveries=await recoveries(recent, self._catalogue, now),
             goals=await self._active_goals(scope, inputs.goals, today),
             sets=_pattern_sets(inputs.done, facts),
             band=readiness.band,
         )
-        workouts = await self._workouts(inputs)
+        given = _given(inputs)
+        workouts = await self._workouts(given, inputs.histories)
         filters = domain.Filters(
             equipment=_at_hand(request.equipment_at_hand),
-            resting=await self._resting(scope, inputs.rules, today),
+            resting=await self._resting(
+                scope, inputs.rules, [message for _, message in given], today
+            ),
             is_deload_week=day_plan(inputs.phases, today).is_deload,
             own_by_exercises={
                 tuple(one.exercise_ids): one.id for one in workouts if not one.program_slug
@@ -212,23 +217,37 @@ class RecommendationServicer(RecommendationServiceServicer):
         ]
 
     async def _resting(
-        self, scope: Scope, rules: Sequence[StoredRule], today: date
-    ) -> dict[UUID | None, frozenset[UUID]]:
-        """Returns the exercises whose rules are in a deload, by the workouts that they are for."""
-        messages = [rule_message(one) for one in rules]
-        found: dict[UUID | None, set[UUID]] = defaultdict(set)
-        standings = await self._standings.of(scope, messages, today)
-        for message, one in zip(messages, standings, strict=True):
-            end = one.state.deload_end
-            if one.state.phase is Phase.DELOAD and (end is None or today < end):
-                ids = {exercise_uuid(message.exercise_id), one.state.numbers.exercise_id}
-                found[optional_uuid(message.workout_id)] |= ids
-        return {workout_id: frozenset(ids) for workout_id, ids in found.items()}
+        self,
+        scope: Scope,
+        rules: Sequence[StoredRule],
+        workouts: Sequence[workout_pb2.Workout],
+        today: date,
+    ) -> dict[UUID, frozenset[UUID]]:
+        """Returns the exercises of workouts whose rule of progression is in a deload today: the
+        rule that a planned session would go by."""
+        book = RuleBook(map(rule_message, rules))
+        used = book.of_all(workouts)
+        standings = await self._standings.of(scope, used, today)
+        resting = {
+            rule.id
+            for rule, one in zip(used, standings, strict=True)
+            if on_day(one.rule, one.state, today).state.phase is Phase.DELOAD
+        }
+        return {
+            UUID(workout.id): frozenset(
+                exercise_uuid(exercise.exercise_id)
+                for exercise in workout.exercises
+                if (rule := book.of(workout.id, exercise)) and rule.id in resting
+            )
+            for workout in workouts
+        }
 
-    async def _workouts(self, inputs: WorkoutInputs) -> list[domain.Workout]:
-        """Returns the athlete's workouts and those of the built-in programmes."""
-        given = [("", workout_pb2.Workout.FromString(one.record)) for one in inputs.workouts]
-        given += [(slug, one) for slug, of in PROGRAMS.items() for one in of.workouts]
+    async def _workouts(
+        self,
+        given: Sequence[tuple[str, workout_pb2.Workout]],
+        histories: Mapping[UUID, domain.WorkoutHistory],
+    ) -> list[domain.Workout]:
+        """Returns workouts, each given with the programme that it is of."""
         named = {exercise_uuid(e.exercise_id) for _, one in given for e in one.exercises}
         facts = await self._catalogue.facts(named)
         workouts = []
@@ -236,9 +255,15 @@ class RecommendationServicer(RecommendationServiceServicer):
             await asyncio.sleep(0)  # other calls have their turn between workouts
             # The database may have another catalogue than a programme.
             if all(exercise_uuid(e.exercise_id) in facts for e in message.exercises):
-                history = inputs.histories.get(UUID(message.id))
+                history = histories.get(UUID(message.id))
                 workouts.append(_workout(message, slug, facts, history))
         return workouts
+
+
+def _given(inputs: WorkoutInputs) -> list[tuple[str, workout_pb2.Workout]]:
+    """Returns the athlete's workouts and those of the built-in programmes, with their programme."""
+    own = [("", workout_pb2.Workout.FromString(one.record)) for one in inputs.workouts]
+    return [*own, *((slug, one) for slug, of in PROGRAMS.items() for one in of.workouts)]
 
 
 async def _parsed(records: Collection[bytes]) -> list[session_pb2.Session]:

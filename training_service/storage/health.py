@@ -17,9 +17,9 @@ class Privileges(NamedTuple):
     owned_tables: int
 
 
-_REVISION = Statement(f"SELECT version_num FROM {SCHEMA}.alembic_version", str)
-_HAS_REVISION = Statement(f"SELECT to_regclass('{SCHEMA}.alembic_version') IS NOT NULL", bool)
-_PRIVILEGES = Statement(
+REVISION = Statement(f"SELECT version_num FROM {SCHEMA}.alembic_version", str)
+HAS_REVISION = Statement(f"SELECT to_regclass('{SCHEMA}.alembic_version') IS NOT NULL", bool)
+PRIVILEGES = Statement(
     f"""
     SELECT r.rolname::text, r.rolsuper, r.rolbypassrls,
            EXISTS (SELECT FROM pg_policy p JOIN pg_class c ON c.oid = p.polrelid
@@ -40,16 +40,21 @@ async def database_revision(database: Database) -> str | None:
 
     Raises TrainingError when the database does not answer.
     """
-    [has_revision] = await database.read_shared(_HAS_REVISION, {})
+    [has_revision] = await database.read_shared(HAS_REVISION, {})
     if not has_revision:
         return None
-    revisions = await database.read_shared(_REVISION, {})
+    revisions = await database.read_shared(REVISION, {})
     return revisions[0] if revisions else None
 
 
 async def excess_privileges(database: Database) -> str | None:
     """Returns what is wrong with the role the service runs its statements as, None if nothing."""
-    [found] = await database.read_shared(_PRIVILEGES, {})
+    [found] = await database.read_shared(PRIVILEGES, {})
+    return excess(found)
+
+
+def excess(found: Privileges) -> str | None:
+    """Returns what is wrong with the rights of a role, None if nothing."""
     if found.is_superuser or found.bypasses_row_security:
         return f"role {found.role} is not subject to row-level security"
     if found.sees_all_athletes:

@@ -85,11 +85,7 @@ def _workout_histories() -> Statement[WorkoutHistory]:
     )
     done = (
         select(of.workout_id, of.local_date, of.load_au, number.label("number"))
-        .where(
-            own(session_metrics),
-            of.workout_id.is_not(None),
-            of.local_date <= bindparam("local_date", type_=Date),
-        )
+        .where(own(session_metrics), of.workout_id.is_not(None))
         .subquery("done")
     )
     median = func.percentile_cont(0.5).within_group(done.c.load_au)
@@ -142,6 +138,8 @@ class WorkoutInputs(NamedTuple):
     """Those that are not deleted."""
     histories: Mapping[UUID, WorkoutHistory]
     """Of the workouts that were ever done."""
+    recent_records: Sequence[bytes]
+    """As in RecoveryInputs: of the last hours, whatever day they were called by."""
 
 
 class RecommendationRepository:
@@ -165,25 +163,26 @@ class RecommendationRepository:
         """Returns what recommendations of exercises are made of, in one round trip."""
         queries: list[Query] = [
             _recent_records(now.date()),
-            _done(today),
+            _done(now, today),
             list_goals(MAX_GOALS),
             (PRACTICES, practice_parameters(criteria)),
         ]
         records, done, goals, practices = await self._database.read_each(scope, queries)
         return ExerciseInputs(records, done, goals, {one.exercise_id: one for one in practices})
 
-    async def for_workouts(self, scope: Scope, today: date) -> WorkoutInputs:
+    async def for_workouts(self, scope: Scope, now: datetime, today: date) -> WorkoutInputs:
         """Returns what recommendations of workouts are made of, in one round trip."""
         parameters = of_day(today)
         days = {"from_date": today, "to_date": today + ONE_DAY}
         queries: list[Query] = [
             *((statement, parameters) for statement in READINESS),
-            _done(today),
+            _done(now, today),
             list_goals(MAX_GOALS),
             (IN_RANGE, days),
             (LIST_ALL, {}),
             list_workouts(MAX_WORKOUTS),
-            (_WORKOUT_HISTORIES, {"local_date": today}),
+            (_WORKOUT_HISTORIES, {}),
+            _recent_records(now.date()),
         ]
         first = today - timedelta(days=CHRONIC_DAYS - 1)
         loads, rows = await self._loads.history_each(
@@ -194,7 +193,7 @@ class RecommendationRepository:
 
 def _workout_inputs(loads: LoadHistory, rows: Sequence[list[Any]]) -> WorkoutInputs:
     count = len(READINESS)
-    done, goals, phases, rules, workouts, histories = rows[count:]
+    done, goals, phases, rules, workouts, histories, recent = rows[count:]
     return WorkoutInputs(
         readiness=ReadinessInputs.of(rows[:count], loads),
         done=done,
@@ -203,6 +202,7 @@ def _workout_inputs(loads: LoadHistory, rows: Sequence[list[Any]]) -> WorkoutInp
         rules=rules,
         workouts=workouts,
         histories={one.workout_id: one for one in histories},
+        recent_records=recent,
     )
 
 
@@ -215,5 +215,7 @@ def _recent_records(day: date) -> Query:
     }
 
 
-def _done(today: date) -> Query:
-    return SUM_EXERCISES, {"first": today - timedelta(days=BALANCE_DAYS - 1), "last": today}
+def _done(now: datetime, today: date) -> Query:
+    """Returns what was done in 14 days; what was begun further east may be of a later day."""
+    first = today - timedelta(days=BALANCE_DAYS - 1)
+    return SUM_EXERCISES, {"first": first, "last": now.date() + ONE_DAY}

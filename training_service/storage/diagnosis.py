@@ -1,0 +1,164 @@
+"""What a database is like, as somebody asks who has to set it right."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import psycopg
+from psycopg import sql
+from psycopg.rows import args_row
+
+from training_service.storage.health import HAS_REVISION, PRIVILEGES, REVISION, Privileges
+from training_service.storage.statements import Row, Statement
+from training_service.storage.tables import metadata
+
+CONNECT_TIMEOUT_SECONDS = 10
+USER_OWNED = sorted(t.name for t in metadata.tables.values() if "external_user_id" in t.c)
+
+
+class ServerFacts(NamedTuple):
+    """What a PostgreSQL server says of itself and of the login that asks."""
+
+    version: int
+    """As in 180001 for 18.1."""
+    login: str
+    login_is_superuser: bool
+    encoding: str
+    max_connections: int
+    """Of those that are not kept for superusers."""
+    statement_timeout: str
+    plan_cache_mode: str
+    unsafe_settings: list[str]
+    """Those under which a server that loses power may lose what it acknowledged."""
+    extensions: list[str]
+
+
+class SchemaFacts(NamedTuple):
+    """What is in the schema of the service."""
+
+    unprotected_tables: list[str]
+    """Tables of athletes' data that are there without row-level security."""
+    exercises: int
+
+
+@dataclass(frozen=True)
+class DatabaseFacts:
+    """A database as its login sees it."""
+
+    server: ServerFacts
+    clock_skew_seconds: float
+    """By how much the database's clock is ahead of this machine's."""
+    clock_error_seconds: float
+    """How far that may be off: half of the time that asking took."""
+    missing_roles: Sequence[str]
+    """Those that are not there, or that the login can't take on."""
+    privileges: Privileges | None
+    """Of the role that statements run under; None before the first migration."""
+    revision: str | None
+    schema: SchemaFacts | None
+    """None when tables are missing, or can't be read."""
+
+
+class DatabaseUnreachableError(Exception):
+    """No connection; the message is the driver's."""
+
+
+_SERVER = Statement(
+    """
+    SELECT current_setting('server_version_num')::int, session_user::text,
+           (SELECT rolsuper FROM pg_roles WHERE rolname = session_user),
+           current_setting('server_encoding'),
+           current_setting('max_connections')::int
+               - current_setting('superuser_reserved_connections')::int,
+           current_setting('statement_timeout'), current_setting('plan_cache_mode'),
+           ARRAY(SELECT name FROM pg_settings WHERE setting = 'off'
+                 AND name IN ('fsync', 'full_page_writes', 'synchronous_commit') ORDER BY name),
+           ARRAY(SELECT extname::text FROM pg_extension)
+    """,
+    ServerFacts,
+)
+_CLOCK = Statement("SELECT extract(epoch FROM clock_timestamp())::float8", float)
+_SCHEMA = Statement(
+    """
+    SELECT ARRAY(SELECT relname::text FROM pg_class
+                 WHERE relnamespace = 'training'::regnamespace AND relkind IN ('r', 'p')
+                 AND relname = ANY (%s) AND NOT relrowsecurity ORDER BY relname),
+           (SELECT count(*) FROM training.exercises)
+    """,
+    SchemaFacts,
+)
+
+
+def diagnose(url: str, service_role: str, roles: Sequence[str]) -> DatabaseFacts:
+    """Looks at a database, and changes nothing.
+
+    `service_role` is what connections take on, empty for the login itself; `roles` are all that
+    they ever take on. Raises DatabaseUnreachableError.
+    """
+    try:
+        opened = psycopg.connect(url, autocommit=True, connect_timeout=CONNECT_TIMEOUT_SECONDS)
+    except psycopg.OperationalError as error:
+        raise DatabaseUnreachableError(str(error).strip()) from None
+    with opened as connection:
+        server = _one(connection, _SERVER)
+        skew, uncertainty = _clock_skew(connection)
+        missing = [role for role in roles if _as_role(connection, role, _is_there) is None]
+        return DatabaseFacts(
+            server=server,
+            clock_skew_seconds=skew,
+            clock_error_seconds=uncertainty,
+            missing_roles=missing,
+            privileges=_as_role(connection, service_role, _privileges),
+            revision=_as_role(connection, service_role, _revision),
+            schema=_as_role(connection, service_role, _schema),
+        )
+
+
+def _one(connection: psycopg.Connection[Any], statement: Statement[Row], *values: Any) -> Row:
+    with connection.cursor(row_factory=args_row(statement.row)) as cursor:
+        row = cursor.execute(statement.sql.encode(), values or None).fetchone()
+    assert row is not None, "a query of one row"
+    return row
+
+
+def _as_role(
+    connection: psycopg.Connection[Any],
+    role: str,
+    ask: Callable[[psycopg.Connection[Any]], Row],
+) -> Row | None:
+    """Returns what there is to see under a role; None when it can't be taken on or may not look."""
+    try:
+        if role:
+            connection.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(role)))
+        return ask(connection)
+    except (psycopg.errors.InsufficientPrivilege, psycopg.errors.InvalidParameterValue):
+        return None
+    except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName):
+        return None
+    finally:
+        connection.execute("RESET ROLE")
+
+
+def _is_there(_: psycopg.Connection[Any]) -> bool:
+    return True
+
+
+def _privileges(connection: psycopg.Connection[Any]) -> Privileges:
+    return _one(connection, PRIVILEGES)
+
+
+def _revision(connection: psycopg.Connection[Any]) -> str | None:
+    return _one(connection, REVISION) if _one(connection, HAS_REVISION) else None
+
+
+def _schema(connection: psycopg.Connection[Any]) -> SchemaFacts:
+    return _one(connection, _SCHEMA, USER_OWNED)
+
+
+def _clock_skew(connection: psycopg.Connection[Any]) -> tuple[float, float]:
+    """Returns by how much the database's clock is ahead, and how far off that may be."""
+    before = time.time()
+    database = _one(connection, _CLOCK)
+    after = time.time()
+    return database - (before + after) / 2, (after - before) / 2
