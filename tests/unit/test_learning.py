@@ -45,6 +45,7 @@ from training_service.learning.backtest import Backtest
 from training_service.learning.card import CARD_TEXT, sha256, write_artefact
 from training_service.learning.choices import RECOMMENDER, Choices, replay_choices
 from training_service.learning.examples import (
+    EFFECT_SESSIONS,
     FEATURES,
     Example,
     examples_of,
@@ -200,6 +201,7 @@ def test_an_example_knows_nothing_of_what_comes_later(days: list[tuple[int, int]
         found = list(examples_of([*past[: count - 1], changed]))
         assert found[:-1] == whole[: count - 2]
         assert replace(found[-1], amount=whole[count - 2].amount) == whole[count - 2]
+        assert list(found[-1].earlier) == found[:-1][-EFFECT_SESSIONS:]
 
 
 def test_a_session_to_come_is_seen_as_one_that_came() -> None:

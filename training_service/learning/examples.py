@@ -66,8 +66,9 @@ class Example:
     """Sessions of the athlete, with any exercise."""
     planned: Mapping[str, float] = field(default_factory=dict)
     """What rules of progression prescribed, by the rule's name."""
-    earlier: Sequence["Example"] = ()
-    """Examples of the same athlete and exercise before this one, the newest last."""
+    earlier: Sequence["Example"] = field(default=(), compare=False)
+    """Examples of the same athlete and exercise before this one, the newest last. Not compared:
+    each has those before it too, and a comparison would go down all of these ways."""
 
     @property
     def scale(self) -> float:
