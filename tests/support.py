@@ -132,9 +132,7 @@ def running_service(url: str, **settings: Any) -> Iterator[RunningService]:
         "listen_address": "127.0.0.1:0",
         "grace_seconds": 2,
         "log_level": "ERROR",
-        # Tests call as fast as they can.
-        **{f"rate_{kind}_per_second": 0 for kind in ("reads", "writes", "streams", "charts")},
-        "max_streams_per_caller": 0,
+        **UNLIMITED,
     }
     service = RunningService(Settings(**{**defaults, **settings}), url)
     service.start()
@@ -431,6 +429,13 @@ def forged_token(token: str, *key: object) -> str:
     return base64.urlsafe_b64encode(json.dumps([listing, *key]).encode()).decode().rstrip("=")
 
 
+UNLIMITED = {
+    **{f"rate_{kind}_per_second": 0 for kind in ("reads", "writes", "streams", "charts")},
+    "max_streams_per_caller": 0,
+}
+"""Settings of services under test: tests call as fast as they can."""
+
+
 class Refusal:
     """A refused call: its status and the details that every refusal carries."""
 
@@ -441,6 +446,7 @@ class Refusal:
         self.metadata: dict[str, str] = {}
         self.fields: list[str] = []
         self.retry_after_seconds: float | None = None
+        self.quotas: list[error_details_pb2.QuotaFailure.Violation] = []
         trailing = dict(error.trailing_metadata() or ())
         packed = trailing.get("grpc-status-details-bin")
         status = status_pb2.Status.FromString(packed) if packed else status_pb2.Status()
@@ -452,11 +458,14 @@ class Refusal:
             info = error_details_pb2.ErrorInfo()
             bad = error_details_pb2.BadRequest()
             retry = error_details_pb2.RetryInfo()
+            quota = error_details_pb2.QuotaFailure()
             if detail.Unpack(info):
                 self.reason = info.reason
                 self.metadata = dict(info.metadata)
             elif detail.Unpack(bad):
                 self.fields = [v.field for v in bad.field_violations]
+            elif detail.Unpack(quota):
+                self.quotas = list(quota.violations)
             elif detail.Unpack(retry):
                 self.retry_after_seconds = retry.retry_delay.ToTimedelta().total_seconds()
 
@@ -617,6 +626,7 @@ class ServiceProcess:
             "TRAINING_DATABASE_URL": url,
             "TRAINING_LISTEN_ADDRESS": self.address,
             "TRAINING_LOG_LEVEL": "WARNING",
+            **{f"TRAINING_{name.upper()}": str(value) for name, value in UNLIMITED.items()},
             **settings,
         }
         self.process = subprocess.Popen(
