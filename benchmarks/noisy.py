@@ -52,7 +52,7 @@ ALONE, BESIDE, BESIDE_UNLIMITED = "quiet", "noise, limits", "noise, no limits"
 def main(
     limit: Annotated[
         float, typer.Option(min=1, help="Reads a second that a caller may make.")
-    ] = 20,
+    ] = 10,
     times: Annotated[float, typer.Option(min=1, help="How often the noisy one makes that.")] = 50,
     seconds: Annotated[float, typer.Option(min=0.5, help="How long each turn takes.")] = 5,
     rounds: Annotated[int, typer.Option(min=1, help="How often each has its turn.")] = 5,

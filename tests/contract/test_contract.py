@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from buf.validate import validate_pb2
 from calisthenics.training.v1 import access_pb2, error_pb2
-from google.api import annotations_pb2, http_pb2
+from google.api import annotations_pb2, field_behavior_pb2, http_pb2
 from google.protobuf import descriptor_pb2
 from google.protobuf.descriptor import Descriptor, MethodDescriptor
 from google.rpc import code_pb2
@@ -300,3 +300,43 @@ def test_every_reason_is_raised_somewhere() -> None:
     sources = Path(training_service.__file__).parent.rglob("*.py")
     used = {name for s in sources for name in re.findall(r"\bReason\.([A-Z_]+)", s.read_text())}
     assert set(Reason.__members__) - used == set()
+
+
+BOUNDED_BY_BYTES = {"AnalyzeFormRequest.frames", "AnalyzeRecordedFormRequest.frames"}
+"""As many as fit into a request."""
+BOUNDED_BY_LAYOUT = {"FormFrame.keypoints"}
+
+
+def requested(message: Descriptor, seen: set[str]) -> Iterator[Any]:
+    """Yields the fields that a caller fills, of a message and of those in it."""
+    if message.full_name in seen or not message.full_name.startswith(contract.PACKAGE):
+        return
+    seen.add(message.full_name)
+    for field in message.fields:
+        behaviors = field.GetOptions().Extensions[field_behavior_pb2.field_behavior]
+        if field_behavior_pb2.OUTPUT_ONLY in behaviors:
+            continue
+        yield field
+        if field.message_type:
+            yield from requested(field.message_type, seen)
+
+
+def test_every_text_and_list_in_a_request_has_a_most() -> None:
+    seen: set[str] = set()
+    fields = [f for m in contract.methods() for f in requested(m.input_type, seen)]
+    assert len(fields) > 300
+    unbounded = []
+    for field in fields:
+        rules = field.GetOptions().Extensions[validate_pb2.field]
+        if field.is_repeated:
+            if not rules.repeated.HasField("max_items"):
+                unbounded.append(field.full_name.removeprefix(f"{contract.PACKAGE}."))
+            rules = rules.repeated.items
+        if field.type == field.TYPE_STRING:
+            of = rules.string
+            is_bounded = (
+                of.HasField("max_len") or of.HasField("pattern") or of.WhichOneof("well_known")
+            )
+            if not is_bounded:
+                unbounded.append(field.full_name.removeprefix(f"{contract.PACKAGE}."))
+    assert set(unbounded) == BOUNDED_BY_BYTES | BOUNDED_BY_LAYOUT
