@@ -73,6 +73,7 @@ class Reason(StrEnum):
     GOAL_ABANDONED = auto()
     GOAL_ACHIEVED = auto()
     FORM_STREAM_IDLE = auto()
+    ARCHIVE_UNAVAILABLE = auto()
 
 
 @dataclass(frozen=True, slots=True)
