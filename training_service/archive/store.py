@@ -20,6 +20,7 @@ FOLDER = "archive"
 """The folder in the data directory, unless another place is named."""
 REQUEST_TIMEOUT = "5s"
 MAX_RETRIES = 2
+LIST_CHUNK = 1000
 LOCAL_ENDPOINT = "http://"
 
 
@@ -82,7 +83,7 @@ class BucketStore(ObjectStore):
     async def keys(self, prefix: str = "") -> AsyncIterator[Sequence[str]]:
         """See ObjectStore.keys."""
         try:
-            async for found in obstore.list(self._store, prefix=prefix or None):
+            async for found in obstore.list(self._store, prefix or None, chunk_size=LIST_CHUNK):
                 yield [one["path"] for one in found]
         except (BaseError, OSError) as error:
             raise _unavailable(error) from error

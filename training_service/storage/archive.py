@@ -8,7 +8,7 @@ session. `Archive` puts the records in the place of such locators, before anythi
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import Any, NamedTuple, Protocol, Self, TypeVar
+from typing import Any, NamedTuple, Self, TypeVar
 from uuid import UUID
 
 import structlog
@@ -139,15 +139,8 @@ Fetch = Callable[[Statement[Any], Parameters], Awaitable[list[Any]]]
 """Runs a query for the athlete whose records they are, or of all athletes."""
 
 
-class HasRecord(Protocol):
-    """A row of a query with a record in it."""
-
-    record: Any
-
-    def _replace(self, *, record: Any) -> Self: ...
-
-
-Row = TypeVar("Row", bound=HasRecord)
+Row = TypeVar("Row")
+"""A named tuple with a field `record`."""
 Records = Mapping[UUID, bytes]
 
 
@@ -184,8 +177,8 @@ class Archive:
         return await self._filled_rows(found, fetch, _OF_MANY)
 
     async def _filled_rows(
-        self, found: Sequence[Row], fetch: Fetch, queries: _Queries
-    ) -> list[Row]:
+        self, found: Sequence[Any], fetch: Fetch, queries: _Queries
+    ) -> list[Any]:
         cold = [row for row in found if is_locator(row.record)]
         if not cold:
             return list(found)
