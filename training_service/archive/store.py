@@ -166,7 +166,7 @@ def archive_unavailable() -> TrainingError:
     """Returns the refusal of a call that needs what is archived and can't be had now."""
     return TrainingError(
         Reason.ARCHIVE_UNAVAILABLE,
-        "sessions in the archive can't be read now; try again",
+        "the archive does not answer; try again",
         retry_after_seconds=1.0,
     )
 
