@@ -16,6 +16,7 @@ import pytest
 from calisthenics.training.v1 import access_pb2, session_pb2
 from google.protobuf.message import Message
 
+from tests.conftest import seed
 from tests.rpc.test_isolation import ALL, OF_USERS, Belongings, call_or_refusal
 from tests.rpc.test_rebuild import derived
 from tests.support import (
@@ -37,6 +38,8 @@ from training_service.servicers.rebuild import rebuild_metrics
 from training_service.settings import Settings
 from training_service.storage import archiving
 from training_service.storage.archiving import Archiving, Summary, open_archiving
+from training_service.storage.erasure import erase
+from training_service.storage.migrations import migrate
 
 PACKAGE = Path(archiving.__file__).parents[1]
 ALL_TIME = (datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC))
@@ -92,6 +95,15 @@ class Cold:
 
     def objects(self) -> list[Path]:
         return sorted(self.folder.glob("*/*"))
+
+
+@pytest.fixture(scope="session")
+def database_url(make_database: Callable[[], str]) -> str:
+    """A database of its own: elsewhere, services know nothing of this archive."""
+    url = make_database()
+    migrate(url)
+    seed(url)
+    return url
 
 
 @pytest.fixture(scope="session")
@@ -518,6 +530,23 @@ def test_an_athletes_objects_are_removed_with_those_that_have_no_row(
     assert cold.run(lambda archive: archive.remove_athlete(UUID(alice.id))) == 0
     assert set(cold.objects()) == kept
     assert before < kept
+
+
+def test_what_an_erased_athlete_had_goes_with_the_next_run(
+    alice: Athlete, bob: Athlete, cold: Cold, owner: psycopg.Connection
+) -> None:
+    logged = bob.log()
+    alice.log()
+    cold.archive(bob)
+    kept = set(cold.objects())
+    cold.archive(alice)
+    assert len(set(cold.objects()) - kept) == 1
+    counts = asyncio.run(erase(cold.settings, cold.url, UUID(alice.id)))
+    assert counts["archive_objects"] == 1
+    assert cold.run(lambda archive: archive.remove_orphans()) == 1
+    assert set(cold.objects()) == kept
+    request = session_pb2.GetSessionRequest(session_id=logged.id)
+    assert bob.sessions.GetSession(request) == logged
 
 
 def test_a_session_that_comes_back_while_it_is_looked_for_is_found(
