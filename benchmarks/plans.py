@@ -93,9 +93,9 @@ async def _statements(scope: Scope, logged: Logged) -> dict[str, list[Asked]]:
     database = cast(Database, recorder)
     repository = SessionRepository(database, Archive(database, ObjectStore()))
     await repository.get(scope, logged.id)
-    await repository.list_full(scope, SessionFilter(), None, PAGE + 1)
+    await repository.list_full(scope, SessionFilter(), None, PAGE)
     of_one = SessionFilter(exercise_id=EXERCISES[0][0])
-    await repository.list_full(scope, of_one, None, PAGE + 1)
+    await repository.list_full(scope, of_one, None, PAGE)
     await repository.log(scope, _new(logged))
     get, listing, listing_of_one, *log = recorder.asked
     return {

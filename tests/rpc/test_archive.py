@@ -119,10 +119,8 @@ def service(database_url: str, folder: Path) -> Iterator[RunningService]:
 
 
 @pytest.fixture
-def cold(database_url: str, folder: Path) -> Iterator[Cold]:
-    yield Cold(database_url, folder)
-    for file in folder.glob("*/*"):
-        file.chmod(0o600)
+def cold(database_url: str, folder: Path) -> Cold:
+    return Cold(database_url, folder)
 
 
 def hot_and_cold(owner: psycopg.Connection, athlete: Athlete) -> tuple[int, int]:
@@ -305,6 +303,22 @@ def test_writes_that_refer_to_what_is_archived(
     assert found[0].state == session_pb2.SESSION_STATE_SUPERSEDED
 
 
+def test_a_coach_reads_from_the_archive_what_was_granted(
+    alice: Athlete, bob: Athlete, cold: Cold
+) -> None:
+    logged = alice.log()
+    cold.archive(alice)
+    request = session_pb2.GetSessionRequest(external_user_id=alice.id, session_id=logged.id)
+    grant(alice, bob.id, access_pb2.GRANT_SCOPE_READ_METRICS)
+    with refused("ATHLETE_NOT_FOUND"):
+        bob.sessions.GetSession(request)
+    grant(alice, bob.id, access_pb2.GRANT_SCOPE_READ_SESSIONS)
+    assert bob.sessions.GetSession(request) == logged
+    export = session_pb2.ExportSessionsRequest(external_user_id=alice.id)
+    [message, _] = bob.sessions.ExportSessions(export)
+    assert list(message.sessions) == [logged]
+
+
 def test_metrics_are_rebuilt_from_the_archive(
     alice: Athlete, cold: Cold, owner: psycopg.Connection
 ) -> None:
@@ -404,6 +418,13 @@ def test_what_is_hot_is_read_while_the_archive_is_away(
         full = session_pb2.ListSessionsRequest(view="SESSION_VIEW_FULL")
         full.from_time.FromDatetime(datetime(2025, 1, 1, tzinfo=UTC))
         assert list(athlete.sessions.ListSessions(full).sessions) == [new]
+        # One of a page that ends where the archive begins.
+        page = session_pb2.ListSessionsRequest(view="SESSION_VIEW_FULL", page_size=1)
+        found = athlete.sessions.ListSessions(page)
+        assert list(found.sessions) == [new]
+        page.page_token = found.next_page_token
+        with refused("ARCHIVE_UNAVAILABLE"):
+            athlete.sessions.ListSessions(page)
         # Summaries need no records.
         listed = athlete.sessions.ListSessions(session_pb2.ListSessionsRequest()).sessions
         assert [one.id for one in listed] == [new.id, old.id]

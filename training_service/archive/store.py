@@ -18,7 +18,8 @@ logger = structlog.get_logger(__name__)
 
 FOLDER = "archive"
 """The folder in the data directory, unless another place is named."""
-REQUEST_TIMEOUT = "5s"
+CONNECT_TIMEOUT = "2s"
+REQUEST_TIMEOUT = "10s"
 MAX_RETRIES = 2
 LIST_CHUNK = 1000
 LOCAL_ENDPOINT = "http://"
@@ -54,6 +55,7 @@ class BucketStore(ObjectStore):
             self._store = from_url(
                 url,
                 client_options={
+                    "connect_timeout": CONNECT_TIMEOUT,
                     "timeout": REQUEST_TIMEOUT,
                     # Who names such an endpoint means it.
                     "allow_http": endpoint.startswith(LOCAL_ENDPOINT),

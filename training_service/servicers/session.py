@@ -184,7 +184,7 @@ class SessionServicer(SessionServiceServicer):
         limit = paging.page_limit(request.page_size)
         rows: Sequence[StoredSession | SessionSummary]
         if request.view == pb.SESSION_VIEW_FULL:
-            rows = stored = await self._sessions.list_full(scope, filters, after, limit + 1)
+            rows = stored = await self._sessions.list_full(scope, filters, after, limit)
             count = paging.fitting_count(len(row.record) for row in stored[:limit])
             response = ListSessionsRecords(sessions=map(to_record, stored[:count]))
         else:

@@ -308,9 +308,10 @@ class SessionRepository:
     async def list_full(
         self, scope: Scope, filters: SessionFilter, after: SessionKey | None, limit: int
     ) -> list[StoredSession]:
-        """Returns up to `limit` sessions after a sort key, whole."""
-        rows = await self._list(scope, filters, after, limit, full=True)
-        return await self._archive.rows(scope, rows)
+        """Returns up to `limit` sessions after a sort key, whole, and one more if there is one,
+        whose record nobody fetches from the archive: it only says that there is more."""
+        rows = await self._list(scope, filters, after, limit + 1, full=True)
+        return [*await self._archive.rows(scope, rows[:limit]), *rows[limit:]]
 
     async def list_summaries(
         self, scope: Scope, filters: SessionFilter, after: SessionKey | None, limit: int
