@@ -71,7 +71,7 @@ class Settings(BaseSettings):
     )
     archive_url: str = Field(
         "",
-        pattern=r"^(file:///|s3://|gs://|az://)|^$",
+        pattern=r"^(file:///.|(s3|gs|az)://[A-Za-z0-9._-]+(/|$))|^$",
         description="Where the archive keeps old sessions: file:///folder, or s3://bucket/prefix "
         "with the usual AWS_ variables. Empty: the folder archive in data_directory.",
     )

@@ -36,7 +36,7 @@ class ObjectStore:
         """Returns an object, None when there is none of this key."""
         raise NotImplementedError
 
-    def keys(self, prefix: str = "") -> AsyncIterator[Sequence[str]]:
+    def list_keys(self, prefix: str = "") -> AsyncIterator[Sequence[str]]:
         """Yields the keys there are under a prefix, some at a time."""
         raise NotImplementedError
 
@@ -82,8 +82,8 @@ class BucketStore(ObjectStore):
         except (BaseError, OSError) as error:
             raise _unavailable(error) from error
 
-    async def keys(self, prefix: str = "") -> AsyncIterator[Sequence[str]]:
-        """See ObjectStore.keys."""
+    async def list_keys(self, prefix: str = "") -> AsyncIterator[Sequence[str]]:
+        """See ObjectStore.list_keys."""
         try:
             async for found in obstore.list(self._store, prefix or None, chunk_size=LIST_CHUNK):
                 yield [one["path"] for one in found]
@@ -137,8 +137,8 @@ class FolderStore(ObjectStore):
             # A folder that is gone is a disk that is not mounted.
             raise _unavailable(error) from error
 
-    async def keys(self, prefix: str = "") -> AsyncIterator[Sequence[str]]:
-        """See ObjectStore.keys. With what a killed writer left unfinished, which obstore hides."""
+    async def list_keys(self, prefix: str = "") -> AsyncIterator[Sequence[str]]:
+        """See ObjectStore.list_keys. With what killed writers left unfinished, which obstore hides."""
         for folder in sorted(self._folder.glob(prefix or "*")):
             yield [file.relative_to(self._folder).as_posix() for file in sorted(folder.glob("*"))]
 

@@ -330,7 +330,7 @@ class Archiving:
         prefix = self._pseudonyms.of(user_id) if user_id else ""
         removed = 0
         waiting: list[str] = []
-        async for keys in self._store.keys(prefix):
+        async for keys in self._store.list_keys(prefix):
             waiting += filter(_KEY.fullmatch, keys)
             if len(waiting) >= KEYS_AT_ONCE:
                 removed += await self._remove_orphans_among(waiting)
@@ -357,7 +357,7 @@ class Archiving:
         """
         async with self._turn(user_id):
             removed = 0
-            async for keys in self._store.keys(self._pseudonyms.of(user_id)):
+            async for keys in self._store.list_keys(self._pseudonyms.of(user_id)):
                 await self._store.delete(keys)
                 removed += len(keys)
         return removed
