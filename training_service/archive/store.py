@@ -138,7 +138,7 @@ class FolderStore(ObjectStore):
             raise _unavailable(error) from error
 
     async def list_keys(self, prefix: str = "") -> AsyncIterator[Sequence[str]]:
-        """See ObjectStore.list_keys. With what killed writers left unfinished, which obstore hides."""
+        """See ObjectStore.list_keys. With what killed writers left, which obstore hides."""
         for folder in sorted(self._folder.glob(prefix or "*")):
             yield [file.relative_to(self._folder).as_posix() for file in sorted(folder.glob("*"))]
 
