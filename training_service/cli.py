@@ -4,7 +4,7 @@ import asyncio
 import json
 import shlex
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,6 +18,7 @@ from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 
+from training_service.archive.content import DamagedObjectError
 from training_service.catalogue import load_catalogue
 from training_service.doctor import Finding, Verdict, examine, to_json
 from training_service.domain.exercise import exercise_id
@@ -27,6 +28,7 @@ from training_service.issuer import development_issuer
 from training_service.logs import configure_logs
 from training_service.servicers.rebuild import rebuild_metrics as rebuild_derived
 from training_service.settings import Settings, SettingsError, load_settings, settings_table
+from training_service.storage import archiving
 from training_service.storage.bootstrap import seed_catalogue
 from training_service.storage.erasure import erase
 from training_service.storage.migrations import MigrationError, head_revision
@@ -54,7 +56,7 @@ def _settings(**overrides: object) -> Iterator[Settings]:
     except SettingsError as error:
         _print_error(str(error))
         raise typer.Exit(2) from None
-    except (TrainingError, MigrationError) as error:
+    except (TrainingError, MigrationError, DamagedObjectError) as error:
         _print_error(str(error))
         raise typer.Exit(1) from None
 
@@ -184,6 +186,96 @@ def erase_user(
         console.print(f"erased: {sum(counts.values())} rows")
         for table, count in sorted(counts.items()):
             console.print(f"  {table}: {count}")
+
+
+DATE = ["%Y-%m-%d"]
+
+
+@app.command()
+def archive(
+    before: Annotated[
+        datetime | None,
+        typer.Option(
+            formats=DATE,
+            help="Only sessions that began before this day, UTC; by default those older than "
+            "TRAINING_ARCHIVE_AFTER_DAYS.",
+        ),
+    ] = None,
+    user: Annotated[UUID | None, typer.Option(help="Of this athlete alone.")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say how much would be moved.")
+    ] = False,
+) -> None:
+    """Move old sessions out of the database into the store of TRAINING_ARCHIVE_URL.
+
+    They are copied, read back and compared, and only then taken out of the database; reads go on to
+    answer with them. Runs as the login of TRAINING_MIGRATION_DATABASE_URL, beside services that go
+    on serving. It can be stopped, killed and run again at any time. Exits with 1 when the store or
+    the database does not do what it should.
+    """
+    with _settings() as settings:
+        owner = _migration_settings(settings)
+        limit = before or datetime.now(UTC) - timedelta(days=settings.archive_after_days)
+        with database_url(owner) as url, Progress(console=console, transient=True) as progress:
+            done = asyncio.run(
+                archiving.archive(
+                    owner,
+                    url,
+                    limit.replace(tzinfo=UTC),
+                    _sessions_bar(progress),
+                    user_id=user,
+                    dry_run=dry_run,
+                )
+            )
+        if dry_run:
+            console.print(f"would archive: {done.sessions} sessions, {done.record_bytes:,} bytes")
+            return
+        console.print(
+            f"archived: {done.sessions} sessions, {done.record_bytes:,} bytes, in {done.objects} "
+            f"objects of {done.object_bytes:,} bytes"
+        )
+        _print_orphans(done.orphans)
+
+
+@app.command()
+def restore(
+    user: Annotated[UUID, typer.Option(help="Whose sessions.")],
+    from_date: Annotated[
+        datetime | None,
+        typer.Option("--from", formats=DATE, help="Only what began on this day or later, UTC."),
+    ] = None,
+    to_date: Annotated[
+        datetime | None,
+        typer.Option("--to", formats=DATE, help="Only what began before this day, UTC."),
+    ] = None,
+) -> None:
+    """Bring an athlete's sessions back from the archive into the database.
+
+    Those of a range of days come with all that are in the same objects. It can be stopped, killed
+    and run again at any time. Exits with 1 when the store or the database does not do what it
+    should, and for an object that is not what was stored.
+    """
+    with _settings() as settings:
+        owner = _migration_settings(settings)
+        first = (from_date or datetime.min).replace(tzinfo=UTC)
+        last = (to_date or datetime.max).replace(tzinfo=UTC)
+        with database_url(owner) as url, Progress(console=console, transient=True) as progress:
+            done = asyncio.run(
+                archiving.restore(owner, url, user, first, last, _sessions_bar(progress))
+            )
+        console.print(f"restored: {done.sessions} sessions from {done.objects} objects")
+        _print_orphans(done.orphans)
+
+
+def _sessions_bar(progress: Progress) -> Callable[[int, int], None]:
+    """Returns what moves a bar of sessions."""
+    task = progress.add_task("sessions", total=None)
+    return lambda done, total: progress.update(task, completed=done, total=total)
+
+
+def _print_orphans(count: int) -> None:
+    if count:
+        console.print(f"removed: {count} objects that nothing refers to")
 
 
 @app.command()

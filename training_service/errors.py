@@ -76,6 +76,7 @@ class Reason(StrEnum):
     RATE_LIMITED = auto()
     TOO_MANY_STREAMS = auto()
     QUOTA_EXCEEDED = auto()
+    ARCHIVE_UNAVAILABLE = auto()
 
 
 @dataclass(frozen=True, slots=True)

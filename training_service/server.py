@@ -39,6 +39,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from training_service import contract
+from training_service.archive.store import open_store
 from training_service.charts.render import ChartRenderer
 from training_service.errors import TrainingError
 from training_service.interceptors.abuse import AbuseSignals
@@ -74,6 +75,7 @@ from training_service.servicers.skill_source import SkillSource
 from training_service.servicers.team import TeamServicer
 from training_service.servicers.workout import WorkoutServicer
 from training_service.settings import Settings, SettingsError
+from training_service.storage.archive import Archive
 from training_service.storage.assignment import AssignmentRepository
 from training_service.storage.database import Database
 from training_service.storage.exercise import Catalogue, CatalogueVersion, ExerciseRepository
@@ -163,11 +165,12 @@ class TrainingServer:
         catalogue = Catalogue(self._database, version)
         templates = WorkoutRepository(self._database)
         workouts = WorkoutServicer(templates, catalogue)
-        logged = SessionRepository(self._database)
+        archive = Archive(self._database, open_store(self._settings))
+        logged = SessionRepository(self._database, archive)
         sessions = SessionServicer(
             logged,
-            SessionExportRepository(self._database),
-            SessionChangeRepository(self._database),
+            SessionExportRepository(self._database, archive),
+            SessionChangeRepository(self._database, archive),
             catalogue,
         )
         loaded = LoadRepository(self._database)
@@ -181,12 +184,12 @@ class TrainingServer:
             skill_source,
             self._charts,
         )
-        readiness_inputs = ReadinessRepository(loaded)
+        readiness_inputs = ReadinessRepository(loaded, archive)
         readiness = ReadinessServicer(
             WellnessRepository(self._database), readiness_inputs, catalogue
         )
         cycles = PhaseRepository(self._database)
-        rules = ProgressionRepository(self._database)
+        rules = ProgressionRepository(self._database, archive)
         standings = StandingReader(rules, cycles, catalogue)
         scheduled = ScheduleRepository(self._database)
         planned = PlannedSessionReader(scheduled, cycles, templates, rules, standings)
@@ -235,7 +238,7 @@ class TrainingServer:
         add_RosterServiceServicer_to_server(rosters, self._server)
         add_FormServiceServicer_to_server(FormServicer(), self._server)
         recommendations = RecommendationServicer(
-            RecommendationRepository(self._database, loaded),
+            RecommendationRepository(self._database, loaded, archive),
             aims,
             standings,
             catalogue,
@@ -243,7 +246,7 @@ class TrainingServer:
         )
         add_RecommendationServiceServicer_to_server(recommendations, self._server)
         predictions = PredictionServicer(
-            PredictionRepository(self._database), catalogue, self._settings.model_directory
+            PredictionRepository(self._database, archive), catalogue, self._settings.model_directory
         )
         add_PredictionServiceServicer_to_server(predictions, self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)

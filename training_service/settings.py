@@ -69,6 +69,15 @@ class Settings(BaseSettings):
         description="Folder that training-service train-model wrote. Empty, or when its card says "
         "off: baselines forecast alone.",
     )
+    archive_url: str = Field(
+        "",
+        pattern=r"^(file:///.|(s3|gs|az)://[A-Za-z0-9._-]+(/|$))|^$",
+        description="Where the archive keeps old sessions: file:///folder, or s3://bucket/prefix "
+        "with the usual AWS_ variables. Empty: the folder archive in data_directory.",
+    )
+    archive_after_days: int = Field(
+        730, ge=0, le=36_500, description="Age of the sessions that training-service archive moves."
+    )
     pool_min_size: int = Field(2, ge=1, le=200, description="Connections kept open by a worker.")
     pool_max_size: int = Field(10, ge=1, le=200, description="Most connections of a worker.")
     pool_timeout_seconds: float = Field(

@@ -130,6 +130,7 @@ def test_only_the_reader_sees_all_athletes_and_only_their_sessions(
         AND polroles::regrole[]::text <> '{training_coach}' ORDER BY 1
     """
     assert owner.execute(query).fetchall() == [
+        ("training.archive_objects", "r", "{training_reader}"),
         ("training.session_retractions", "r", "{training_reader}"),
         ("training.sessions", "r", "{training_reader}"),
     ]

@@ -19,6 +19,8 @@ COMMANDS = [
     "seed",
     "rebuild-metrics",
     "erase-user",
+    "archive",
+    "restore",
     "demo",
     "import",
     "export",

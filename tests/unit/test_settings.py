@@ -33,6 +33,8 @@ WRONG = {
     "database_reader_role": ["", "two words", "Upper", "1st", 'x"; DROP TABLE x'],
     "database_grantee_role": ["", "two words", "Upper", "1st", 'x"; DROP TABLE x'],
     "database_coach_role": ["", "two words"],
+    "archive_url": ["archive", "/srv/archive", "file://host/a", "s3://", "s3://[x", "ftp://x"],
+    "archive_after_days": ["-1", "36501", "x", ""],
     "pool_min_size": ["0", "201", "-1", "two", "", "1.5"],
     "pool_max_size": ["0", "201", "x"],
     "pool_timeout_seconds": ["0", "-1", "61", "soon", "inf", "nan"],

@@ -37,6 +37,7 @@ from training_service.domain.session import (
 )
 from training_service.errors import Reason, TrainingError, bad_reference
 from training_service.storage import metrics
+from training_service.storage.archive import RECORD, Archive
 from training_service.storage.author import signed, signed_record
 from training_service.storage.database import Database, Parameters, Transaction
 from training_service.storage.idempotency import WriteRequest, request_reused, write_log
@@ -76,6 +77,13 @@ class StoredSession(NamedTuple):
     retract_author_user_id: UUID | None
     record: bytes
     """With its author."""
+
+
+class SessionIdentity(NamedTuple):
+    """A session, and the first version of it; None for the first itself."""
+
+    id: UUID
+    original_id: UUID | None
 
 
 class SessionSummary(NamedTuple):
@@ -151,6 +159,10 @@ _STORED = (
 _VALUES = attrgetter(*(c.name for c in written(sessions) if c.name != "external_user_id"))
 """What a new session says for the columns after the first."""
 _GET = prepare(_STORED.where(_IS_SESSION), StoredSession)
+_IDENTIFY = prepare(
+    select(sessions.c.id, sessions.c.original_id).where(own(sessions), _IS_SESSION),
+    SessionIdentity,
+)
 _LIST_VERSIONS = prepare(
     _STORED.where(
         or_(
@@ -260,7 +272,7 @@ def _list(
 
 
 COUNTED_RECORDS = (
-    select(sessions.c.record)
+    select(RECORD)
     .join(
         session_metrics,
         and_(
@@ -270,30 +282,39 @@ COUNTED_RECORDS = (
     )
     .where(own(sessions), own(session_metrics))
 )
-"""The records of the sessions that count, by way of what they amount to: that is there for no
-others, and by date."""
+"""The records of the sessions that count, or their locators, by way of what they amount to: that is
+there for no others, and by date."""
 
 
 class SessionRepository:
     """Reads and appends the sessions of one athlete at a time."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, archive: Archive) -> None:
         self._database = database
+        self._archive = archive
 
     async def get(self, scope: Scope, session_id: UUID) -> StoredSession | None:
         """Returns a session, whatever became of it."""
         rows = await self._database.read(scope, _GET, {"session_id": session_id})
+        return (await self._archive.rows(scope, rows))[0] if rows else None
+
+    async def identify(self, scope: Scope, session_id: UUID) -> SessionIdentity | None:
+        """Returns which session an id names, whatever became of it."""
+        rows = await self._database.read(scope, _IDENTIFY, {"session_id": session_id})
         return rows[0] if rows else None
 
     async def list_versions(self, scope: Scope, original_id: UUID) -> list[StoredSession]:
         """Returns the session with this id and all that amend it, in no order."""
-        return await self._database.read(scope, _LIST_VERSIONS, {"original_id": original_id})
+        rows = await self._database.read(scope, _LIST_VERSIONS, {"original_id": original_id})
+        return await self._archive.rows(scope, rows)
 
     async def list_full(
         self, scope: Scope, filters: SessionFilter, after: SessionKey | None, limit: int
     ) -> list[StoredSession]:
-        """Returns up to `limit` sessions after a sort key, whole."""
-        return await self._list(scope, filters, after, limit, full=True)
+        """Returns up to `limit` sessions after a sort key, whole, and one more if there is one,
+        whose record nobody fetches from the archive: it only says that there is more."""
+        rows = await self._list(scope, filters, after, limit + 1, full=True)
+        return [*await self._archive.rows(scope, rows[:limit]), *rows[limit:]]
 
     async def list_summaries(
         self, scope: Scope, filters: SessionFilter, after: SessionKey | None, limit: int
@@ -385,7 +406,8 @@ class SessionRepository:
         found = await self._database.read(scope, _ANSWERS, {"request_ids": [new.request_id]})
         if not found:
             raise not_current(new.supersedes_id)
-        return _same_request(found[0], new)
+        [answer] = await self._archive.rows(scope, found)
+        return _same_request(answer, new)
 
     async def log_batch(
         self, scope: Scope, batch: Sequence[NewSession], *, atomic: bool
@@ -408,7 +430,8 @@ class SessionRepository:
     ) -> list[bytes | TrainingError]:
         async with self._database.transaction(scope) as transaction:
             request_ids = [new.request_id for new in batch if new.request_id]
-            answers, room = await _answers_and_room(transaction, request_ids)
+            found, room = await _answers_and_room(transaction, request_ids)
+            answers = await self._archive.rows_by(transaction.fetch, found)
             known = {answer.request_id: answer for answer in answers}
             results: list[bytes | TrainingError] = []
             fresh: list[NewSession] = []
@@ -443,9 +466,11 @@ class SessionRepository:
         try:
             async with self._database.transaction(scope) as transaction:
                 replayed = await write_log.replay(transaction, request)
-                stored = await transaction.fetch_first(_GET, {"session_id": session_id})
-                if stored is None:
+                found = await transaction.fetch(_GET, {"session_id": session_id})
+                if not found:
                     raise session_not_found()
+                # First of all: what can't be answered is not done.
+                [stored] = await self._archive.rows_by(transaction.fetch, found)
                 if replayed is not None:
                     return stored
                 retraction = _retraction(session_id, None, reason, request.received_at)

@@ -68,6 +68,9 @@ class PgSnapshot(UserDefinedType[str]):
 # Else Alembic would not know the column's type when it compares a database with these tables.
 ischema_names["xid8"] = Xid8
 
+FILLED_LATER = "filled later"
+"""Marks a column that no INSERT gives a value."""
+
 TIMESTAMP = DateTime(timezone=True)
 TEXTS = ARRAY(Text)
 
@@ -276,6 +279,23 @@ workout_exercises = Table(
     comment="Exercises of the current revision of workouts that are not deleted.",
 )
 
+archive_objects = Table(
+    "archive_objects",
+    metadata,
+    Column("external_user_id", Uuid),
+    Column("id", Uuid),
+    Column("key", Text, nullable=False, comment="In the store; the athlete's pseudonym leads."),
+    Column("first_started_at", TIMESTAMP, nullable=False, comment="Of its sessions."),
+    Column("last_started_at", TIMESTAMP, nullable=False, comment="Of its sessions."),
+    Column("session_count", Integer, nullable=False),
+    Column("byte_count", BigInteger, nullable=False, comment="Of the object."),
+    Column("sha256", LargeBinary, nullable=False, comment="Of the object."),
+    Column("created_at", TIMESTAMP, nullable=False),
+    PrimaryKeyConstraint("external_user_id", "id", name="archive_objects_pkey"),
+    CheckConstraint("session_count > 0", name="archive_objects_not_empty"),
+    comment="Objects of the archive: where the records of old sessions are.",
+)
+
 sessions = Table(
     "sessions",
     metadata,
@@ -296,9 +316,15 @@ sessions = Table(
     Column("request_id", Uuid),
     Column("request_digest", LargeBinary, nullable=False),
     Column("created_at", TIMESTAMP, nullable=False),
-    Column("record", LargeBinary, nullable=False, comment="The Session message as acknowledged."),
+    Column("record", LargeBinary, comment="The Session message as acknowledged."),
     _transaction_id(),
     _author(),
+    Column(
+        "archive_object_id",
+        Uuid,
+        comment="Where the record is when it is not here.",
+        info={FILLED_LATER: True},
+    ),
     PrimaryKeyConstraint("external_user_id", "id", name="sessions_pkey"),
     UniqueConstraint("external_user_id", "request_id", name="sessions_request_key"),
     ForeignKeyConstraint(
@@ -318,8 +344,16 @@ sessions = Table(
     CheckConstraint(
         "(workout_id IS NULL) = (workout_revision IS NULL)", name="sessions_workout_whole"
     ),
+    ForeignKeyConstraint(
+        ["external_user_id", "archive_object_id"],
+        ["training.archive_objects.external_user_id", "training.archive_objects.id"],
+        name="sessions_archive_object_fkey",
+    ),
     CheckConstraint(
         "(supersedes_id IS NULL) = (original_id IS NULL)", name="sessions_original_whole"
+    ),
+    CheckConstraint(
+        "(record IS NULL) = (archive_object_id IS NOT NULL)", name="sessions_record_somewhere"
     ),
     Index("sessions_started_idx", "external_user_id", "started_at", "id"),
     Index("sessions_changes_idx", "transaction_id", "external_user_id", "id"),

@@ -160,6 +160,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """
     FORM_STREAM_IDLE: _ErrorReason.ValueType  # 220
     """No frame came for so long that the stream was ended."""
+    ARCHIVE_UNAVAILABLE: _ErrorReason.ValueType  # 224
+    """A session that the call needs is in the archive, and the archive does not answer; others can be
+    read meanwhile. Retry after the delay in the RetryInfo detail.
+    """
     GOAL_NOT_FOUND: _ErrorReason.ValueType  # 120
     """No such goal for this athlete."""
     GOAL_ABANDONED: _ErrorReason.ValueType  # 121
@@ -310,6 +314,10 @@ day, `resets_at`, when the RetryInfo detail has the time until then. Retrying be
 """
 FORM_STREAM_IDLE: ErrorReason.ValueType  # 220
 """No frame came for so long that the stream was ended."""
+ARCHIVE_UNAVAILABLE: ErrorReason.ValueType  # 224
+"""A session that the call needs is in the archive, and the archive does not answer; others can be
+read meanwhile. Retry after the delay in the RetryInfo detail.
+"""
 GOAL_NOT_FOUND: ErrorReason.ValueType  # 120
 """No such goal for this athlete."""
 GOAL_ABANDONED: ErrorReason.ValueType  # 121

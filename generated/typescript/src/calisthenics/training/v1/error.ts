@@ -159,6 +159,11 @@ export enum ErrorReason {
   QUOTA_EXCEEDED = 223,
   /** FORM_STREAM_IDLE - No frame came for so long that the stream was ended. */
   FORM_STREAM_IDLE = 220,
+  /**
+   * ARCHIVE_UNAVAILABLE - A session that the call needs is in the archive, and the archive does not answer; others can be
+   * read meanwhile. Retry after the delay in the RetryInfo detail.
+   */
+  ARCHIVE_UNAVAILABLE = 224,
   /** GOAL_NOT_FOUND - No such goal for this athlete. */
   GOAL_NOT_FOUND = 120,
   /** GOAL_ABANDONED - The goal is abandoned, so it can't change any more. */

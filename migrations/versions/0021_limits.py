@@ -1,6 +1,6 @@
 """Token buckets that servers share.
 
-Revision: 0024
+Revision: 0021
 """
 
 import sqlalchemy as sa
@@ -8,8 +8,8 @@ from alembic import op
 
 from migrations.support import APP_ROLE, GRANTEE_ROLE, begin, grant
 
-revision = "0024"
-down_revision = "0019"
+revision = "0021"
+down_revision = "0020"
 branch_labels = None
 depends_on = None
 
