@@ -57,11 +57,12 @@ def test_logging_takes_as_many_statements_for_a_hundred_exercises_as_for_one(
         queries.clear()
         alice.log(a_session(exercises=[entry] * exercises, start_time=now))
         counts.append(len(queries.data))
-    assert counts == [6, 6]  # session, exercises, metrics of both, records, how many on this day
+    # Session, exercises, metrics of both, records, chain and link, how many on this day.
+    assert counts == [8, 8]
     assert sum(sql.startswith("BEGIN") for sql in queries.sql) == 1
     queries.clear()
     alice.log(a_session(start_time=at("2025-03-03T12:00:00")))
-    assert len(queries.data) == 9  # and checkpoints of load, of a day so long past
+    assert len(queries.data) == 11  # and checkpoints of load, of a day so long past
 
 
 def test_readiness_takes_one_round_trip_for_no_session_and_for_a_hundred(

@@ -76,8 +76,10 @@ async def add(
     if not measured:
         return
     await load.outdate(transaction, min(one.local_date for one in measured))
-    await transaction.insert(session_metrics, [_row(external_user_id, one) for one in measured])
-    rows = [row for one in measured for row in _exercise_rows(external_user_id, one)]
+    await transaction.insert(
+        session_metrics, [session_row(external_user_id, one) for one in measured]
+    )
+    rows = [row for one in measured for row in exercise_rows(external_user_id, one)]
     await transaction.insert(exercise_metrics, rows)
     await personal_record.improve(
         transaction, [one.id for one in measured], {one.local_date for one in measured}
@@ -92,7 +94,7 @@ async def take(transaction: Transaction, session_ids: Sequence[UUID]) -> None:
         await transaction.execute(statement, {"session_ids": session_ids})
 
 
-def _row(external_user_id: UUID, session: MeasuredSession) -> tuple[Any, ...]:
+def session_row(external_user_id: UUID, session: MeasuredSession) -> tuple[Any, ...]:
     """Returns a value for every column of session_metrics."""
     metrics = session.metrics
     volume = metrics.volume
@@ -121,7 +123,8 @@ def _row(external_user_id: UUID, session: MeasuredSession) -> tuple[Any, ...]:
     )
 
 
-def _exercise_rows(external_user_id: UUID, session: MeasuredSession) -> Iterable[tuple[Any, ...]]:
+def exercise_rows(external_user_id: UUID, session: MeasuredSession) -> Iterable[tuple[Any, ...]]:
+    """Returns the rows of exercise_metrics, with a value for every column."""
     exercises = zip(session.exercise_ids, session.metrics.exercises, strict=True)
     return [
         (external_user_id, id, session.local_date, session.id, position, *_exercise_values(of))

@@ -35,8 +35,9 @@ from training_service.domain.session import (
     earliest_start,
     latest_start,
 )
+from training_service.domain.session_chain import Link
 from training_service.errors import Reason, TrainingError, bad_reference
-from training_service.storage import metrics
+from training_service.storage import metrics, session_link
 from training_service.storage.archive import RECORD, Archive
 from training_service.storage.author import signed, signed_record
 from training_service.storage.database import Database, Parameters, Transaction
@@ -562,7 +563,8 @@ async def _insert(transaction: Transaction, scope: Scope, batch: Sequence[NewSes
 async def _count(transaction: Transaction, scope: Scope, batch: Sequence[NewSession]) -> None:
     """Queues what new sessions amount to.
 
-    Last, for until the end of the transaction others of the athlete may wait for the records.
+    Last, for until the end of the transaction others of the athlete wait for the records and the
+    end of the chain.
     """
     measured = [
         metrics.MeasuredSession(
@@ -577,3 +579,4 @@ async def _count(transaction: Transaction, scope: Scope, batch: Sequence[NewSess
         for new in batch
     ]
     await metrics.add(transaction, scope.external_user_id, measured)
+    await session_link.append(transaction, [Link.of(new.id, new.record) for new in batch])

@@ -396,6 +396,29 @@ session_exercises = Table(
     comment="Exercises of logged sessions; append-only.",
 )
 
+session_chains = Table(
+    "session_chains",
+    metadata,
+    Column("external_user_id", Uuid),
+    Column("length", BigInteger, nullable=False, comment="In blocks."),
+    Column("digest", LargeBinary, nullable=False, comment="Of all blocks so far."),
+    PrimaryKeyConstraint("external_user_id", name="session_chains_pkey"),
+    comment="Where the chain over an athlete's sessions ends.",
+)
+
+session_links = Table(
+    "session_links",
+    metadata,
+    Column("external_user_id", Uuid),
+    Column("block", BigInteger, comment="In the chain, from 1 on."),
+    Column("position", Integer, comment="In the block, from 1 on."),
+    Column("session_id", Uuid, nullable=False),
+    Column("record_digest", LargeBinary, nullable=False, comment="SHA-256."),
+    PrimaryKeyConstraint("external_user_id", "block", "position", name="session_links_pkey"),
+    UniqueConstraint("external_user_id", "session_id", name="session_links_session_key"),
+    comment="Sessions in the order in which they were linked; append-only.",
+)
+
 session_retractions = Table(
     "session_retractions",
     metadata,
