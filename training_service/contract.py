@@ -1,7 +1,8 @@
 """What the contract declares: services, access levels, rules and reasons, from its descriptors."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from types import MappingProxyType
 
 from calisthenics.training.v1 import (
@@ -32,8 +33,14 @@ from calisthenics.training.v1 import (
 from google.api import annotations_pb2, field_behavior_pb2
 from google.protobuf import descriptor_pb2
 from google.protobuf.any_pb2 import Any
-from google.protobuf.descriptor import Descriptor, MethodDescriptor, ServiceDescriptor
+from google.protobuf.descriptor import (
+    Descriptor,
+    FieldDescriptor,
+    MethodDescriptor,
+    ServiceDescriptor,
+)
 from google.protobuf.duration_pb2 import Duration
+from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 from protovalidate import Validator, Violation
@@ -147,6 +154,43 @@ def output_only_fields(message: Descriptor) -> tuple[str, ...]:
         for field in message.fields
         if field_behavior_pb2.OUTPUT_ONLY in field.GetOptions().Extensions[behaviors]
     )
+
+
+REDACTED = "[redacted]"
+"""Stands in logs for what must not."""
+
+
+@cache
+def is_never_logged(field: FieldDescriptor) -> bool:
+    """Returns whether the contract says that a field is sensitive, or it names a user, or has bytes
+    that nobody can say anything of."""
+    is_marked: bool = field.GetOptions().Extensions[access_pb2.sensitive]
+    names_user = field.name.endswith(("user_id", "user_ids"))
+    return is_marked or names_user or field.type == FieldDescriptor.TYPE_BYTES
+
+
+def redacted(message: Message) -> dict[str, object]:
+    """Returns what of a message may be logged: its fields that are set, by their names."""
+    return {field.name: _redacted(field, value) for field, value in message.ListFields()}
+
+
+def _redacted(field: FieldDescriptor, value: object) -> object:
+    if is_never_logged(field):
+        return REDACTED
+    if field.type != FieldDescriptor.TYPE_MESSAGE:
+        return list(value) if isinstance(value, Sequence) and not isinstance(value, str) else value
+    if field.message_type.GetOptions().map_entry:
+        return REDACTED
+    if isinstance(value, Message):
+        return _redacted_message(value)
+    assert isinstance(value, Sequence), f"{field.full_name} is neither a message nor many"
+    return [_redacted_message(one) for one in value]
+
+
+def _redacted_message(message: Message) -> object:
+    """The same for a message in another: of a type of Google's, such as a date, all of it."""
+    is_ours = message.DESCRIPTOR.file.package == PACKAGE
+    return redacted(message) if is_ours else MessageToDict(message)
 
 
 _validator = Validator()

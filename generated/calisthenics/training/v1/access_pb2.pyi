@@ -111,6 +111,7 @@ Global___GrantScope: _TypeAlias = GrantScope  # noqa: Y015
 ACCESS_FIELD_NUMBER: _builtins.int
 ERRORS_FIELD_NUMBER: _builtins.int
 GRANT_FIELD_NUMBER: _builtins.int
+SENSITIVE_FIELD_NUMBER: _builtins.int
 access: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.MethodOptions, Global___AccessLevel.ValueType]
 """Who may call this RPC."""
 errors: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.MethodOptions, _containers.RepeatedScalarFieldContainer[_error_pb2.ErrorReason.ValueType]]
@@ -120,3 +121,5 @@ CONFLICT, DEADLINE_EXCEEDED, DATABASE_UNAVAILABLE, KEYS_UNAVAILABLE, OVERLOADED 
 """
 grant: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.MethodOptions, Global___GrantScope.ValueType]
 """With ACCESS_LEVEL_USER: what a caller must be granted who is not the athlete."""
+sensitive: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.FieldOptions, _builtins.bool]
+"""Never logged: what people write, what they are called, and how they are."""
