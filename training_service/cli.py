@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 from uuid import UUID
@@ -372,10 +373,12 @@ def train_model(
 
 def _print_ready(port: int) -> None:
     """Prints where the service is, and commands to try it with."""
-    print(f"\nTraining Service ready on localhost:{port}\n", flush=True)
+    # Not on standard output, which has the access records and nothing else.
+    say = partial(print, file=sys.stderr, flush=True)
+    say(f"\nTraining Service ready on localhost:{port}\n")
     for line in sample_commands(port):
-        print(f"  {line}", flush=True)
-    print("\nCtrl-C stops it.\n", flush=True)
+        say(f"  {line}")
+    say("\nCtrl-C stops it.\n")
 
 
 def sample_commands(port: int) -> list[str]:

@@ -92,6 +92,10 @@ STATUS_CODES = MappingProxyType(
 """The google.rpc.Code of each reason."""
 
 
+NAMES_OF_MANY = frozenset({"group_id", "athlete_user_ids"})
+"""What fields of a request are called that name more than one person."""
+
+
 class ContractError(Exception):
     """The contract lacks something that the service can't start without."""
 
@@ -105,6 +109,10 @@ class Method:
     access: "access_pb2.AccessLevel.ValueType"
     grant_scope: str
     """What a caller must be granted who is not the athlete; empty when nobody can be."""
+    is_read: bool
+    """Whether it leaves everything as it is."""
+    is_about_many: bool
+    """Whether its request names a group, or athletes by the list."""
 
 
 def methods() -> Iterator[MethodDescriptor]:
@@ -124,7 +132,14 @@ def access_levels() -> dict[str, Method]:
         if access == AccessLevel.ACCESS_LEVEL_UNSPECIFIED:
             raise ContractError(f"{method.full_name} declares no access level")
         path = f"/{method.containing_service.full_name}/{method.name}"
-        found[path] = Method(method.name, path, access, grant_scope(method))
+        found[path] = Method(
+            method.name,
+            path,
+            access,
+            grant_scope(method),
+            stores_nothing(method),
+            not NAMES_OF_MANY.isdisjoint(method.input_type.fields_by_name),
+        )
     return found
 
 

@@ -41,6 +41,7 @@ from grpc_reflection.v1alpha import reflection
 from training_service import contract
 from training_service.charts.render import ChartRenderer
 from training_service.errors import TrainingError
+from training_service.interceptors.audit import AccessLog, Auditor
 from training_service.interceptors.chain import InterceptorChain
 from training_service.interceptors.identity import make_authenticator
 from training_service.pseudonym import Pseudonyms
@@ -73,6 +74,7 @@ from training_service.servicers.team import TeamServicer
 from training_service.servicers.workout import WorkoutServicer
 from training_service.settings import Settings, SettingsError
 from training_service.storage.assignment import AssignmentRepository
+from training_service.storage.audit import AuditRepository
 from training_service.storage.database import Database
 from training_service.storage.exercise import Catalogue, CatalogueVersion, ExerciseRepository
 from training_service.storage.goal import GoalRepository
@@ -136,7 +138,9 @@ class TrainingServer:
         self._has_checked_role = False
         self._pseudonyms = Pseudonyms()
         self._grants = GrantRepository(self._database)
-        chain = InterceptorChain(settings, make_authenticator(settings), self._grants)
+        self._access_log = AccessLog() if settings.access_log == "stdout" else None
+        auditor = Auditor(self._pseudonyms, AuditRepository(self._database), self._access_log)
+        chain = InterceptorChain(settings, make_authenticator(settings), self._grants, auditor)
         self._server = grpc.aio.server(
             interceptors=[chain],
             options=_options(settings),
@@ -285,6 +289,8 @@ class TrainingServer:
         await self._server.stop(self._settings.grace_seconds)
         await self._charts.close()
         await self._database.close()
+        if self._access_log:
+            await asyncio.to_thread(self._access_log.close)
 
     async def _set_health(self, status: Any) -> None:
         for service in ("", *self._service_names()):

@@ -1,13 +1,14 @@
 """The interceptors, in order.
 
-1. telemetry   first, so that it sees how the call ended, whatever stopped it
+1. telemetry   first: whatever stops the call, its request id goes back
 2. refusals    outermost of those that may refuse: the one place that turns errors into an answer
-3. deadline    bounds all the work that follows
-4. limit       before anything is done for the call: a refusal must cost little
-5. identity    before the body is looked at: a stranger's bytes cost nothing
-6. parsing     here and not in gRPC, which would answer INTERNAL to bytes that are no message
-7. validation  so that what follows sees only requests that keep the contract's rules
-8. grants      last: whose data is meant stands in the request
+3. audit       sees how the call ended, whatever stopped it, and may refuse what it can't record
+4. deadline    bounds all the work that follows
+5. limit       before anything is done for the call: a refusal must cost little
+6. identity    before the body is looked at: a stranger's bytes cost nothing
+7. parsing     here and not in gRPC, which would answer INTERNAL to bytes that are no message
+8. validation  so that what follows sees only requests that keep the contract's rules
+9. grants      last: whose data is meant stands in the request
 
 What a caller streams is parsed and validated message by message, and each has to come in time. Such
 calls are about nobody's data, so that there is no grant to look for.
@@ -25,6 +26,7 @@ from google.protobuf.message import DecodeError, Message
 from training_service import contract
 from training_service.caller import set_call_id
 from training_service.errors import Reason, TrainingError
+from training_service.interceptors.audit import Auditor
 from training_service.interceptors.call import Call, Context
 from training_service.interceptors.deadline import Deadline, Patience
 from training_service.interceptors.errors import Refusals
@@ -43,11 +45,16 @@ class InterceptorChain(grpc.aio.ServerInterceptor):
     """Wraps every RPC of the contract. Health, reflection and channelz pass by."""
 
     def __init__(
-        self, settings: Settings, authenticator: Authenticator, grants: GrantRepository
+        self,
+        settings: Settings,
+        authenticator: Authenticator,
+        grants: GrantRepository,
+        auditor: Auditor,
     ) -> None:
         self._settings = settings
         self._authenticator = authenticator
         self._grants = grants
+        self._auditor = auditor
         self._limit = InFlightLimit(settings.max_calls_in_flight)
         self._live_limit = InFlightLimit(settings.max_form_streams)
         self._methods = contract.access_levels()
@@ -79,7 +86,7 @@ class InterceptorChain(grpc.aio.ServerInterceptor):
         async def unary(body: bytes, context: Context) -> bytes:
             call = Call(method, context)
             with Telemetry(call):
-                async with Refusals(call), Deadline(call, seconds):
+                async with Refusals(call), self._auditor.of(call), Deadline(call, seconds):
                     with self._limit:
                         request = await self._admit(call, handler, body)
                         response = await handler.unary_unary(request, context)
@@ -98,7 +105,7 @@ class InterceptorChain(grpc.aio.ServerInterceptor):
         async def stream(body: bytes, context: Context) -> None:
             call = Call(method, context)
             with Telemetry(call):
-                async with Refusals(call), Deadline(call, seconds):
+                async with Refusals(call), self._auditor.of(call), Deadline(call, seconds):
                     with self._limit:
                         request = await self._admit(call, handler, body)
                         async with aclosing(handler.unary_stream(request, context)) as responses:
@@ -116,7 +123,7 @@ class InterceptorChain(grpc.aio.ServerInterceptor):
         async def live(bodies: AsyncIterator[bytes], context: Context) -> None:
             call = Call(method, context)
             with Telemetry(call):
-                async with Refusals(call), Deadline(call, seconds):
+                async with Refusals(call), self._auditor.of(call), Deadline(call, seconds):
                     with self._live_limit:
                         await establish_caller(call, self._authenticator)
                         async with (
@@ -149,9 +156,10 @@ class InterceptorChain(grpc.aio.ServerInterceptor):
 
     async def _admit(self, call: Call, handler: Any, body: bytes) -> Message:
         """Returns the request of a call whose caller and fields are as they should be."""
-        set_call_id(call.request_id)
         await establish_caller(call, self._authenticator)
         request = self._parse(body, handler.request_deserializer)
+        call.take(request)
+        set_call_id(call.logged_id)
         contract.check(request)
         await establish_grant(call, request, self._grants)
         return request
