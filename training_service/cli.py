@@ -23,8 +23,15 @@ from training_service.embedded import database_url
 from training_service.errors import TrainingError
 from training_service.issuer import development_issuer
 from training_service.logs import configure_logs
+from training_service.pseudonym import Pseudonyms
 from training_service.servicers.rebuild import rebuild_metrics as rebuild_derived
 from training_service.settings import Settings, SettingsError, load_settings, settings_table
+from training_service.storage.audit import (
+    AuditFilter,
+    prune_records,
+    read_pseudonym_key,
+    read_records,
+)
 from training_service.storage.bootstrap import seed_catalogue
 from training_service.storage.erasure import erase
 from training_service.storage.migrations import MigrationError, head_revision
@@ -182,6 +189,67 @@ def erase_user(
         console.print(f"erased: {sum(counts.values())} rows")
         for table, count in sorted(counts.items()):
             console.print(f"  {table}: {count}")
+
+
+Moment = Annotated[datetime | None, typer.Option(help="UTC.")]
+
+
+@app.command()
+def audit(
+    method: Annotated[
+        str | None, typer.Option(help="Of an RPC: the path, or how it ends, such as GetSession.")
+    ] = None,
+    caller: Annotated[UUID | None, typer.Option(help="Who called, by their user id.")] = None,
+    subject: Annotated[UUID | None, typer.Option(help="Whose data it was about.")] = None,
+    since: Moment = None,
+    until: Moment = None,
+    limit: Annotated[int, typer.Option(min=1, max=1_000_000, help="Most records.")] = 1000,
+) -> None:
+    """Print stored access records, the newest first, as lines of JSON.
+
+    Users stand in them by their pseudonyms. Runs as the login of
+    TRAINING_MIGRATION_DATABASE_URL.
+    """
+    with _settings() as settings:
+        owner = _migration_settings(settings)
+        with database_url(owner) as url:
+            pseudonyms = Pseudonyms(asyncio.run(read_pseudonym_key(owner, url)))
+            wanted = AuditFilter(
+                method=method,
+                caller=pseudonyms.of(caller) if caller else None,
+                subject=pseudonyms.of(subject) if subject else None,
+                since=since.replace(tzinfo=UTC) if since else None,
+                until=until.replace(tzinfo=UTC) if until else None,
+            )
+            for record in asyncio.run(read_records(owner, url, wanted, limit)):
+                print(json.dumps(record._asdict(), default=str))
+
+
+@app.command()
+def pseudonym(user: Annotated[UUID, typer.Argument(help="The user's external_user_id.")]) -> None:
+    """Print the pseudonym by which a user stands in logs and access records.
+
+    Runs as the login of TRAINING_MIGRATION_DATABASE_URL.
+    """
+    with _settings() as settings:
+        owner = _migration_settings(settings)
+        with database_url(owner) as url:
+            print(Pseudonyms(asyncio.run(read_pseudonym_key(owner, url))).of(user))
+
+
+@app.command()
+def prune_audit(
+    before: Annotated[datetime, typer.Option(help="Remove what was recorded before then, UTC.")],
+) -> None:
+    """Remove stored access records that are old enough.
+
+    Runs as the login of TRAINING_MIGRATION_DATABASE_URL; the service itself can remove none.
+    """
+    with _settings() as settings:
+        owner = _migration_settings(settings)
+        with database_url(owner) as url:
+            count = asyncio.run(prune_records(owner, url, before.replace(tzinfo=UTC)))
+        console.print(f"access records: {count} removed")
 
 
 @app.command()

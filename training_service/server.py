@@ -44,6 +44,7 @@ from training_service.errors import TrainingError
 from training_service.interceptors.audit import AccessLog, Auditor
 from training_service.interceptors.chain import InterceptorChain
 from training_service.interceptors.identity import make_authenticator
+from training_service.logs import log_loop_error
 from training_service.pseudonym import Pseudonyms
 from training_service.servicers.adaptation import AdaptationServicer
 from training_service.servicers.assignment import AssignmentServicer
@@ -408,6 +409,7 @@ async def run(settings: Settings, url: str, on_ready: Callable[[int], None]) -> 
     """Serves until SIGTERM or SIGINT; calls `on_ready` with the port when first SERVING."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
+    loop.set_exception_handler(log_loop_error)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     server = TrainingServer(settings, url)
