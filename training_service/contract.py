@@ -192,9 +192,10 @@ def redacted(message: Message) -> dict[str, object]:
 def _redacted(field: FieldDescriptor, value: object) -> object:
     if is_never_logged(field):
         return REDACTED
-    if field.type != FieldDescriptor.TYPE_MESSAGE:
+    inner = field.message_type
+    if inner is None:
         return list(value) if isinstance(value, Sequence) and not isinstance(value, str) else value
-    if field.message_type.GetOptions().map_entry:
+    if inner.GetOptions().map_entry:
         return REDACTED
     if isinstance(value, Message):
         return _redacted_message(value)

@@ -17,6 +17,7 @@ from structlog.testing import capture_logs
 from tests.support import (
     Athlete,
     a_session,
+    call_bytes,
     enter,
     eventually,
     grant,
@@ -29,6 +30,7 @@ from training_service.errors import database_unavailable
 from training_service.interceptors.audit import AccessLog
 from training_service.pseudonym import Pseudonyms
 from training_service.storage.audit import AuditRepository
+from training_service.storage.session import SessionRepository
 
 READ_SESSIONS = access_pb2.GRANT_SCOPE_READ_SESSIONS
 LOG_SESSIONS = access_pb2.GRANT_SCOPE_LOG_SESSIONS
@@ -194,7 +196,7 @@ def test_a_stream_leaves_one_record(world: World) -> None:
 
 def test_a_call_without_an_identity_is_written(world: World) -> None:
     with grpc.insecure_channel(world.alice._address) as channel, refused("UNAUTHENTICATED"):
-        channel.unary_unary(f"{SESSIONS}ListSessions")(b"")
+        call_bytes(channel, f"{SESSIONS}ListSessions", b"")
     [record] = world.logged()
     assert (record["reason"], record["caller"]) == ("UNAUTHENTICATED", "")
     assert world.stored() == []
@@ -216,14 +218,12 @@ def test_a_call_that_is_given_up_is_on_record(world: World, owner: psycopg.Conne
 
 
 def test_a_fault_is_on_record(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    from training_service.storage.session import SessionRepository
-
     async def fail(*_: Any, **__: Any) -> None:
         raise errors.CheckViolation("my knee hurts")
 
     grant(world.alice, world.coach.id, READ_SESSIONS)
     world.forget()
-    monkeypatch.setattr(SessionRepository, "list_page", fail)
+    monkeypatch.setattr(SessionRepository, "_list", fail)
     with refused("INTERNAL"):
         list_sessions(world.coach, world.alice.id)
     [record] = world.stored()
@@ -251,7 +251,7 @@ def test_a_read_without_its_record_is_refused_and_a_write_is_answered(
 def test_a_request_id_does_not_give_away_who_is_meant(world: World, spelling: Any) -> None:
     request = session_pb2.ListSessionsRequest(external_user_id=world.alice.id)
     for one in (world.alice, world.coach):
-        metadata = [("x-request-id", f"a-{spelling(one.id)}-b")]
+        metadata = (("x-request-id", f"a-{spelling(one.id)}-b"),)
         with refused("ATHLETE_NOT_FOUND"):
             world.coach.sessions.ListSessions(request, metadata=metadata)
     found = [one["request_id"] for one in (*world.logged(), *world.stored())]

@@ -71,7 +71,8 @@ def test_records_of_libraries_hold_no_message(as_argument: bool) -> None:
 def test_the_event_loop_logs_no_message() -> None:
     async def fail() -> None:
         asyncio.get_running_loop().set_exception_handler(log_loop_error)
-        asyncio.get_running_loop().call_soon(lambda: {}[NOTE])
+        nothing: dict[str, str] = {}
+        asyncio.get_running_loop().call_soon(nothing.__getitem__, NOTE)
         await asyncio.sleep(0.01)
 
     with structlog.testing.capture_logs() as seen:
