@@ -133,6 +133,7 @@ def running_service(url: str, **settings: Any) -> Iterator[RunningService]:
         "grace_seconds": 2,
         "log_level": "ERROR",
         **UNLIMITED,
+        "access_log": "off",
     }
     service = RunningService(Settings(**{**defaults, **settings}), url)
     service.start()
@@ -627,23 +628,26 @@ class ServiceProcess:
             "TRAINING_LISTEN_ADDRESS": self.address,
             "TRAINING_LOG_LEVEL": "WARNING",
             **{f"TRAINING_{name.upper()}": str(value) for name, value in UNLIMITED.items()},
+            "TRAINING_ACCESS_LOG": "off",
             **settings,
         }
         self.process = subprocess.Popen(
             [sys.executable, "-m", "training_service", "serve", *options],
             env=environment,
-            stdout=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
         )
 
     def wait_until_ready(self) -> None:
         """Returns when the ready line was printed."""
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
+        assert self.process.stderr is not None
+        seen = []
+        for line in self.process.stderr:
             if "ready on" in line:
                 return
-        raise AssertionError(self.process.communicate()[1])
+            seen.append(line)
+        raise AssertionError("".join(seen))
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         """Sends a signal and returns the exit code."""

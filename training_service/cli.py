@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 from uuid import UUID
@@ -26,9 +27,16 @@ from training_service.embedded import database_url
 from training_service.errors import TrainingError
 from training_service.issuer import development_issuer
 from training_service.logs import configure_logs
+from training_service.pseudonym import Pseudonyms
 from training_service.servicers.rebuild import rebuild_metrics as rebuild_derived
 from training_service.settings import Settings, SettingsError, load_settings, settings_table
 from training_service.storage import archiving
+from training_service.storage.audit import (
+    AuditFilter,
+    prune_records,
+    read_pseudonym_key,
+    read_records,
+)
 from training_service.storage.bootstrap import seed_catalogue
 from training_service.storage.erasure import erase
 from training_service.storage.migrations import MigrationError, head_revision
@@ -278,6 +286,67 @@ def _print_orphans(count: int) -> None:
         console.print(f"removed: {count} objects that nothing refers to")
 
 
+Moment = Annotated[datetime | None, typer.Option(help="UTC.")]
+
+
+@app.command()
+def audit(
+    method: Annotated[
+        str | None, typer.Option(help="Of an RPC: the path, or how it ends, such as GetSession.")
+    ] = None,
+    caller: Annotated[UUID | None, typer.Option(help="Who called, by their user id.")] = None,
+    subject: Annotated[UUID | None, typer.Option(help="Whose data it was about.")] = None,
+    since: Moment = None,
+    until: Moment = None,
+    limit: Annotated[int, typer.Option(min=1, max=1_000_000, help="Most records.")] = 1000,
+) -> None:
+    """Print stored access records, the newest first, as lines of JSON.
+
+    Users stand in them by their pseudonyms. Runs as the login of
+    TRAINING_MIGRATION_DATABASE_URL.
+    """
+    with _settings() as settings:
+        owner = _migration_settings(settings)
+        with database_url(owner) as url:
+            pseudonyms = Pseudonyms(asyncio.run(read_pseudonym_key(owner, url)))
+            wanted = AuditFilter(
+                method=method,
+                caller=pseudonyms.of(caller) if caller else None,
+                subject=pseudonyms.of(subject) if subject else None,
+                since=since.replace(tzinfo=UTC) if since else None,
+                until=until.replace(tzinfo=UTC) if until else None,
+            )
+            for record in asyncio.run(read_records(owner, url, wanted, limit)):
+                print(json.dumps(record._asdict(), default=str))
+
+
+@app.command()
+def pseudonym(user: Annotated[UUID, typer.Argument(help="The user's external_user_id.")]) -> None:
+    """Print the pseudonym by which a user stands in logs and access records.
+
+    Runs as the login of TRAINING_MIGRATION_DATABASE_URL.
+    """
+    with _settings() as settings:
+        owner = _migration_settings(settings)
+        with database_url(owner) as url:
+            print(Pseudonyms(asyncio.run(read_pseudonym_key(owner, url))).of(user))
+
+
+@app.command()
+def prune_audit(
+    before: Annotated[datetime, typer.Option(help="Remove what was recorded before then, UTC.")],
+) -> None:
+    """Remove stored access records that are old enough.
+
+    Runs as the login of TRAINING_MIGRATION_DATABASE_URL; the service itself can remove none.
+    """
+    with _settings() as settings:
+        owner = _migration_settings(settings)
+        with database_url(owner) as url:
+            count = asyncio.run(prune_records(owner, url, before.replace(tzinfo=UTC)))
+        console.print(f"access records: {count} removed")
+
+
 @app.command()
 def settings() -> None:
     """Print every setting with its default and meaning, as a Markdown table."""
@@ -504,10 +573,12 @@ def train_model(
 
 def _print_ready(port: int) -> None:
     """Prints where the service is, and commands to try it with."""
-    print(f"\nTraining Service ready on localhost:{port}\n", flush=True)
+    # Not on standard output, which has the access records and nothing else.
+    say = partial(print, file=sys.stderr, flush=True)
+    say(f"\nTraining Service ready on localhost:{port}\n")
     for line in sample_commands(port):
-        print(f"  {line}", flush=True)
-    print("\nCtrl-C stops it.\n", flush=True)
+        say(f"  {line}")
+    say("\nCtrl-C stops it.\n")
 
 
 def sample_commands(port: int) -> list[str]:

@@ -1,8 +1,9 @@
 """What the contract declares: services, access levels, rules and reasons, from its descriptors."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from types import MappingProxyType
 
 from calisthenics.training.v1 import (
@@ -33,8 +34,14 @@ from calisthenics.training.v1 import (
 from google.api import annotations_pb2, field_behavior_pb2
 from google.protobuf import descriptor_pb2
 from google.protobuf.any_pb2 import Any
-from google.protobuf.descriptor import Descriptor, MethodDescriptor, ServiceDescriptor
+from google.protobuf.descriptor import (
+    Descriptor,
+    FieldDescriptor,
+    MethodDescriptor,
+    ServiceDescriptor,
+)
 from google.protobuf.duration_pb2 import Duration
+from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 from protovalidate import Validator, Violation
@@ -87,6 +94,10 @@ STATUS_CODES = MappingProxyType(
 """The google.rpc.Code of each reason."""
 
 
+NAMES_OF_MANY = frozenset({"group_id", "athlete_user_ids"})
+"""What fields of a request are called that name more than one person."""
+
+
 class ContractError(Exception):
     """The contract lacks something that the service can't start without."""
 
@@ -101,6 +112,10 @@ class Method:
     grant_scope: str
     """What a caller must be granted who is not the athlete; empty when nobody can be."""
     cost: CostClass
+    is_read: bool
+    """Whether it leaves everything as it is."""
+    is_about_many: bool
+    """Whether its request names a group, or athletes by the list."""
 
 
 def methods() -> Iterator[MethodDescriptor]:
@@ -120,7 +135,15 @@ def access_levels() -> dict[str, Method]:
         if access == AccessLevel.ACCESS_LEVEL_UNSPECIFIED:
             raise ContractError(f"{method.full_name} declares no access level")
         path = f"/{method.containing_service.full_name}/{method.name}"
-        found[path] = Method(method.name, path, access, grant_scope(method), cost_class(method))
+        found[path] = Method(
+            method.name,
+            path,
+            access,
+            grant_scope(method),
+            cost_class(method),
+            stores_nothing(method),
+            not NAMES_OF_MANY.isdisjoint(method.input_type.fields_by_name),
+        )
     return found
 
 
@@ -161,6 +184,44 @@ def output_only_fields(message: Descriptor) -> tuple[str, ...]:
         for field in message.fields
         if field_behavior_pb2.OUTPUT_ONLY in field.GetOptions().Extensions[behaviors]
     )
+
+
+REDACTED = "[redacted]"
+"""Stands in logs for what must not."""
+
+
+@cache
+def is_never_logged(field: FieldDescriptor) -> bool:
+    """Returns whether the contract says that a field is sensitive, or it names a user, or has bytes
+    that nobody can say anything of."""
+    is_marked: bool = field.GetOptions().Extensions[access_pb2.sensitive]
+    names_user = field.name.endswith(("user_id", "user_ids"))
+    return is_marked or names_user or field.type == FieldDescriptor.TYPE_BYTES
+
+
+def redacted(message: Message) -> dict[str, object]:
+    """Returns what of a message may be logged: its fields that are set, by their names."""
+    return {field.name: _redacted(field, value) for field, value in message.ListFields()}
+
+
+def _redacted(field: FieldDescriptor, value: object) -> object:
+    if is_never_logged(field):
+        return REDACTED
+    inner = field.message_type
+    if inner is None:
+        return list(value) if isinstance(value, Sequence) and not isinstance(value, str) else value
+    if inner.GetOptions().map_entry:
+        return REDACTED
+    if isinstance(value, Message):
+        return _redacted_message(value)
+    assert isinstance(value, Sequence), f"{field.full_name} is neither a message nor many"
+    return [_redacted_message(one) for one in value]
+
+
+def _redacted_message(message: Message) -> object:
+    """The same for a message in another: of a type of Google's, such as a date, all of it."""
+    is_ours = message.DESCRIPTOR.file.package == PACKAGE
+    return redacted(message) if is_ours else MessageToDict(message)
 
 
 _validator = Validator()

@@ -43,9 +43,11 @@ from training_service.archive.store import open_store
 from training_service.charts.render import ChartRenderer
 from training_service.errors import TrainingError
 from training_service.interceptors.abuse import AbuseSignals
+from training_service.interceptors.audit import AccessLog, Auditor
 from training_service.interceptors.chain import InterceptorChain
 from training_service.interceptors.identity import make_authenticator
 from training_service.interceptors.rate import Buckets, ProcessBuckets, SharedBuckets
+from training_service.logs import log_loop_error
 from training_service.pseudonym import Pseudonyms
 from training_service.servicers.adaptation import AdaptationServicer
 from training_service.servicers.assignment import AssignmentServicer
@@ -77,6 +79,7 @@ from training_service.servicers.workout import WorkoutServicer
 from training_service.settings import Settings, SettingsError
 from training_service.storage.archive import Archive
 from training_service.storage.assignment import AssignmentRepository
+from training_service.storage.audit import AuditRepository
 from training_service.storage.database import Database
 from training_service.storage.exercise import Catalogue, CatalogueVersion, ExerciseRepository
 from training_service.storage.goal import GoalRepository
@@ -141,12 +144,14 @@ class TrainingServer:
         self._has_checked_role = False
         self._pseudonyms = Pseudonyms()
         self._grants = GrantRepository(self._database)
+        self._access_log = AccessLog() if settings.access_log == "stdout" else None
         chain = InterceptorChain(
             settings,
             make_authenticator(settings),
             self._grants,
             self._buckets(),
             AbuseSignals(self._pseudonyms, settings.abuse_threshold),
+            Auditor(self._pseudonyms, AuditRepository(self._database), self._access_log),
         )
         self._server = grpc.aio.server(
             interceptors=[chain],
@@ -302,6 +307,8 @@ class TrainingServer:
         await self._server.stop(self._settings.grace_seconds)
         await self._charts.close()
         await self._database.close()
+        if self._access_log:
+            await asyncio.to_thread(self._access_log.close)
 
     async def _set_health(self, status: Any) -> None:
         for service in ("", *self._service_names()):
@@ -419,6 +426,7 @@ async def run(settings: Settings, url: str, on_ready: Callable[[int], None]) -> 
     """Serves until SIGTERM or SIGINT; calls `on_ready` with the port when first SERVING."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
+    loop.set_exception_handler(log_loop_error)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     server = TrainingServer(settings, url)

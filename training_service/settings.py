@@ -257,6 +257,11 @@ class Settings(BaseSettings):
         "INFO", description="Least severe log records written."
     )
     log_format: Literal["json", "console"] = Field("json", description="Form of log records.")
+    access_log: Literal["stdout", "off"] = Field(
+        "stdout",
+        description="Where the access record of each call is written, as JSON. Records that are "
+        "kept in the database are kept in any case.",
+    )
 
     @model_validator(mode="before")
     @classmethod

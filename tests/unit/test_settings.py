@@ -68,6 +68,7 @@ WRONG = {
     "trust_any_peer": ["maybe", ""],
     "jwt_leeway_seconds": ["-1", "301", "x", "nan"],
     "log_level": ["", "info", "TRACE"],
+    "access_log": ["", "stderr"],
     "log_format": ["", "xml"],
 }
 ANY_TEXT = {

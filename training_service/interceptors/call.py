@@ -1,5 +1,6 @@
 """One RPC under way, as the interceptors see it."""
 
+import re
 from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_network
 from typing import Any, TypeAlias
@@ -7,9 +8,10 @@ from urllib.parse import unquote
 from uuid import NAMESPACE_URL, UUID, uuid4, uuid5
 
 import grpc
+from google.protobuf.message import Message
 
-from training_service.caller import Caller
-from training_service.contract import Method
+from training_service.caller import Caller, Role
+from training_service.contract import REDACTED, AccessLevel, Method
 
 MAX_REQUEST_ID_LENGTH = 128
 IPV6_SITE_BITS = 64
@@ -25,8 +27,13 @@ class Call:
     method: Method
     context: Context
     request_id: str = field(init=False)
-    caller: Caller | None = field(init=False, default=None)
-    """Whom the call was found to come from, None before and for who gave no identity."""
+    caller: Caller | None = None
+    """Who calls, once that is known."""
+    subject: UUID | None = None
+    """Whose data it is about, or which member of a group; None where no one person is meant."""
+    grant_id: UUID | None = None
+    """The grant that let the caller in, if one did."""
+    request: Message | None = None
 
     def __post_init__(self) -> None:
         given = self.metadata("x-request-id")
@@ -38,6 +45,39 @@ class Call:
         if self.caller is not None:
             return self.caller.external_user_id
         return uuid5(NAMESPACE_URL, peer_host(self.context.peer()))
+
+    def take(self, request: Message) -> None:
+        """Takes the request, which need not keep the contract's rules, and whom it names."""
+        self.request = request
+        if self.method.access != AccessLevel.ACCESS_LEVEL_USER or self.caller is None:
+            return
+        me = self.caller.external_user_id
+        named = (_named(request, "external_user_id"), _named(request, "member_user_id"))
+        self.subject = next((one for one in named if one not in (None, me)), me)
+
+    @property
+    def is_about_others(self) -> bool:
+        """Whether the caller acts as an administrator or looks at others' data, or tried to.
+
+        Not that of a service, which acts for everybody.
+        """
+        caller = self.caller
+        if caller is None or Role.SERVICE in caller.roles:
+            return False
+        if self.method.access == AccessLevel.ACCESS_LEVEL_ADMIN or self.method.is_about_many:
+            return True
+        return self.subject not in (None, caller.external_user_id)
+
+    @property
+    def logged_id(self) -> str:
+        """The request id as it may be logged: callers make theirs of anything, users' ids too."""
+        ids = {self.subject, self.caller.external_user_id if self.caller else None}
+        shown = self.request_id
+        for id in ids:
+            # Most have no id in them, and this is cheaper than the expression.
+            if id is not None and id.hex in shown.replace("-", "").lower():
+                shown = re.sub("-*".join(id.hex), REDACTED, shown, flags=re.IGNORECASE)
+        return shown
 
     def metadata(self, key: str) -> list[str]:
         """Returns all values of a metadata key; bytes that are no text become an unusable one."""
@@ -57,6 +97,14 @@ def peer_host(peer: str) -> str:
     except ValueError:
         return host
     return host if parsed.version == 4 else str(ip_network((parsed, IPV6_SITE_BITS), strict=False))
+
+
+def _named(request: Message, field_name: str) -> UUID | None:
+    """Returns the user whom a field names, None if there is none."""
+    try:
+        return UUID(getattr(request, field_name, ""))
+    except ValueError:
+        return None
 
 
 def _is_usable(request_id: str) -> bool:

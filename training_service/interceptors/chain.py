@@ -1,14 +1,15 @@
 """The interceptors, in order.
 
-1. telemetry   first, so that it sees how the call ended, whatever stopped it
+1. telemetry   first: whatever stops the call, its request id goes back
 2. refusals    outermost of those that may refuse: the one place that turns errors into an answer
-3. deadline    bounds all the work that follows
-4. limit       before anything is done for the call: a refusal must cost little
-5. identity    before the body is looked at: a stranger's bytes cost nothing
-6. rate        as soon as it is known whose budget a call is taken from; then the streams they have
-7. parsing     here and not in gRPC, which would answer INTERNAL to bytes that are no message
-8. validation  so that what follows sees only requests that keep the contract's rules
-9. grants      last: whose data is meant stands in the request
+3. audit       sees how the call ended, whatever stopped it, and may refuse what it can't record
+4. deadline    bounds all the work that follows
+5. limit       before anything is done for the call: a refusal must cost little
+6. identity    before the body is looked at: a stranger's bytes cost nothing
+7. rate        as soon as it is known whose budget a call is taken from; then the streams they have
+8. parsing     here and not in gRPC, which would answer INTERNAL to bytes that are no message
+9. validation  so that what follows sees only requests that keep the contract's rules
+10. grants     last: whose data is meant stands in the request
 
 What a caller streams is parsed and validated message by message, and each has to come in time. Such
 calls are about nobody's data, so that there is no grant to look for.
@@ -27,6 +28,7 @@ from training_service import contract
 from training_service.caller import set_call_id
 from training_service.errors import Reason, TrainingError
 from training_service.interceptors.abuse import AbuseSignals
+from training_service.interceptors.audit import Auditor
 from training_service.interceptors.call import Call, Context
 from training_service.interceptors.deadline import Deadline, Patience
 from training_service.interceptors.errors import Refusals
@@ -52,6 +54,7 @@ class InterceptorChain(grpc.aio.ServerInterceptor):
         grants: GrantRepository,
         buckets: Buckets,
         signals: AbuseSignals,
+        auditor: Auditor,
     ) -> None:
         self._settings = settings
         self._rate = RateLimit(settings, buckets)
@@ -59,6 +62,7 @@ class InterceptorChain(grpc.aio.ServerInterceptor):
         self._signals = signals
         self._authenticator = authenticator
         self._grants = grants
+        self._auditor = auditor
         self._limit = InFlightLimit(settings.max_calls_in_flight)
         self._live_limit = InFlightLimit(settings.max_form_streams)
         self._methods = contract.access_levels()
@@ -90,7 +94,11 @@ class InterceptorChain(grpc.aio.ServerInterceptor):
         async def unary(body: bytes, context: Context) -> bytes:
             call = Call(method, context)
             with Telemetry(call):
-                async with Refusals(call, self._signals), Deadline(call, seconds):
+                async with (
+                    Refusals(call, self._signals),
+                    self._auditor.of(call),
+                    Deadline(call, seconds),
+                ):
                     with self._limit:
                         await self._admit(call)
                         request = await self._take(call, handler, body)
@@ -110,7 +118,11 @@ class InterceptorChain(grpc.aio.ServerInterceptor):
         async def stream(body: bytes, context: Context) -> None:
             call = Call(method, context)
             with Telemetry(call):
-                async with Refusals(call, self._signals), Deadline(call, seconds):
+                async with (
+                    Refusals(call, self._signals),
+                    self._auditor.of(call),
+                    Deadline(call, seconds),
+                ):
                     with self._limit:
                         await self._admit(call)
                         with self._streams.one(call):
@@ -128,7 +140,11 @@ class InterceptorChain(grpc.aio.ServerInterceptor):
         async def live(bodies: AsyncIterator[bytes], context: Context) -> None:
             call = Call(method, context)
             with Telemetry(call):
-                async with Refusals(call, self._signals), Deadline(call, seconds):
+                async with (
+                    Refusals(call, self._signals),
+                    self._auditor.of(call),
+                    Deadline(call, seconds),
+                ):
                     with self._live_limit:
                         await self._admit(call)
                         with self._streams.one(call):
@@ -171,13 +187,14 @@ class InterceptorChain(grpc.aio.ServerInterceptor):
 
     async def _admit(self, call: Call) -> None:
         """Lets a call in whose caller may make it, and not too many of its kind."""
-        set_call_id(call.request_id)
         await establish_caller(call, self._authenticator)
         await self._rate.admit(call)
 
     async def _take(self, call: Call, handler: Any, body: bytes) -> Message:
         """Returns the request of a call, whose fields are as they should be."""
         request = self._parse(body, handler.request_deserializer)
+        call.take(request)
+        set_call_id(call.logged_id)
         contract.check(request)
         await establish_grant(call, request, self._grants)
         return request

@@ -128,6 +128,25 @@ rate_buckets = Table(
     comment="How often callers may call, when servers share it; a full bucket has no row.",
 )
 
+audit_records = Table(
+    "audit_records",
+    metadata,
+    Column("id", Uuid),
+    Column("recorded_at", TIMESTAMP, nullable=False),
+    Column("request_id", Text, nullable=False, comment="Finds the call in the logs."),
+    Column("method", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("reason", Text, nullable=False, comment="Empty when it was not refused."),
+    Column("duration_ms", Double, nullable=False),
+    Column("caller", Text, nullable=False, comment="Pseudonym."),
+    Column("caller_roles", TEXTS, nullable=False),
+    Column("subject", Text, comment="Pseudonym; null where no one person is meant."),
+    Column("grant_id", Uuid, comment="That let the caller in, if one did."),
+    PrimaryKeyConstraint("id", name="audit_records_pkey"),
+    comment="Accesses to others' data and by administrators; only added to. Users stand in it "
+    "by their pseudonyms, so that it outlives them.",
+)
+
 exercises = Table(
     "exercises",
     metadata,

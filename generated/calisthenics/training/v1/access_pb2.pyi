@@ -146,6 +146,7 @@ ACCESS_FIELD_NUMBER: _builtins.int
 ERRORS_FIELD_NUMBER: _builtins.int
 GRANT_FIELD_NUMBER: _builtins.int
 COST_FIELD_NUMBER: _builtins.int
+SENSITIVE_FIELD_NUMBER: _builtins.int
 access: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.MethodOptions, Global___AccessLevel.ValueType]
 """Who may call this RPC."""
 errors: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.MethodOptions, _containers.RepeatedScalarFieldContainer[_error_pb2.ErrorReason.ValueType]]
@@ -158,3 +159,5 @@ grant: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.MethodOptions, 
 """With ACCESS_LEVEL_USER: what a caller must be granted who is not the athlete."""
 cost: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.MethodOptions, Global___CostClass.ValueType]
 """What a call of this RPC costs."""
+sensitive: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.FieldOptions, _builtins.bool]
+"""Never logged: what people write, what they are called, and how they are."""
