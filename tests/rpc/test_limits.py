@@ -193,17 +193,26 @@ def test_a_caller_has_so_many_streams_open_and_no_more(
 ) -> None:
     alice, bob = athletes(started(max_streams_per_caller=2))
 
-    def open_stream(athlete: Athlete) -> Any:
-        held = Held()
-        stream = athlete.form.AnalyzeForm(held)
-        return stream, held
+    held: list[Held] = []
 
-    streams = [open_stream(alice) for _ in range(2)]
-    eventually(lambda: _is_refused(alice, "TOO_MANY_STREAMS"))
+    def is_refused_beside_two() -> bool:
+        # One that comes while this is asked may itself be the one too many: then all over again.
+        end_all(held)
+        for _ in range(2):
+            held.append(Held())
+            alice.form.AnalyzeForm(held[-1])
+        time.sleep(0.05)
+        return _is_refused(alice, "TOO_MANY_STREAMS")
+
+    eventually(is_refused_beside_two)
     assert not _is_refused(bob, "TOO_MANY_STREAMS")
-    for _, held in streams:
-        held.end()
+    end_all(held)
     eventually(lambda: not _is_refused(alice, "TOO_MANY_STREAMS"))
+
+
+def end_all(held: list["Held"]) -> None:
+    while held:
+        held.pop().end()
 
 
 class Held:
