@@ -545,7 +545,9 @@ def test_swaps_are_alike_and_say_what_is_different(alice: Athlete) -> None:
         swapped_exercise_id=PULL_UP,
         equipment_at_hand=[exercise_pb2.EQUIPMENT_RINGS],
     )
-    assert {one.exercise_id for one in only if one.kind == 3} < {one.exercise_id for one in found}
+    added = {item for one in only if one.kind == 3 for item in one.difference.added_equipment}
+    assert added == {exercise_pb2.EQUIPMENT_RINGS}
+    assert any(exercise_pb2.EQUIPMENT_RINGS not in one.difference.added_equipment for one in found)
 
 
 def test_an_exercise_that_does_not_exist_has_no_swap(alice: Athlete) -> None:

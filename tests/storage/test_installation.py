@@ -173,4 +173,4 @@ def test_the_doctor_tells_the_time_of_a_database(database_url: str) -> None:
     assert facts.server.version >= 150_000
     assert abs(facts.clock_skew_seconds) <= facts.clock_error_seconds + 0.5
     assert facts.schema
-    assert facts.schema.exercises == 249
+    assert facts.schema.exercises >= 249

@@ -30,7 +30,6 @@ from training_service.storage.diagnosis import DatabaseFacts, SchemaFacts, Serve
 from training_service.storage.health import Privileges
 from training_service.storage.migrations import head_revision
 
-NOW = datetime.now(UTC)
 WELL = DatabaseFacts(
     server=ServerFacts(
         version=180_001,
@@ -204,16 +203,17 @@ def test_certificates_by_their_time(authority: Authority) -> None:
     key.chmod(0o600)
     settings = with_certificates(certificate, key, authority)
 
-    soon = verdicts(settings, NOW)
+    now = datetime.now(UTC)
+    soon = verdicts(settings, now)
     assert [v for v, _ in soon] == ["warning", "ok", "warning"]
     assert "TRAINING_TLS_CERTIFICATE_FILE: expires on" in soon[0][1]
     assert "TRAINING_TLS_CLIENT_CA_FILE: expires on" in soon[2][1]
 
-    late = verdicts(settings, NOW + timedelta(days=2))
+    late = verdicts(settings, now + timedelta(days=2))
     assert [v for v, _ in late] == ["failed", "ok", "failed"]
     assert "expired on" in late[0][1]
 
-    early = verdicts(settings, NOW - timedelta(days=1))
+    early = verdicts(settings, now - timedelta(days=1))
     assert [v for v, _ in early] == ["failed", "ok", "failed"]
     assert "not valid before" in early[0][1]
 
@@ -223,7 +223,7 @@ def test_a_key_that_others_may_read_or_that_is_of_another_certificate(
 ) -> None:
     certificate, key = authority.issue("training.internal")
     key.chmod(0o644)
-    seen = verdicts(with_certificates(certificate, key, authority), NOW)
+    seen = verdicts(with_certificates(certificate, key, authority), datetime.now(UTC))
     assert (
         "warning",
         "TRAINING_TLS_PRIVATE_KEY_FILE: every user of this machine may read it",
@@ -237,10 +237,10 @@ def test_a_key_that_others_may_read_or_that_is_of_another_certificate(
             serialization.NoEncryption(),
         )
     )
-    seen = verdicts(with_certificates(certificate, other, authority), NOW)
+    seen = verdicts(with_certificates(certificate, other, authority), datetime.now(UTC))
     assert ("failed", "TRAINING_TLS_PRIVATE_KEY_FILE: it is not the key of the certificate") in seen
 
-    seen = verdicts(with_certificates(authority.file, key, authority), NOW)
+    seen = verdicts(with_certificates(authority.file, key, authority), datetime.now(UTC))
     assert any(v == "failed" for v, _ in seen)
 
 
@@ -252,7 +252,7 @@ def test_files_that_are_not_there_or_hold_something_else(
     if content:
         wrong.write_text(content)
     settings = Settings(tls_certificate_file=wrong, tls_private_key_file=wrong)
-    assert [v for v, _ in verdicts(settings, NOW)] == ["failed", "failed"]
+    assert [v for v, _ in verdicts(settings, datetime.now(UTC))] == ["failed", "failed"]
 
 
 def callers(**settings: Any) -> Finding:
