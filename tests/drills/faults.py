@@ -107,7 +107,7 @@ async def pool_exhausted(stage: Stage) -> None:
         await load.go_on()
 
 
-@drill("database-slow", "each way to the database and back takes 0.6 s longer, for 5 s")
+@drill("database-slow", "every round trip to the database takes 0.6 s longer, for 5 s")
 async def database_slow(stage: Stage) -> None:
     """Calls take longer; health checks too, which are no reason to stop serving."""
     async with (

