@@ -255,6 +255,8 @@ async def next_revision_deployed(stage: Stage) -> None:
                 await load.go_on()
                 with load.fault():
                     await migrate_to_next(stage.url, environment)
+                    revision = await asyncio.to_thread(stage.revision)
+                    load.expect(revision == "drill", f"the schema is at revision {revision}")
                     await load.go_on()
                     for service in old:
                         exit_code = await asyncio.to_thread(service.stop)

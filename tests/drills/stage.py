@@ -201,6 +201,14 @@ class Stage:
         assert self._load is not None, "nobody called"
         self._rows = stored(self.url, self._load.athletes)
 
+    def revision(self) -> str:
+        """Returns the revision of the schema."""
+        with psycopg.connect(self.url) as connection:
+            [revision] = connection.execute(
+                "SELECT version_num FROM training.alembic_version"
+            ).fetchone() or [""]
+        return str(revision)
+
     def hours_between_sessions(self) -> float:
         """Returns how far apart the first and the last session are, by the server's clock."""
         query = """
