@@ -42,7 +42,7 @@ bench: $(INSTALLED) ## Measure calls beside what they could cost at best (about 
 	$(BIN)/python -m benchmarks --output benchmarks/latest.json
 
 drill: $(INSTALLED) ## Let processes, database, disk, clock and network fail under load (about 5 minutes)
-	$(BIN)/python -W ignore -m tests.drills --report docs/reliability.md
+	$(BIN)/python -m tests.drills --report docs/reliability.md
 
 lint: $(INSTALLED) ## Check style and common mistakes
 	$(BIN)/ruff format --check .

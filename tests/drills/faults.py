@@ -62,7 +62,7 @@ async def worker_killed(stage: Stage) -> None:
     """The callers of one worker lose their connections; another is started in its place.
 
     A lock keeps their writes under way. The database goes on with what it was sent, so that some
-    are stored though nobody could acknowledge them.
+    may be stored though nobody could acknowledge them.
     """
     async with stage.serving("--workers", "3") as service, stage.load(service.address) as load:
         await load.go_on()

