@@ -41,7 +41,7 @@ test: $(INSTALLED) ## Run all tests on a real PostgreSQL, with coverage
 bench: $(INSTALLED) ## Measure calls beside what they could cost at best (about 5 minutes; needs h2load)
 	$(BIN)/python -m benchmarks --output benchmarks/latest.json
 
-drill: $(INSTALLED) ## Let processes, database, disk, clock and network fail under load (about 5 minutes)
+drill: $(INSTALLED) ## Let processes, database, disk, clock and network fail under load (about 3 minutes)
 	$(BIN)/python -m tests.drills --report docs/reliability.md
 
 lint: $(INSTALLED) ## Check style and common mistakes
