@@ -41,6 +41,7 @@ from training_service.storage.bootstrap import seed_catalogue
 from training_service.storage.erasure import erase
 from training_service.storage.migrations import MigrationError, head_revision
 from training_service.storage.migrations import migrate as migrate_to
+from training_service.storage.session_linking import link_sessions
 from training_service.workers import Supervisor, run_here
 
 SAMPLE_ATHLETE = "5f0c1c52-5a3e-4b39-9d3b-6f2f3f0a7a11"
@@ -172,6 +173,82 @@ def rebuild_metrics(
                 )
             )
         console.print(f"metrics: {done} sessions reckoned")
+
+
+@app.command("link-sessions")
+def link_all_sessions() -> None:
+    """Put sessions that are in no chain yet at the end of their athlete's.
+
+    Once after the upgrade that brought the chains, when no older server runs any more. Runs as the
+    login of TRAINING_MIGRATION_DATABASE_URL, beside services that go on serving. It can be stopped
+    and run again at any time.
+    """
+    with _settings() as settings:
+        owner = _migration_settings(settings)
+        with database_url(owner) as url, Progress(console=console, transient=True) as progress:
+            done = asyncio.run(link_sessions(owner, url, _sessions_bar(progress)))
+        console.print(f"chains: {done} sessions linked")
+
+
+@app.command()
+def verify(
+    user: Annotated[UUID | None, typer.Option(help="This athlete alone.")] = None,
+    sample: Annotated[
+        int | None, typer.Option(min=1, help="So many athletes, by chance, and not all.")
+    ] = None,
+    report: Annotated[
+        Path | None, typer.Option(dir_okay=False, help="Where findings go, as JSON.")
+    ] = None,
+    heads: Annotated[
+        Path | None,
+        typer.Option(
+            dir_okay=False,
+            help="Where the ends of chains are kept, out of the database's reach: compared with "
+            "those of the last run, and written anew when nothing is wrong.",
+        ),
+    ] = None,
+    show_ids: Annotated[
+        bool, typer.Option("--show-ids", help="Name athletes by their ids, not pseudonyms.")
+    ] = False,
+) -> None:
+    """Compare records with columns, rows, totals, chains and the archive, and name what is wrong.
+
+    Runs as the login of TRAINING_MIGRATION_DATABASE_URL, beside services that go on serving, and
+    writes nothing there. Exits with 1 when something is wrong, 2 when it could not look.
+    """
+    from training_service import verification
+
+    with _settings() as settings:
+        owner = _migration_settings(settings)
+        try:
+            before = verification.read_heads(heads) if heads else {}
+        except ValueError as error:
+            _print_error(str(error))
+            raise typer.Exit(2) from None
+        order = verification.Order(user_id=user, sample=sample, heads=before)
+        try:
+            with database_url(owner) as url, Progress(console=console, transient=True) as progress:
+                task = progress.add_task("athletes", total=None)
+                found = asyncio.run(
+                    verification.verify(
+                        owner,
+                        url,
+                        order,
+                        lambda done, total: progress.update(task, completed=done, total=total),
+                    )
+                )
+        except TrainingError as error:
+            _print_error(str(error))
+            raise typer.Exit(2) from None
+        if report:
+            report.write_text(found.to_json(show_ids=show_ids))
+        for line in verification.lines(found, show_ids=show_ids):
+            print(line)
+        console.print(f"verified: {found.athlete_count} athletes, {len(found.findings)} findings")
+        if found.findings:
+            raise typer.Exit(1)
+        if heads:
+            verification.write_heads(heads, {**before, **found.heads})
 
 
 @app.command()

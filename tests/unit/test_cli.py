@@ -18,6 +18,8 @@ COMMANDS = [
     "migrate",
     "seed",
     "rebuild-metrics",
+    "link-sessions",
+    "verify",
     "erase-user",
     "archive",
     "restore",

@@ -34,7 +34,7 @@ async def rebuild_metrics(
     try:
         archive = Archive(database, open_store(settings))
         rebuild = Rebuild(database, archive, everything=everything)
-        measure = partial(_measured, Catalogue(database, CatalogueVersion(database)))
+        measure = partial(measured, Catalogue(database, CatalogueVersion(database)))
         count = await rebuild.count()
         done = 0
         for athlete in await rebuild.athletes():
@@ -47,7 +47,7 @@ async def rebuild_metrics(
         await database.close()
 
 
-async def _measured(catalogue: Catalogue, stored: Record) -> MeasuredSession:
+async def measured(catalogue: Catalogue, stored: Record) -> MeasuredSession:
     """Returns what a session amounts to."""
     session = session_pb2.Session.FromString(stored.record)
     exercise_ids = [exercise_uuid(exercise.exercise_id) for exercise in session.exercises]

@@ -41,6 +41,7 @@ from training_service.storage.statements import (
     parameter,
     prepare,
     prepare_command,
+    written,
 )
 from training_service.storage.tables import (
     BESTS,
@@ -147,6 +148,21 @@ def _exercise_values(metrics: ExerciseMetrics) -> tuple[Any, ...]:
         Doubles(metrics.unaided_sets),
         Doubles(metrics.loads_kg_by_reps),
     )
+
+
+def session_row_dict(external_user_id: UUID, session: MeasuredSession) -> dict[str, Any]:
+    """Returns a row of session_metrics as it is read."""
+    return _as_read(session_metrics, session_row(external_user_id, session))
+
+
+def exercise_row_dicts(external_user_id: UUID, session: MeasuredSession) -> list[dict[str, Any]]:
+    """Returns the rows of exercise_metrics as they are read, in their order."""
+    return [_as_read(exercise_metrics, row) for row in exercise_rows(external_user_id, session)]
+
+
+def _as_read(table: Table, row: Sequence[Any]) -> dict[str, Any]:
+    values = [None if value is NULL_DOUBLE else value for value in row]
+    return dict(zip((c.name for c in written(table)), values, strict=True))
 
 
 class PeriodTotal(NamedTuple):
