@@ -33,6 +33,7 @@ from training_service.storage.metrics import MeasuredSession, exercise_row_dicts
 from training_service.storage.rebuild import Record
 from training_service.storage.verification import SessionFacts, Snapshot, VerificationRepository
 
+_FROM_MESSAGE = [name for name in Record._fields if name != "record"]
 Rows = Mapping[UUID, Sequence[Mapping[str, Any]]]
 
 
@@ -102,11 +103,13 @@ class Verifier:
             message = check.session(facts)
             if message is None:
                 continue
-            check.columns(facts, message)
+            said = check.columns(facts, message)
+            if said is None:
+                continue
             check.exercises(facts.id, message, children["session_exercises"])
             amounts = None
             if facts.is_current:
-                record = Record(*(getattr(facts, name) for name in Record._fields))
+                record = Record(**{name: said[name] for name in _FROM_MESSAGE}, record=facts.record)
                 try:
                     amounts = await measured(self._catalogue, record)
                 except (TrainingError, KeyError, ValueError):
@@ -144,17 +147,19 @@ class _Check:
             self.add(FindingKind.RECORD_UNREADABLE, "sessions", facts.id)
             return None
 
-    def columns(self, facts: SessionFacts, message: session_pb2.Session) -> None:
-        """Compares the columns of a session with its message."""
+    def columns(self, facts: SessionFacts, message: session_pb2.Session) -> dict[str, Any] | None:
+        """Compares the columns of a session with its message; returns what they should say, None
+        where the message says nothing."""
         try:
             said = _columns(message)
         except (TrainingError, ValueError, KeyError, OverflowError):
             self.add(FindingKind.RECORD_UNREADABLE, "sessions", facts.id)
-            return
+            return None
         stored = {**facts._asdict(), "external_user_id": self._user_id}
         names = differing(stored, said)
         if names:
             self.add(FindingKind.COLUMN_DIFFERS, "sessions", facts.id, names)
+        return said
 
     def exercises(self, session_id: UUID, message: session_pb2.Session, rows: Rows) -> None:
         """Compares the rows of a session's exercises with its message."""
