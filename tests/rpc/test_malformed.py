@@ -76,7 +76,7 @@ A_UUID = "5f0c1c52-5a3e-4b39-9d3b-6f2f3f0a7a11"
 
 Rows = dict[str, tuple[int, str]]
 
-KEPT_BY_READERS = {"load_histories", "load_checkpoints"}
+KEPT_BY_READERS = {"audit_records", "load_histories", "load_checkpoints"}
 """Tables that a read may add to, to spare the next one some work."""
 
 

@@ -191,8 +191,10 @@ class RecommendationRepository:
         loads, rows = await self._loads.history_each(
             scope, LoadUnit.SESSION_RPE, first, today, queries
         )
-        records, *others = rows
-        return _workout_inputs(loads, [await self._archive.records(scope, records), *others])
+        records, *others, recent = rows
+        both = await self._archive.records(scope, [*records, *recent])
+        split = len(records)
+        return _workout_inputs(loads, [both[:split], *others, both[split:]])
 
 
 def _workout_inputs(loads: LoadHistory, rows: Sequence[list[Any]]) -> WorkoutInputs:
