@@ -13,6 +13,7 @@ from calisthenics.training.v1 import access_pb2, exercise_pb2, roster_pb2, sessi
 from psycopg import errors
 from psycopg.rows import dict_row
 from structlog.testing import capture_logs
+from typer.testing import CliRunner, Result
 
 from tests.support import (
     Athlete,
@@ -26,6 +27,7 @@ from tests.support import (
     revoke,
     running_service,
 )
+from training_service.cli import app
 from training_service.errors import database_unavailable
 from training_service.interceptors.audit import AccessLog
 from training_service.pseudonym import Pseudonyms
@@ -53,6 +55,7 @@ class World:
     """A service whose access records are caught, and people who call it."""
 
     def __init__(self, address: str, owner: psycopg.Connection, lines: list[bytes]) -> None:
+        self.address = address
         self.lines = lines
         self._owner = owner
         self.alice = Athlete(address)
@@ -164,6 +167,20 @@ def test_administrators_are_on_record_and_who_would_be_one(world: World) -> None
         world.name(world.alice),
         "PERMISSION_DENIED",
     )
+
+
+def test_an_administrator_who_is_a_service_too_is_on_record(world: World) -> None:
+    metadata = {
+        "x-external-user-id": str(uuid.uuid4()),
+        "x-caller-scope": "training:admin training:service",
+    }
+    both = Athlete(world.address, metadata=metadata)
+    request = exercise_pb2.DeprecateExerciseRequest(exercise_id=str(uuid.uuid4()))
+    with refused("EXERCISE_NOT_FOUND"):
+        both.exercises.DeprecateExercise(request)
+    [record] = world.stored()
+    assert record["caller_roles"] == ["admin", "service"]
+    both.close()
 
 
 def test_services_are_written_and_not_kept(world: World) -> None:
@@ -286,6 +303,24 @@ def test_a_pipe_that_nobody_reads_holds_up_nobody(monkeypatch: pytest.MonkeyPatc
     assert [one["event"] for one in seen] == ["access records lost: nobody reads standard output"]
 
 
+def test_a_line_that_could_not_be_written_is_not_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[bytes] = []
+
+    def write(_: int, line: bytes) -> int:
+        if not written and line == b"first":
+            written.append(b"")
+            raise OSError("a disk that is full")
+        written.append(line)
+        return len(line)
+
+    monkeypatch.setattr("training_service.interceptors.audit.os.write", write)
+    log = AccessLog()
+    log.add(b"first")
+    log.add(b"second")
+    log.close()
+    assert written == [b"", b"second"]
+
+
 def test_lines_are_written_whole_and_in_order() -> None:
     reading, writing = os.pipe()
     log = AccessLog(writing)
@@ -295,3 +330,44 @@ def test_lines_are_written_whole_and_in_order() -> None:
     os.close(writing)
     with os.fdopen(reading) as file:
         assert file.read().split() == [str(number) for number in range(100)]
+
+
+# The commands
+
+
+def command(*arguments: str) -> Result:
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0, result.output
+    return result
+
+
+def test_what_is_kept_can_be_listed_and_pruned(
+    world: World, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRAINING_DATABASE_URL", database_url)
+    made = grant(world.alice, world.coach.id, READ_SESSIONS)
+    list_sessions(world.coach, world.alice.id)
+    with refused("PERMISSION_DENIED"):
+        world.alice.exercises.DeprecateExercise(
+            exercise_pb2.DeprecateExerciseRequest(exercise_id=str(uuid.uuid4()))
+        )
+    name = command("pseudonym", world.coach.id).stdout.strip()
+    assert name == world.name(world.coach)
+
+    def audit(*options: str) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in command("audit", *options).stdout.splitlines()]
+
+    newest, oldest = audit()
+    assert (oldest["caller"], oldest["subject"]) == (name, world.name(world.alice))
+    assert oldest["grant_id"] == made.id
+    assert newest["reason"] == "PERMISSION_DENIED"
+    assert audit("--limit=1") == [newest]
+    assert audit("--caller", world.coach.id) == audit("--subject", world.alice.id) == [oldest]
+    assert audit("--method=ListSessions") == audit(f"--method={SESSIONS}ListSessions") == [oldest]
+    assert audit("--method=List_essions") == audit("--method=%") == []
+    assert audit("--since=2000-01-01", "--until=2100-01-01") == [newest, oldest]
+    assert audit("--until=2000-01-01") == audit("--since=2100-01-01") == []
+
+    assert "0 removed" in command("prune-audit", "--before=2000-01-01").stderr
+    assert "2 removed" in command("prune-audit", "--before=2100-01-01").stderr
+    assert audit() == []

@@ -85,9 +85,7 @@ def test_nothing_sensitive_is_in_what_may_be_logged(name: str) -> None:
     message = GetMessageClass(ALL[name])()
     fill(message)
     shown = str(contract.redacted(message))
-    for field in SENSITIVE:
-        assert f"{MARKER}-{field.full_name}-" not in shown
-    assert "user_id-" not in shown
+    assert MARKER not in shown  # no text at all
 
 
 @pytest.mark.parametrize("field", SENSITIVE, ids=lambda f: f.full_name)
@@ -108,12 +106,16 @@ def test_the_rest_is_shown() -> None:
     session.exercises.add(exercise_id="x", notes="hurts").sets.add(actual_reps=8)
     session.start_time.FromSeconds(0)
     assert contract.redacted(session) == {
-        "time_zone": "Europe/Berlin",
+        "time_zone": contract.REDACTED,
         "start_time": "1970-01-01T00:00:00Z",
         "notes": contract.REDACTED,
         "body_mass_kg": contract.REDACTED,
         "exercises": [
-            {"exercise_id": "x", "notes": contract.REDACTED, "sets": [{"actual_reps": 8}]}
+            {
+                "exercise_id": contract.REDACTED,
+                "notes": contract.REDACTED,
+                "sets": [{"actual_reps": 8}],
+            }
         ],
     }
 
@@ -136,4 +138,4 @@ def test_wellness_is_sensitive_throughout() -> None:
         for field in readiness_pb2.WellnessEntry.DESCRIPTOR.fields
         if not contract.is_never_logged(field)
     }
-    assert shown == {"local_date", "time_zone", "version", "create_time", "superseded"}
+    assert shown == {"local_date", "version", "create_time", "superseded"}

@@ -64,8 +64,9 @@ class AccessLog:
                 while line:
                     line = line[os.write(self._file, line) :]
             except OSError as error:
-                logger.error("access records not written", why=type(error).__name__)
-                return
+                logger.error("access record not written", why=type(error).__name__)
+                if isinstance(error, BrokenPipeError):
+                    return  # nobody will read what comes
 
 
 class Auditor:

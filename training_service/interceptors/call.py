@@ -59,12 +59,16 @@ class Call:
     def is_about_others(self) -> bool:
         """Whether the caller acts as an administrator or looks at others' data, or tried to.
 
-        Not that of a service, which acts for everybody.
+        A service looks at everybody's: that does not count.
         """
         caller = self.caller
-        if caller is None or Role.SERVICE in caller.roles:
+        if caller is None:
             return False
-        if self.method.access == AccessLevel.ACCESS_LEVEL_ADMIN or self.method.is_about_many:
+        if self.method.access == AccessLevel.ACCESS_LEVEL_ADMIN:
+            return True
+        if Role.SERVICE in caller.roles:
+            return False
+        if self.method.is_about_many:
             return True
         return self.subject not in (None, caller.external_user_id)
 

@@ -62,7 +62,9 @@ _REMOVED = (
 )
 _PRUNE = prepare(select(func.count()).select_from(_REMOVED), int)
 _CONDITIONS = {
-    "method": _OF.method.endswith(parameter("method", _OF.method), autoescape=False),
+    # Not by LIKE: a name may have an underscore.
+    "method": func.right(_OF.method, func.length(parameter("method", _OF.method)))
+    == parameter("method", _OF.method),
     "caller": _OF.caller == parameter("caller", _OF.caller),
     "subject": _OF.subject == parameter("subject", _OF.subject),
     "since": _OF.recorded_at >= parameter("since", _OF.recorded_at),
