@@ -16,7 +16,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any
+from typing import IO, Any
 
 import grpc
 import psycopg
@@ -619,7 +619,14 @@ def free_port() -> int:
 class ServiceProcess:
     """`training-service serve` as a process of its own."""
 
-    def __init__(self, url: str, *options: str, port: int = 0, **settings: str) -> None:
+    def __init__(
+        self,
+        url: str,
+        *options: str,
+        port: int = 0,
+        stdout: int | IO[str] = subprocess.DEVNULL,
+        **settings: str,
+    ) -> None:
         self.port = port or free_port()
         self.address = f"127.0.0.1:{self.port}"
         environment = {
@@ -634,7 +641,7 @@ class ServiceProcess:
         self.process = subprocess.Popen(
             [sys.executable, "-m", "training_service", "serve", *options],
             env=environment,
-            stdout=subprocess.DEVNULL,
+            stdout=stdout,
             stderr=subprocess.PIPE,
             text=True,
         )
