@@ -19,11 +19,10 @@ from moto.server import ThreadedMotoServer
 from pyarrow import parquet
 from typer.testing import CliRunner
 
-from tests.conftest import seed
+from tests.conftest import prepared
 from tests.support import Athlete, RunningService, a_session, at, running_service
 from training_service.cli import app
 from training_service.storage.archiving import OBJECT_SESSIONS
-from training_service.storage.migrations import migrate
 
 LONG_AGO = "2020-01-01T12:00:00"
 BUCKET = "training-archive"
@@ -32,10 +31,7 @@ BUCKET = "training-archive"
 @pytest.fixture(scope="session")
 def database_url(make_database: Callable[[], str]) -> str:
     """A database of its own: elsewhere, services know nothing of this archive."""
-    url = make_database()
-    migrate(url)
-    seed(url)
-    return url
+    return prepared(make_database())
 
 
 @pytest.fixture(scope="module")

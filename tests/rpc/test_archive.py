@@ -16,7 +16,7 @@ import pytest
 from calisthenics.training.v1 import access_pb2, session_pb2
 from google.protobuf.message import Message
 
-from tests.conftest import seed
+from tests.conftest import prepared
 from tests.rpc.test_isolation import ALL, OF_USERS, Belongings, call_or_refusal
 from tests.rpc.test_rebuild import derived
 from tests.support import (
@@ -39,7 +39,6 @@ from training_service.settings import Settings
 from training_service.storage import archiving
 from training_service.storage.archiving import Archiving, Summary, open_archiving
 from training_service.storage.erasure import erase
-from training_service.storage.migrations import migrate
 
 PACKAGE = Path(archiving.__file__).parents[1]
 ALL_TIME = (datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC))
@@ -100,10 +99,7 @@ class Cold:
 @pytest.fixture(scope="session")
 def database_url(make_database: Callable[[], str]) -> str:
     """A database of its own: elsewhere, services know nothing of this archive."""
-    url = make_database()
-    migrate(url)
-    seed(url)
-    return url
+    return prepared(make_database())
 
 
 @pytest.fixture(scope="session")

@@ -11,10 +11,9 @@ from calisthenics.training.v1 import session_pb2
 from google.protobuf.timestamp_pb2 import Timestamp
 from typer.testing import CliRunner
 
-from tests.conftest import seed
+from tests.conftest import prepared
 from tests.support import PULL_UP, PUSH_UP, Athlete, a_session, running_service
 from training_service.cli import app
-from training_service.storage.migrations import migrate
 
 SESSIONS = 6
 
@@ -22,9 +21,7 @@ SESSIONS = 6
 @pytest.fixture(scope="module")
 def filled(make_database: Callable[[], str], tmp_path_factory: pytest.TempPathFactory) -> "Filled":
     """A database in which two athletes trained."""
-    url = make_database()
-    migrate(url)
-    seed(url)
+    url = prepared(make_database())
     with running_service(url) as service:
         athletes = [Athlete(service.address) for _ in range(2)]
         for athlete in athletes:
