@@ -24,6 +24,9 @@ class _Sink:
     def flush(self) -> None:
         """Does nothing: there is nothing behind it."""
 
+    def close(self) -> None:
+        """Does nothing: what was written is still to be taken."""
+
 
 class ZipStream:
     """Adds lines to one file after another; what was written so far is taken in chunks."""
@@ -31,7 +34,7 @@ class ZipStream:
     def __init__(self, made_at: datetime) -> None:
         self._made_at = made_at
         self._sink = _Sink()
-        self._zip = zipfile.ZipFile(self._sink, "w", zipfile.ZIP_DEFLATED)  # type: ignore[arg-type]
+        self._zip = zipfile.ZipFile(self._sink, "w", zipfile.ZIP_DEFLATED)
         self._files: dict[str, dict[str, Any]] = {}
         self._open: Any = None
         self._digest = hashlib.sha256()

@@ -1,7 +1,8 @@
 """Everything a user has, table by table, as it is at one moment.
 
-What there is to export is found by walking the tables, so that a new one can't be forgotten: a table
-is exported when it has a column that says whose its rows are, unless it is left out here by name.
+What there is to export is found by walking the tables, so that a new one can't be forgotten: a
+table is exported when it has a column that says whose its rows are, unless it is left out here by
+name.
 """
 
 from collections import namedtuple
@@ -75,7 +76,7 @@ def _exported(table: Table, whose: Column[Any]) -> _Exported:
     place = tuple(table.primary_key.columns)
     shown = [column for column in table.c if column.name not in INTERNAL_COLUMNS]
     values = [RECORD if column is sessions.c.record else column for column in shown]
-    row = namedtuple(f"{table.name}_row", [column.name for column in shown])  # type: ignore[misc]  # noqa: PYI024
+    row = namedtuple(f"{table.name}_row", [column.name for column in shown])  # type: ignore[misc]
     page = (
         select(*values)
         .where(whose == bindparam("external_user_id", type_=Uuid))
