@@ -19,7 +19,7 @@ class GovernanceServicer(GovernanceServiceServicer):
     def __init__(self, exports: UserExportRepository) -> None:
         self._exports = exports
 
-    async def ExportUserData(  # type: ignore[override]
+    async def ExportUserData(
         self, request: pb.ExportUserDataRequest, context: Any
     ) -> AsyncIterator[HttpBody]:
         scope = athlete_scope(request.external_user_id)
