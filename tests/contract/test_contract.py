@@ -188,7 +188,9 @@ def test_every_variable_of_a_path_and_every_body_is_a_field_of_the_request(
 
 @each_method(of_rest=True)
 def test_every_stream_can_be_resumed(method: MethodDescriptor) -> None:
-    assert is_resumable(method) == method.server_streaming
+    # Half of a zip file is no place to go on from.
+    is_file = method.server_streaming and method.output_type.full_name == "google.api.HttpBody"
+    assert is_resumable(method) == (method.server_streaming and not is_file)
 
 
 @each_method()

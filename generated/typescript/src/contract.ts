@@ -313,6 +313,12 @@ export {
   UpdateGoalRequest,
 } from "./calisthenics/training/v1/goal";
 export {
+  ExportUserDataRequest,
+  GovernanceServiceClient,
+  GovernanceServiceServer,
+  GovernanceServiceService,
+} from "./calisthenics/training/v1/governance";
+export {
   AcceptInvitationRequest,
   CreateGroupRequest,
   CreateInvitationRequest,
