@@ -73,6 +73,7 @@ class Reason(StrEnum):
     GOAL_ABANDONED = auto()
     GOAL_ACHIEVED = auto()
     FORM_STREAM_IDLE = auto()
+    ATHLETE_ERASED = auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +115,11 @@ def bad_reference(reason: Reason, field: str, description: str) -> TrainingError
     return TrainingError(
         reason, f"{field}: {description}", violations=[FieldViolation(field, description)]
     )
+
+
+def athlete_erased() -> TrainingError:
+    """Returns the refusal of what would read of an erased user, or bring them back."""
+    return TrainingError(Reason.ATHLETE_ERASED, "this user was erased")
 
 
 def database_unavailable() -> TrainingError:

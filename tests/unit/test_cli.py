@@ -19,6 +19,7 @@ COMMANDS = [
     "seed",
     "rebuild-metrics",
     "erase-user",
+    "verify-receipt",
     "demo",
     "import",
     "export",

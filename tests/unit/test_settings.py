@@ -32,6 +32,7 @@ WRONG = {
     "database_reader_role": ["", "two words", "Upper", "1st", 'x"; DROP TABLE x'],
     "database_grantee_role": ["", "two words", "Upper", "1st", 'x"; DROP TABLE x'],
     "database_coach_role": ["", "two words"],
+    "database_eraser_role": ["", "two words"],
     "pool_min_size": ["0", "201", "-1", "two", "", "1.5"],
     "pool_max_size": ["0", "201", "x"],
     "pool_timeout_seconds": ["0", "-1", "61", "soon", "inf", "nan"],

@@ -343,7 +343,8 @@ class GroupChange(AthleteChange):
         return places
 
     async def invite(self, invitation: Invitation) -> None:
-        """Stores a new invitation."""
+        """Stores a new invitation; one of an erased user is refused."""
+        await self._transaction.refuse_erased(invitation.invited_user_id)
         await self._transaction.execute(_INVITE, invitation._asdict())
 
     async def lock_received(self, invitation_id: UUID) -> Invitation | None:

@@ -312,6 +312,15 @@ export {
   UpdateGoalRequest,
 } from "./calisthenics/training/v1/goal";
 export {
+  EraseUserRequest,
+  ErasureReceipt,
+  ErasureReceipt_RowCountsEntry,
+  GovernanceServiceClient,
+  GovernanceServiceServer,
+  GovernanceServiceService,
+  RequestErasureRequest,
+} from "./calisthenics/training/v1/governance";
+export {
   AcceptInvitationRequest,
   CreateGroupRequest,
   CreateInvitationRequest,

@@ -115,7 +115,7 @@ access: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.MethodOptions,
 """Who may call this RPC."""
 errors: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.MethodOptions, _containers.RepeatedScalarFieldContainer[_error_pb2.ErrorReason.ValueType]]
 """The reasons this RPC may be refused with, beyond those every RPC shares: UNAUTHENTICATED,
-PERMISSION_DENIED, ATHLETE_NOT_FOUND, INVALID_FIELD, MALFORMED_REQUEST, REQUEST_TOO_LARGE,
+PERMISSION_DENIED, ATHLETE_NOT_FOUND, ATHLETE_ERASED, INVALID_FIELD, MALFORMED_REQUEST, REQUEST_TOO_LARGE,
 CONFLICT, DEADLINE_EXCEEDED, DATABASE_UNAVAILABLE, KEYS_UNAVAILABLE, OVERLOADED and INTERNAL.
 """
 grant: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.MethodOptions, Global___GrantScope.ValueType]

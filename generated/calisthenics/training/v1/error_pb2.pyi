@@ -147,6 +147,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """A fault of this service; the request id finds it in the log."""
     FORM_STREAM_IDLE: _ErrorReason.ValueType  # 220
     """No frame came for so long that the stream was ended."""
+    ATHLETE_ERASED: _ErrorReason.ValueType  # 230
+    """The user was erased, or is being erased: nothing of or about them is read or stored any more."""
     GOAL_NOT_FOUND: _ErrorReason.ValueType  # 120
     """No such goal for this athlete."""
     GOAL_ABANDONED: _ErrorReason.ValueType  # 121
@@ -284,6 +286,8 @@ INTERNAL: ErrorReason.ValueType  # 83
 """A fault of this service; the request id finds it in the log."""
 FORM_STREAM_IDLE: ErrorReason.ValueType  # 220
 """No frame came for so long that the stream was ended."""
+ATHLETE_ERASED: ErrorReason.ValueType  # 230
+"""The user was erased, or is being erased: nothing of or about them is read or stored any more."""
 GOAL_NOT_FOUND: ErrorReason.ValueType  # 120
 """No such goal for this athlete."""
 GOAL_ABANDONED: ErrorReason.ValueType  # 121

@@ -143,6 +143,8 @@ export enum ErrorReason {
   INTERNAL = 83,
   /** FORM_STREAM_IDLE - No frame came for so long that the stream was ended. */
   FORM_STREAM_IDLE = 220,
+  /** ATHLETE_ERASED - The user was erased, or is being erased: nothing of or about them is read or stored any more. */
+  ATHLETE_ERASED = 230,
   /** GOAL_NOT_FOUND - No such goal for this athlete. */
   GOAL_NOT_FOUND = 120,
   /** GOAL_ABANDONED - The goal is abandoned, so it can't change any more. */
