@@ -39,6 +39,7 @@ from calisthenics.training.v1.assignment_pb2_grpc import AssignmentServiceStub
 from calisthenics.training.v1.coaching_pb2_grpc import CoachingServiceStub
 from calisthenics.training.v1.form_pb2_grpc import FormServiceStub
 from calisthenics.training.v1.goal_pb2_grpc import GoalServiceStub
+from calisthenics.training.v1.governance_pb2_grpc import GovernanceServiceStub
 from calisthenics.training.v1.group_pb2_grpc import GroupServiceStub
 from calisthenics.training.v1.load_pb2_grpc import LoadServiceStub
 from calisthenics.training.v1.metrics_pb2_grpc import MetricsServiceStub
@@ -63,8 +64,8 @@ from training_service.server import TrainingServer
 from training_service.settings import Settings
 from training_service.storage.pipeline import OneWritePipeline
 
-HOUSEKEEPING = r"alembic_version|pg_roles|catalogue_state|FROM training\.exercises"
-"""Statements that no call sends: health checks, and what is remembered of the catalogue."""
+HOUSEKEEPING = r"alembic_version|installation|pg_roles|catalogue_state|FROM training\.exercises"
+"""Statements that no call sends: health checks, and what is remembered."""
 
 PULL_UP = str(exercise_id("pull-up"))
 PUSH_UP = str(exercise_id("push-up"))
@@ -212,6 +213,7 @@ class Athlete:
         self.schedules = ScheduleServiceStub(self.channel)
         self.programs = ProgramServiceStub(self.channel)
         self.coaching = CoachingServiceStub(self.channel)
+        self.governance = GovernanceServiceStub(self.channel)
         self.groups = GroupServiceStub(self.channel)
         self.assignments = AssignmentServiceStub(self.channel)
         self.teams = TeamServiceStub(self.channel)

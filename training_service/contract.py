@@ -15,6 +15,7 @@ from calisthenics.training.v1 import (
     exercise_pb2,
     form_pb2,
     goal_pb2,
+    governance_pb2,
     group_pb2,
     load_pb2,
     metrics_pb2,
@@ -76,6 +77,7 @@ _FILES = (
     recommendation_pb2,
     adaptation_pb2,
     prediction_pb2,
+    governance_pb2,
 )
 
 SERVICES: tuple[ServiceDescriptor, ...] = tuple(

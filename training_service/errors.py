@@ -77,6 +77,7 @@ class Reason(StrEnum):
     TOO_MANY_STREAMS = auto()
     QUOTA_EXCEEDED = auto()
     ARCHIVE_UNAVAILABLE = auto()
+    ATHLETE_ERASED = auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +133,11 @@ def bad_reference(reason: Reason, field: str, description: str) -> TrainingError
     return TrainingError(
         reason, f"{field}: {description}", violations=[FieldViolation(field, description)]
     )
+
+
+def athlete_erased() -> TrainingError:
+    """Returns the refusal of what would read of an erased user, or bring them back."""
+    return TrainingError(Reason.ATHLETE_ERASED, "this user was erased")
 
 
 def database_unavailable() -> TrainingError:

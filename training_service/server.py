@@ -15,6 +15,7 @@ from calisthenics.training.v1.coaching_pb2_grpc import add_CoachingServiceServic
 from calisthenics.training.v1.exercise_pb2_grpc import add_ExerciseServiceServicer_to_server
 from calisthenics.training.v1.form_pb2_grpc import add_FormServiceServicer_to_server
 from calisthenics.training.v1.goal_pb2_grpc import add_GoalServiceServicer_to_server
+from calisthenics.training.v1.governance_pb2_grpc import add_GovernanceServiceServicer_to_server
 from calisthenics.training.v1.group_pb2_grpc import add_GroupServiceServicer_to_server
 from calisthenics.training.v1.load_pb2_grpc import add_LoadServiceServicer_to_server
 from calisthenics.training.v1.metrics_pb2_grpc import add_MetricsServiceServicer_to_server
@@ -56,6 +57,7 @@ from training_service.servicers.exercise import ExerciseServicer
 from training_service.servicers.expected_load import ExpectedLoadReader
 from training_service.servicers.form import FormServicer
 from training_service.servicers.goal import GoalServicer
+from training_service.servicers.governance import GovernanceServicer
 from training_service.servicers.group import GroupServicer
 from training_service.servicers.load import LoadServicer
 from training_service.servicers.load_outlook import OutlookReader
@@ -170,7 +172,8 @@ class TrainingServer:
         catalogue = Catalogue(self._database, version)
         templates = WorkoutRepository(self._database)
         workouts = WorkoutServicer(templates, catalogue)
-        archive = Archive(self._database, open_store(self._settings))
+        store = open_store(self._settings)
+        archive = Archive(self._database, store)
         logged = SessionRepository(self._database, archive)
         sessions = SessionServicer(
             logged,
@@ -254,6 +257,8 @@ class TrainingServer:
             PredictionRepository(self._database, archive), catalogue, self._settings.model_directory
         )
         add_PredictionServiceServicer_to_server(predictions, self._server)
+        governance = GovernanceServicer(self._database, store, self._settings)
+        add_GovernanceServiceServicer_to_server(governance, self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         if self._settings.reflection:
             channelz.add_channelz_servicer(self._server)

@@ -127,7 +127,7 @@ def test_only_the_reader_sees_all_athletes_and_only_their_sessions(
     query = """
         SELECT polrelid::regclass::text, polcmd::text, polroles::regrole[]::text
         FROM pg_policy WHERE polroles <> '{0}' AND polpermissive
-        AND polroles::regrole[]::text <> '{training_coach}' ORDER BY 1
+        AND polroles::regrole[]::text NOT IN ('{training_coach}', '{training_eraser}') ORDER BY 1
     """
     assert owner.execute(query).fetchall() == [
         ("training.archive_objects", "r", "{training_reader}"),

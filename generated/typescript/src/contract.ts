@@ -313,6 +313,15 @@ export {
   UpdateGoalRequest,
 } from "./calisthenics/training/v1/goal";
 export {
+  EraseUserRequest,
+  ErasedRows,
+  ErasureReceipt,
+  GovernanceServiceClient,
+  GovernanceServiceServer,
+  GovernanceServiceService,
+  RequestErasureRequest,
+} from "./calisthenics/training/v1/governance";
+export {
   AcceptInvitationRequest,
   CreateGroupRequest,
   CreateInvitationRequest,
