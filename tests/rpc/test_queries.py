@@ -78,7 +78,7 @@ def test_readiness_takes_one_round_trip_for_no_session_and_for_a_hundred(
         athlete.readiness.GetReadiness(request)
         assert sum(sql.startswith("BEGIN") for sql in queries.sql) == 1
         sent.append(queries.data)
-    # Twice that nobody was erased; sessions, last day, wellness; loads, their first day, checkpoint.
+    # That nobody was erased; sessions, last day, wellness; loads, their first day and checkpoint.
     assert len(sent[0]) == 7
     assert sent[0] == sent[1]
 
