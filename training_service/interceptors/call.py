@@ -49,6 +49,8 @@ class Call:
     def take(self, request: Message) -> None:
         """Takes the request, which need not keep the contract's rules, and whom it names."""
         self.request = request
+        if self.method.access == AccessLevel.ACCESS_LEVEL_ADMIN:
+            self.subject = _named(request, "user_id")
         if self.method.access != AccessLevel.ACCESS_LEVEL_USER or self.caller is None:
             return
         me = self.caller.external_user_id
