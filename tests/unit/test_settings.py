@@ -75,6 +75,7 @@ WRONG = {
 ANY_TEXT = {
     "data_directory",
     "model_directory",
+    "receipt_key_file",
     "tls_certificate_file",
     "tls_private_key_file",
     "tls_client_ca_file",
