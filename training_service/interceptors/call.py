@@ -30,7 +30,7 @@ class Call:
     caller: Caller | None = None
     """Who calls, once that is known."""
     subject: UUID | None = None
-    """Whose data it is about, which member of a group, or who is erased; None where nobody is meant."""
+    """Whose data it is about, which member of a group, or who is erased; None if it is nobody."""
     grant_id: UUID | None = None
     """The grant that let the caller in, if one did."""
     request: Message | None = None
