@@ -1,7 +1,6 @@
 """Reckons derived numbers anew from the records, while the service goes on."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from uuid import UUID
 
@@ -10,7 +9,7 @@ from calisthenics.training.v1 import session_pb2
 from training_service.archive.store import open_store
 from training_service.caller import Scope
 from training_service.domain.metrics import session_metrics
-from training_service.errors import Reason, TrainingError
+from training_service.errors import unless_erased
 from training_service.servicers.convert import exercise_uuid
 from training_service.servicers.session_metrics import to_logged
 from training_service.settings import Settings
@@ -41,23 +40,13 @@ async def rebuild_metrics(
         done = 0
         for athlete in await rebuild.athletes():
             ids = [UUID(int=0)]
-            with _unless_erased():
+            with unless_erased():
                 while ids := await rebuild.batch(Scope(athlete), ids[-1], measure):
                     done += len(ids)
                     progress(done, count)
         return done
     finally:
         await database.close()
-
-
-@contextmanager
-def _unless_erased() -> Iterator[None]:
-    """Passes over an athlete who is erased meanwhile."""
-    try:
-        yield
-    except TrainingError as error:
-        if error.reason is not Reason.ATHLETE_ERASED:
-            raise
 
 
 async def measured(catalogue: Catalogue, stored: Record) -> MeasuredSession:

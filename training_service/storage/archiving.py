@@ -49,7 +49,7 @@ from training_service.archive.content import (
     sha256_of,
 )
 from training_service.archive.store import ObjectStore, open_store
-from training_service.errors import Reason, TrainingError
+from training_service.errors import Reason, TrainingError, unless_erased
 from training_service.pseudonym import Pseudonyms
 from training_service.settings import Settings
 from training_service.storage.database import Database, Transaction
@@ -474,9 +474,10 @@ async def archive(
         total.orphans = await archiving.remove_orphans(user_id)
         count = sum(plan.session_count for plan in plans)
         for plan in plans:
-            while moved := await archiving.archive_next(plan.external_user_id, before):
-                _add(total, moved)
-                progress(total.sessions, count)
+            with unless_erased():
+                while moved := await archiving.archive_next(plan.external_user_id, before):
+                    _add(total, moved)
+                    progress(total.sessions, count)
     return total
 
 
