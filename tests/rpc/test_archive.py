@@ -33,7 +33,7 @@ from tests.support import (
 from training_service import contract
 from training_service.archive.content import DamagedObjectError
 from training_service.archive.store import open_store
-from training_service.errors import TrainingError
+from training_service.errors import Reason, TrainingError
 from training_service.receipt import kept as kept_receipt
 from training_service.servicers.rebuild import rebuild_metrics
 from training_service.settings import Settings
