@@ -64,8 +64,8 @@ from training_service.server import TrainingServer
 from training_service.settings import Settings
 from training_service.storage.pipeline import OneWritePipeline
 
-HOUSEKEEPING = r"alembic_version|pg_roles|catalogue_state|FROM training\.exercises"
-"""Statements that no call sends: health checks, and what is remembered of the catalogue."""
+HOUSEKEEPING = r"alembic_version|installation|pg_roles|catalogue_state|FROM training\.exercises"
+"""Statements that no call sends: health checks, and what is remembered."""
 
 PULL_UP = str(exercise_id("pull-up"))
 PUSH_UP = str(exercise_id("push-up"))

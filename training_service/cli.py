@@ -28,6 +28,7 @@ from training_service.errors import TrainingError
 from training_service.issuer import development_issuer
 from training_service.logs import configure_logs
 from training_service.pseudonym import Pseudonyms
+from training_service.receipt import ReceiptError, kept
 from training_service.servicers.rebuild import rebuild_metrics as rebuild_derived
 from training_service.settings import Settings, SettingsError, load_settings, settings_table
 from training_service.storage import archiving
@@ -38,7 +39,7 @@ from training_service.storage.audit import (
     read_records,
 )
 from training_service.storage.bootstrap import seed_catalogue
-from training_service.storage.erasure import erase
+from training_service.storage.erasure import erase, opened, signer_of
 from training_service.storage.migrations import MigrationError, head_revision
 from training_service.storage.migrations import migrate as migrate_to
 from training_service.storage.session_linking import link_sessions
@@ -253,24 +254,76 @@ def verify(
 
 @app.command()
 def erase_user(
-    user: Annotated[UUID, typer.Argument(help="The user's external_user_id.")],
+    user: Annotated[UUID | None, typer.Argument(help="The user's external_user_id.")] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    list_unfinished: Annotated[
+        bool,
+        typer.Option("--unfinished", help="List erasures that were begun and not ended instead."),
+    ] = False,
 ) -> None:
     """Erase a user, athlete or coach: all they have, and their name from what is others'.
 
-    There is no way back. Runs as the login of TRAINING_MIGRATION_DATABASE_URL, beside services that
-    go on serving; all of it is done or nothing, and it can be run again. What the user sends
-    afterwards is stored as if they were new.
+    There is no way back. Runs beside services that go on serving, and can be run again after a
+    crash: it goes on where it was. Prints the signed receipt. From its beginning whatever is of or
+    about the user is refused. With --unfinished, exits with 1 when there are any: their ids are
+    kept nowhere, so that each must be asked for again to be ended.
     """
-    if not yes:
-        typer.confirm(f"Erase all data of {user}?", abort=True, err=True)
+    if (user is None) != list_unfinished:
+        raise typer.BadParameter("name a user, or --unfinished")
+    with _settings() as settings:
+        owner = _migration_settings(settings)
+        if user is None:
+            _list_unfinished(owner)
+            return
+        if not yes:
+            typer.confirm(f"Erase all data of {user}?", abort=True, err=True)
+        with database_url(owner) as url:
+            signed = asyncio.run(erase(owner, url, user))
+        receipt = kept(signed)
+        console.print(f"erased: {sum(receipt.row_counts.values())} rows")
+        for table, count in receipt.row_counts.items():
+            console.print(f"  {table}: {count}")
+        print(signed)
+
+
+def _list_unfinished(owner: Settings) -> None:
+    async def ask(url: str) -> list[tuple[str, datetime]]:
+        async with opened(owner, url) as erasure:
+            return await erasure.unfinished()
+
+    with database_url(owner) as url:
+        found = asyncio.run(ask(url))
+    for pseudonym, since in found:
+        console.print(f"unfinished since {since:%Y-%m-%d %H:%M:%S} UTC: {pseudonym}")
+    if found:
+        raise typer.Exit(1)
+
+
+@app.command()
+def verify_receipt(
+    file: Annotated[
+        Path | None,
+        typer.Argument(exists=True, dir_okay=False, readable=True, help="A signed receipt."),
+    ] = None,
+) -> None:
+    """Check that a receipt of erasure was signed here, and print what it says.
+
+    Exits with 1 when it was not. Without a file, prints the public key, in PEM, with which anybody
+    can check one: it is a JSON Web Signature by EdDSA.
+    """
     with _settings() as settings:
         owner = _migration_settings(settings)
         with database_url(owner) as url:
-            counts = asyncio.run(erase(owner, url, user))
-        console.print(f"erased: {sum(counts.values())} rows")
-        for table, count in sorted(counts.items()):
-            console.print(f"  {table}: {count}")
+            signs = asyncio.run(signer_of(owner, url))
+        if file is None:
+            print(signs.public_key(), end="")
+            return
+        try:
+            receipt = signs.read(file.read_text().strip())
+        except ReceiptError as error:
+            _print_error(str(error))
+            raise typer.Exit(1) from None
+        print(json.dumps(receipt._asdict(), indent=2, default=str))
 
 
 DATE = ["%Y-%m-%d"]

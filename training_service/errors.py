@@ -4,7 +4,8 @@ Each reason stands in `protos/calisthenics/training/v1/error.proto` with its mea
 status; `interceptors/errors.py` is the one place that turns them into an answer.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum, auto
 
@@ -77,6 +78,7 @@ class Reason(StrEnum):
     TOO_MANY_STREAMS = auto()
     QUOTA_EXCEEDED = auto()
     ARCHIVE_UNAVAILABLE = auto()
+    ATHLETE_ERASED = auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +134,21 @@ def bad_reference(reason: Reason, field: str, description: str) -> TrainingError
     return TrainingError(
         reason, f"{field}: {description}", violations=[FieldViolation(field, description)]
     )
+
+
+def athlete_erased() -> TrainingError:
+    """Returns the refusal of what would read of an erased user, or bring them back."""
+    return TrainingError(Reason.ATHLETE_ERASED, "this user was erased")
+
+
+@contextmanager
+def unless_erased() -> Iterator[None]:
+    """Passes over an athlete who is erased while a job is at work on many."""
+    try:
+        yield
+    except TrainingError as error:
+        if error.reason is not Reason.ATHLETE_ERASED:
+            raise
 
 
 def database_unavailable() -> TrainingError:

@@ -173,7 +173,8 @@ class TrainingServer:
         catalogue = Catalogue(self._database, version)
         templates = WorkoutRepository(self._database)
         workouts = WorkoutServicer(templates, catalogue)
-        archive = Archive(self._database, open_store(self._settings))
+        store = open_store(self._settings)
+        archive = Archive(self._database, store)
         logged = SessionRepository(self._database, archive)
         sessions = SessionServicer(
             logged,
@@ -257,7 +258,12 @@ class TrainingServer:
             PredictionRepository(self._database, archive), catalogue, self._settings.model_directory
         )
         add_PredictionServiceServicer_to_server(predictions, self._server)
-        governance = GovernanceServicer(UserExportRepository(self._database, archive))
+        governance = GovernanceServicer(
+            self._database,
+            store,
+            self._settings,
+            UserExportRepository(self._database, archive),
+        )
         add_GovernanceServiceServicer_to_server(governance, self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         if self._settings.reflection:

@@ -61,6 +61,17 @@ class Settings(BaseSettings):
         description="Role that a connection takes on for what is read of many athletes at once, "
         "such as a coach's roster. The login must be a member of it.",
     )
+    database_eraser_role: str = Field(
+        "training_eraser",
+        pattern=r"^[a-z_][a-z0-9_]*$",
+        description="Role that a connection takes on while it erases a user. The login must be a "
+        "member of it.",
+    )
+    receipt_key_file: Path | None = Field(
+        None,
+        description="PEM private key (Ed25519) that receipts of erasure are signed with. Empty: "
+        "one that follows from the installation's key.",
+    )
     data_directory: Path = Field(
         Path(".data"), description="Folder for the embedded PostgreSQL's data."
     )

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from training_service.archive.store import open_store
 from training_service.domain.verification import ChainEnd, Finding
+from training_service.errors import unless_erased
 from training_service.pseudonym import Pseudonyms
 from training_service.servicers.verification import Verifier
 from training_service.settings import Settings
@@ -77,13 +78,14 @@ async def verify(
             report = Report()
             for user_id in athletes:
                 name = pseudonyms.of(user_id)
-                findings, end = await verifier.verify(user_id, order.heads.get(name))
-                report.findings += findings
+                with unless_erased():
+                    findings, end = await verifier.verify(user_id, order.heads.get(name))
+                    report.findings += findings
+                    if end:
+                        report.heads[name] = end
+                    if findings:
+                        report.names[user_id] = name
                 report.athlete_count += 1
-                if end:
-                    report.heads[name] = end
-                if findings:
-                    report.names[user_id] = name
                 progress(report.athlete_count, len(athletes))
             return report
     finally:

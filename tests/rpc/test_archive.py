@@ -33,7 +33,8 @@ from tests.support import (
 from training_service import contract
 from training_service.archive.content import DamagedObjectError
 from training_service.archive.store import open_store
-from training_service.errors import TrainingError
+from training_service.errors import Reason, TrainingError
+from training_service.receipt import kept as kept_receipt
 from training_service.servicers.rebuild import rebuild_metrics
 from training_service.settings import Settings
 from training_service.storage import archiving
@@ -575,7 +576,7 @@ def test_an_athletes_objects_are_removed_with_those_that_have_no_row(
     assert before < kept
 
 
-def test_what_an_erased_athlete_had_goes_with_the_next_run(
+def test_erasing_removes_what_an_athlete_had_and_nothing_is_archived_again(
     alice: Athlete, bob: Athlete, cold: Cold, owner: psycopg.Connection
 ) -> None:
     logged = bob.log()
@@ -585,10 +586,18 @@ def test_what_an_erased_athlete_had_goes_with_the_next_run(
     kept = set(cold.objects())
     cold.archive(alice)
     assert len(set(cold.objects()) - kept) == 1
-    counts = asyncio.run(erase(cold.settings, cold.url, UUID(alice.id)))
-    assert counts["archive_objects"] == 1
-    assert cold.run(lambda archive: archive.remove_orphans()) == 1
+    receipt = kept_receipt(asyncio.run(erase(cold.settings, cold.url, UUID(alice.id))))
+    assert receipt.row_counts["archive_objects"] == receipt.archive_objects == 1
     assert set(cold.objects()) == kept
+    assert cold.run(lambda archive: archive.remove_orphans()) == 0
+    erased = UUID(alice.id)
+    for act in (
+        lambda archive: archive.archive_next(erased, TOMORROW),
+        lambda archive: archive.restore(erased, uuid4()),
+    ):
+        with pytest.raises(TrainingError) as refusal:
+            cold.run(act)
+        assert refusal.value.reason is Reason.ATHLETE_ERASED
     request = session_pb2.GetSessionRequest(session_id=logged.id)
     assert bob.sessions.GetSession(request) == logged
 

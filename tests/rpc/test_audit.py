@@ -9,7 +9,13 @@ from typing import Any
 import grpc
 import psycopg
 import pytest
-from calisthenics.training.v1 import access_pb2, exercise_pb2, roster_pb2, session_pb2
+from calisthenics.training.v1 import (
+    access_pb2,
+    exercise_pb2,
+    governance_pb2,
+    roster_pb2,
+    session_pb2,
+)
 from psycopg import errors
 from psycopg.rows import dict_row
 from structlog.testing import capture_logs
@@ -153,6 +159,15 @@ def test_a_request_that_breaks_a_rule_still_names_whom_it_was_about(world: World
         world.coach.sessions.ListSessions(request)
     [record] = world.stored()
     assert (record["subject"], record["reason"]) == (world.name(world.alice), "INVALID_FIELD")
+
+
+def test_who_erases_a_user_is_on_record_without_the_users_id(world: World) -> None:
+    erased = world.alice
+    request = governance_pb2.EraseUserRequest(user_id=erased.id)
+    world.admin.governance.EraseUser(request, metadata=[("x-request-id", f"erase {erased.id}")])
+    [record] = world.stored()
+    assert record["subject"] == world.name(erased)
+    assert erased.id not in str(record)
 
 
 def test_administrators_are_on_record_and_who_would_be_one(world: World) -> None:

@@ -259,6 +259,7 @@ class Belongings:
             "slug": "recommended-routine",
             "shift_later": True,
             "force": True,
+            "confirm": True,
             "discard_changes": True,
             # Left at their defaults: they only narrow or order.
             **dict.fromkeys(

@@ -26,6 +26,7 @@ COMMANDS = [
     "audit",
     "pseudonym",
     "prune-audit",
+    "verify-receipt",
     "demo",
     "import",
     "export",

@@ -35,6 +35,7 @@ WRONG = {
     "database_coach_role": ["", "two words"],
     "archive_url": ["archive", "/srv/archive", "file://host/a", "s3://", "s3://[x", "ftp://x"],
     "archive_after_days": ["-1", "36501", "x", ""],
+    "database_eraser_role": ["", "two words"],
     "pool_min_size": ["0", "201", "-1", "two", "", "1.5"],
     "pool_max_size": ["0", "201", "x"],
     "pool_timeout_seconds": ["0", "-1", "61", "soon", "inf", "nan"],
@@ -74,6 +75,7 @@ WRONG = {
 ANY_TEXT = {
     "data_directory",
     "model_directory",
+    "receipt_key_file",
     "tls_certificate_file",
     "tls_private_key_file",
     "tls_client_ca_file",

@@ -30,7 +30,7 @@ class Call:
     caller: Caller | None = None
     """Who calls, once that is known."""
     subject: UUID | None = None
-    """Whose data it is about, or which member of a group; None where no one person is meant."""
+    """Whose data it is about, which member of a group, or who is erased; None if it is nobody."""
     grant_id: UUID | None = None
     """The grant that let the caller in, if one did."""
     request: Message | None = None
@@ -49,6 +49,8 @@ class Call:
     def take(self, request: Message) -> None:
         """Takes the request, which need not keep the contract's rules, and whom it names."""
         self.request = request
+        if self.method.access == AccessLevel.ACCESS_LEVEL_ADMIN:
+            self.subject = _named(request, "user_id")
         if self.method.access != AccessLevel.ACCESS_LEVEL_USER or self.caller is None:
             return
         me = self.caller.external_user_id

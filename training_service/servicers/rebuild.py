@@ -9,6 +9,7 @@ from calisthenics.training.v1 import session_pb2
 from training_service.archive.store import open_store
 from training_service.caller import Scope
 from training_service.domain.metrics import session_metrics
+from training_service.errors import unless_erased
 from training_service.servicers.convert import exercise_uuid
 from training_service.servicers.session_metrics import to_logged
 from training_service.settings import Settings
@@ -39,9 +40,10 @@ async def rebuild_metrics(
         done = 0
         for athlete in await rebuild.athletes():
             ids = [UUID(int=0)]
-            while ids := await rebuild.batch(Scope(athlete), ids[-1], measure):
-                done += len(ids)
-                progress(done, count)
+            with unless_erased():
+                while ids := await rebuild.batch(Scope(athlete), ids[-1], measure):
+                    done += len(ids)
+                    progress(done, count)
         return done
     finally:
         await database.close()

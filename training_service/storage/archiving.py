@@ -49,11 +49,10 @@ from training_service.archive.content import (
     sha256_of,
 )
 from training_service.archive.store import ObjectStore, open_store
-from training_service.errors import Reason, TrainingError
+from training_service.errors import Reason, TrainingError, unless_erased
 from training_service.pseudonym import Pseudonyms
 from training_service.settings import Settings
 from training_service.storage.database import Database, Transaction
-from training_service.storage.installation import pseudonym_key
 from training_service.storage.statements import Statement, own, parameter, prepare, prepare_command
 from training_service.storage.tables import archive_objects, sessions
 
@@ -238,9 +237,11 @@ class Archiving:
     async def archive_next(self, user_id: UUID, before: datetime) -> Summary | None:
         """Moves the oldest records of an athlete into one object; None when there are none.
 
-        Raises CONFLICT when a session has changed meanwhile, as by an erasure: nothing is moved.
+        Raises CONFLICT when a session has changed meanwhile, and ATHLETE_ERASED once an erasure has
+        begun, which waits for what is under way: nothing is moved.
         """
         async with self._turn(user_id) as transaction:
+            await transaction.refuse_erased(user_id)
             records = await transaction.fetch(
                 _NEXT_RECORDS, {"external_user_id": user_id, "before": before}
             )
@@ -303,6 +304,7 @@ class Archiving:
         """
         own_object = {"external_user_id": user_id, "object_id": object_id}
         async with self._turn(user_id) as transaction:
+            await transaction.refuse_erased(user_id)
             stored = await transaction.fetch_first(_GET, own_object)
             if stored is None:
                 return None
@@ -352,8 +354,8 @@ class Archiving:
     async def remove_athlete(self, user_id: UUID) -> int:
         """Deletes all objects of an athlete, those without a row too; returns how many.
 
-        To be called when the athlete's rows are gone: what refers to an object can't be read any
-        more. It can be called again.
+        To be called when the athlete's rows are gone or refused: what refers to an object can't be
+        read any more. It needs no rights on tables, and can be called again.
         """
         async with self._turn(user_id):
             removed = 0
@@ -442,7 +444,7 @@ async def open_archiving(settings: Settings, url: str) -> AsyncIterator[Archivin
     database = Database(settings, url)
     await database.open()
     try:
-        yield Archiving(database, store, Pseudonyms(await pseudonym_key(database)))
+        yield Archiving(database, store, await database.pseudonyms())
     finally:
         await database.close()
 
@@ -472,9 +474,10 @@ async def archive(
         total.orphans = await archiving.remove_orphans(user_id)
         count = sum(plan.session_count for plan in plans)
         for plan in plans:
-            while moved := await archiving.archive_next(plan.external_user_id, before):
-                _add(total, moved)
-                progress(total.sessions, count)
+            with unless_erased():
+                while moved := await archiving.archive_next(plan.external_user_id, before):
+                    _add(total, moved)
+                    progress(total.sessions, count)
     return total
 
 

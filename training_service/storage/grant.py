@@ -234,7 +234,9 @@ def select_granted() -> Select[Any]:
 
 
 async def insert_grant(transaction: Transaction, grant: StoredGrant) -> None:
-    """Queues that a new grant is stored."""
+    """Queues that a new grant is stored; one to an erased user is refused."""
+    if grant.grantee_user_id is not None:
+        await transaction.refuse_erased(grant.grantee_user_id)
     await transaction.execute(_INSERT, grant._asdict())
 
 

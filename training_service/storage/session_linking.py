@@ -6,6 +6,7 @@ from collections.abc import Callable
 from training_service.archive.store import open_store
 from training_service.caller import Scope
 from training_service.domain.session_chain import Link
+from training_service.errors import unless_erased
 from training_service.settings import Settings
 from training_service.storage import session_link
 from training_service.storage.archive import Archive
@@ -29,9 +30,10 @@ async def link_sessions(settings: Settings, url: str, progress: Callable[[int, i
         [count] = await database.read_shared(session_link.COUNT_UNLINKED, {})
         done = 0
         for athlete in await database.read_shared(session_link.UNLINKED_ATHLETES, {}):
-            while linked := await _link_some(database, archive, Scope(athlete)):
-                done += linked
-                progress(done, count)
+            with unless_erased():
+                while linked := await _link_some(database, archive, Scope(athlete)):
+                    done += linked
+                    progress(done, count)
         return done
     finally:
         await database.close()

@@ -147,6 +147,30 @@ audit_records = Table(
     "by their pseudonyms, so that it outlives them.",
 )
 
+tombstones = Table(
+    "tombstones",
+    metadata,
+    Column("pseudonym", LargeBinary),
+    Column("requested_at", TIMESTAMP, nullable=False),
+    Column("erased_at", TIMESTAMP, comment="Null until all is done."),
+    Column("archive_objects", BigInteger, nullable=False, server_default=text("0")),
+    Column("receipt", Text, comment="A signed JWS: what was removed, by table."),
+    PrimaryKeyConstraint("pseudonym", name="tombstones_pkey"),
+    CheckConstraint("(erased_at IS NULL) = (receipt IS NULL)", name="tombstones_receipt_whole"),
+    comment="Erased users, by what their ids become under the installation's key. They are "
+    "refused from the moment the row is there.",
+)
+
+erasure_gates = Table(
+    "erasure_gates",
+    metadata,
+    Column("id", SmallInteger, autoincrement=False),
+    Column("passes", BigInteger, nullable=False),
+    PrimaryKeyConstraint("id", name="erasure_gates_pkey"),
+    comment="Fixed rows. A write shares that of the first byte of its user's pseudonym until "
+    "its end; an erasure changes it, and so waits for writes under way.",
+)
+
 exercises = Table(
     "exercises",
     metadata,

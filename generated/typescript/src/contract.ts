@@ -313,10 +313,14 @@ export {
   UpdateGoalRequest,
 } from "./calisthenics/training/v1/goal";
 export {
+  EraseUserRequest,
+  ErasedRows,
+  ErasureReceipt,
   ExportUserDataRequest,
   GovernanceServiceClient,
   GovernanceServiceServer,
   GovernanceServiceService,
+  RequestErasureRequest,
 } from "./calisthenics/training/v1/governance";
 export {
   AcceptInvitationRequest,

@@ -151,9 +151,9 @@ access: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.MethodOptions,
 """Who may call this RPC."""
 errors: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.MethodOptions, _containers.RepeatedScalarFieldContainer[_error_pb2.ErrorReason.ValueType]]
 """The reasons this RPC may be refused with, beyond those every RPC shares: UNAUTHENTICATED,
-PERMISSION_DENIED, ATHLETE_NOT_FOUND, INVALID_FIELD, MALFORMED_REQUEST, REQUEST_TOO_LARGE,
-CONFLICT, DEADLINE_EXCEEDED, DATABASE_UNAVAILABLE, ARCHIVE_UNAVAILABLE, KEYS_UNAVAILABLE,
-OVERLOADED, RATE_LIMITED, TOO_MANY_STREAMS, QUOTA_EXCEEDED and INTERNAL.
+PERMISSION_DENIED, ATHLETE_NOT_FOUND, ATHLETE_ERASED, INVALID_FIELD, MALFORMED_REQUEST,
+REQUEST_TOO_LARGE, CONFLICT, DEADLINE_EXCEEDED, DATABASE_UNAVAILABLE, ARCHIVE_UNAVAILABLE,
+KEYS_UNAVAILABLE, OVERLOADED, RATE_LIMITED, TOO_MANY_STREAMS, QUOTA_EXCEEDED and INTERNAL.
 """
 grant: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.MethodOptions, Global___GrantScope.ValueType]
 """With ACCESS_LEVEL_USER: what a caller must be granted who is not the athlete."""

@@ -164,6 +164,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """A session that the call needs is in the archive, and the archive does not answer; others can be
     read meanwhile. Retry after the delay in the RetryInfo detail.
     """
+    ATHLETE_ERASED: _ErrorReason.ValueType  # 230
+    """The user was erased, or is being erased: nothing of or about them is read or stored any more."""
     GOAL_NOT_FOUND: _ErrorReason.ValueType  # 120
     """No such goal for this athlete."""
     GOAL_ABANDONED: _ErrorReason.ValueType  # 121
@@ -318,6 +320,8 @@ ARCHIVE_UNAVAILABLE: ErrorReason.ValueType  # 224
 """A session that the call needs is in the archive, and the archive does not answer; others can be
 read meanwhile. Retry after the delay in the RetryInfo detail.
 """
+ATHLETE_ERASED: ErrorReason.ValueType  # 230
+"""The user was erased, or is being erased: nothing of or about them is read or stored any more."""
 GOAL_NOT_FOUND: ErrorReason.ValueType  # 120
 """No such goal for this athlete."""
 GOAL_ABANDONED: ErrorReason.ValueType  # 121

@@ -25,22 +25,46 @@ _sym_db = _symbol_database.Default()
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from calisthenics.training.v1 import access_pb2 as calisthenics_dot_training_dot_v1_dot_access__pb2
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
+from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from google.api import httpbody_pb2 as google_dot_api_dot_httpbody__pb2
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)calisthenics/training/v1/governance.proto\x12\x18\x63\x61listhenics.training.v1\x1a\x1b\x62uf/validate/validate.proto\x1a%calisthenics/training/v1/access.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\"N\n\x15\x45xportUserDataRequest\x12\x35\n\x10\x65xternal_user_id\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\x0e\x65xternalUserId2\xb1\x01\n\x11GovernanceService\x12\x9b\x01\n\x0e\x45xportUserData\x12/.calisthenics.training.v1.ExportUserDataRequest\x1a\x14.google.api.HttpBody\"@\xa8\xbb\x18\x02\xc0\xbb\x18\x03\x82\xd3\xe4\x93\x02\x32\x12\x30/api/v1/training/users/{external_user_id}/export0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)calisthenics/training/v1/governance.proto\x12\x18\x63\x61listhenics.training.v1\x1a\x1b\x62uf/validate/validate.proto\x1a%calisthenics/training/v1/access.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/httpbody.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"e\n\x10\x45raseUserRequest\x12%\n\x07user_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01R\x06userId\x12*\n\nrequest_id\x18\x02 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\trequestId\"\xa1\x01\n\x15RequestErasureRequest\x12\x35\n\x10\x65xternal_user_id\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\x0e\x65xternalUserId\x12%\n\x07\x63onfirm\x18\x02 \x01(\x08\x42\x0b\xe2\x41\x01\x02\xbaH\x04j\x02\x08\x01R\x07\x63onfirm\x12*\n\nrequest_id\x18\x03 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\trequestId\"?\n\nErasedRows\x12\x14\n\x05table\x18\x01 \x01(\tR\x05table\x12\x1b\n\trow_count\x18\x02 \x01(\x03R\x08rowCount\"\xc6\x02\n\x0e\x45rasureReceipt\x12\x1c\n\tpseudonym\x18\x01 \x01(\tR\tpseudonym\x12=\n\x0crequest_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0brequestTime\x12\x39\n\nerase_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\teraseTime\x12\x43\n\nrow_counts\x18\x04 \x03(\x0b\x32$.calisthenics.training.v1.ErasedRowsR\trowCounts\x12\x30\n\x14\x61rchive_object_count\x18\x05 \x01(\x03R\x12\x61rchiveObjectCount\x12%\n\x0esigned_receipt\x18\x06 \x01(\tR\rsignedReceipt\"N\n\x15\x45xportUserDataRequest\x12\x35\n\x10\x65xternal_user_id\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\x0e\x65xternalUserId2\x92\x04\n\x11GovernanceService\x12\xa7\x01\n\tEraseUser\x12*.calisthenics.training.v1.EraseUserRequest\x1a(.calisthenics.training.v1.ErasureReceipt\"D\x90\x02\x02\xa8\xbb\x18\x03\xc0\xbb\x18\x02\x82\xd3\xe4\x93\x02\x33\"./api/v1/training/admin/users/{user_id}/erasure:\x01*\x12\xb4\x01\n\x0eRequestErasure\x12/.calisthenics.training.v1.RequestErasureRequest\x1a(.calisthenics.training.v1.ErasureReceipt\"G\x90\x02\x02\xa8\xbb\x18\x02\xc0\xbb\x18\x02\x82\xd3\xe4\x93\x02\x36\"1/api/v1/training/users/{external_user_id}/erasure:\x01*\x12\x9b\x01\n\x0e\x45xportUserData\x12/.calisthenics.training.v1.ExportUserDataRequest\x1a\x14.google.api.HttpBody\"@\xa8\xbb\x18\x02\xc0\xbb\x18\x03\x82\xd3\xe4\x93\x02\x32\x12\x30/api/v1/training/users/{external_user_id}/export0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'calisthenics.training.v1.governance_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_ERASEUSERREQUEST'].fields_by_name['user_id']._loaded_options = None
+  _globals['_ERASEUSERREQUEST'].fields_by_name['user_id']._serialized_options = b'\342A\001\002\272H\005r\003\260\001\001'
+  _globals['_ERASEUSERREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_ERASEUSERREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\010r\003\260\001\001\330\001\001'
+  _globals['_REQUESTERASUREREQUEST'].fields_by_name['external_user_id']._loaded_options = None
+  _globals['_REQUESTERASUREREQUEST'].fields_by_name['external_user_id']._serialized_options = b'\272H\010r\003\260\001\001\330\001\001'
+  _globals['_REQUESTERASUREREQUEST'].fields_by_name['confirm']._loaded_options = None
+  _globals['_REQUESTERASUREREQUEST'].fields_by_name['confirm']._serialized_options = b'\342A\001\002\272H\004j\002\010\001'
+  _globals['_REQUESTERASUREREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_REQUESTERASUREREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\010r\003\260\001\001\330\001\001'
   _globals['_EXPORTUSERDATAREQUEST'].fields_by_name['external_user_id']._loaded_options = None
   _globals['_EXPORTUSERDATAREQUEST'].fields_by_name['external_user_id']._serialized_options = b'\272H\010r\003\260\001\001\330\001\001'
+  _globals['_GOVERNANCESERVICE'].methods_by_name['EraseUser']._loaded_options = None
+  _globals['_GOVERNANCESERVICE'].methods_by_name['EraseUser']._serialized_options = b'\220\002\002\250\273\030\003\300\273\030\002\202\323\344\223\0023\"./api/v1/training/admin/users/{user_id}/erasure:\001*'
+  _globals['_GOVERNANCESERVICE'].methods_by_name['RequestErasure']._loaded_options = None
+  _globals['_GOVERNANCESERVICE'].methods_by_name['RequestErasure']._serialized_options = b'\220\002\002\250\273\030\002\300\273\030\002\202\323\344\223\0026\"1/api/v1/training/users/{external_user_id}/erasure:\001*'
   _globals['_GOVERNANCESERVICE'].methods_by_name['ExportUserData']._loaded_options = None
   _globals['_GOVERNANCESERVICE'].methods_by_name['ExportUserData']._serialized_options = b'\250\273\030\002\300\273\030\003\202\323\344\223\0022\0220/api/v1/training/users/{external_user_id}/export'
-  _globals['_EXPORTUSERDATAREQUEST']._serialized_start=196
-  _globals['_EXPORTUSERDATAREQUEST']._serialized_end=274
-  _globals['_GOVERNANCESERVICE']._serialized_start=277
-  _globals['_GOVERNANCESERVICE']._serialized_end=454
+  _globals['_ERASEUSERREQUEST']._serialized_start=262
+  _globals['_ERASEUSERREQUEST']._serialized_end=363
+  _globals['_REQUESTERASUREREQUEST']._serialized_start=366
+  _globals['_REQUESTERASUREREQUEST']._serialized_end=527
+  _globals['_ERASEDROWS']._serialized_start=529
+  _globals['_ERASEDROWS']._serialized_end=592
+  _globals['_ERASURERECEIPT']._serialized_start=595
+  _globals['_ERASURERECEIPT']._serialized_end=921
+  _globals['_EXPORTUSERDATAREQUEST']._serialized_start=923
+  _globals['_EXPORTUSERDATAREQUEST']._serialized_end=1001
+  _globals['_GOVERNANCESERVICE']._serialized_start=1004
+  _globals['_GOVERNANCESERVICE']._serialized_end=1534
 # @@protoc_insertion_point(module_scope)

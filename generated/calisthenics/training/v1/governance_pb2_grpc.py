@@ -27,7 +27,8 @@ if _version_not_supported:
 
 
 class GovernanceServiceStub:
-    """What becomes of a user's data as a whole.
+    """What becomes of a user's data as a whole. An erased user is refused from the moment erasure begins, and
+    so is what others would store about them: ATHLETE_ERASED. There is no way back.
     """
 
     def __init__(self, channel):
@@ -36,6 +37,16 @@ class GovernanceServiceStub:
         Args:
             channel: A grpc.Channel.
         """
+        self.EraseUser = channel.unary_unary(
+                '/calisthenics.training.v1.GovernanceService/EraseUser',
+                request_serializer=calisthenics_dot_training_dot_v1_dot_governance__pb2.EraseUserRequest.SerializeToString,
+                response_deserializer=calisthenics_dot_training_dot_v1_dot_governance__pb2.ErasureReceipt.FromString,
+                _registered_method=True)
+        self.RequestErasure = channel.unary_unary(
+                '/calisthenics.training.v1.GovernanceService/RequestErasure',
+                request_serializer=calisthenics_dot_training_dot_v1_dot_governance__pb2.RequestErasureRequest.SerializeToString,
+                response_deserializer=calisthenics_dot_training_dot_v1_dot_governance__pb2.ErasureReceipt.FromString,
+                _registered_method=True)
         self.ExportUserData = channel.unary_stream(
                 '/calisthenics.training.v1.GovernanceService/ExportUserData',
                 request_serializer=calisthenics_dot_training_dot_v1_dot_governance__pb2.ExportUserDataRequest.SerializeToString,
@@ -44,8 +55,24 @@ class GovernanceServiceStub:
 
 
 class GovernanceServiceServicer:
-    """What becomes of a user's data as a whole.
+    """What becomes of a user's data as a whole. An erased user is refused from the moment erasure begins, and
+    so is what others would store about them: ATHLETE_ERASED. There is no way back.
     """
+
+    def EraseUser(self, request, context):
+        """Erases a user, athlete or coach: all they have, and their name from what is others'. Sent again, also
+        after a crash, it goes on where it was; once done, it answers with the receipt of the first time.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RequestErasure(self, request, context):
+        """Erases the caller, or an athlete for a sibling service. Nobody can be granted it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
 
     def ExportUserData(self, request, context):
         """Streams everything a user has, athlete or coach, as it is at one moment: the bytes of a zip file of
@@ -60,6 +87,16 @@ class GovernanceServiceServicer:
 
 def add_GovernanceServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
+            'EraseUser': grpc.unary_unary_rpc_method_handler(
+                    servicer.EraseUser,
+                    request_deserializer=calisthenics_dot_training_dot_v1_dot_governance__pb2.EraseUserRequest.FromString,
+                    response_serializer=calisthenics_dot_training_dot_v1_dot_governance__pb2.ErasureReceipt.SerializeToString,
+            ),
+            'RequestErasure': grpc.unary_unary_rpc_method_handler(
+                    servicer.RequestErasure,
+                    request_deserializer=calisthenics_dot_training_dot_v1_dot_governance__pb2.RequestErasureRequest.FromString,
+                    response_serializer=calisthenics_dot_training_dot_v1_dot_governance__pb2.ErasureReceipt.SerializeToString,
+            ),
             'ExportUserData': grpc.unary_stream_rpc_method_handler(
                     servicer.ExportUserData,
                     request_deserializer=calisthenics_dot_training_dot_v1_dot_governance__pb2.ExportUserDataRequest.FromString,
@@ -74,8 +111,63 @@ def add_GovernanceServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class GovernanceService:
-    """What becomes of a user's data as a whole.
+    """What becomes of a user's data as a whole. An erased user is refused from the moment erasure begins, and
+    so is what others would store about them: ATHLETE_ERASED. There is no way back.
     """
+
+    @staticmethod
+    def EraseUser(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/calisthenics.training.v1.GovernanceService/EraseUser',
+            calisthenics_dot_training_dot_v1_dot_governance__pb2.EraseUserRequest.SerializeToString,
+            calisthenics_dot_training_dot_v1_dot_governance__pb2.ErasureReceipt.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RequestErasure(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/calisthenics.training.v1.GovernanceService/RequestErasure',
+            calisthenics_dot_training_dot_v1_dot_governance__pb2.RequestErasureRequest.SerializeToString,
+            calisthenics_dot_training_dot_v1_dot_governance__pb2.ErasureReceipt.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
 
     @staticmethod
     def ExportUserData(request,

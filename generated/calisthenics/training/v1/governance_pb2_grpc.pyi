@@ -28,12 +28,20 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class GovernanceServiceStub:
-    """What becomes of a user's data as a whole."""
+    """What becomes of a user's data as a whole. An erased user is refused from the moment erasure begins, and
+    so is what others would store about them: ATHLETE_ERASED. There is no way back.
+    """
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> GovernanceServiceAsyncStub: ...
+    EraseUser: _grpc.UnaryUnaryMultiCallable[_governance_pb2.EraseUserRequest, _governance_pb2.ErasureReceipt]
+    """Erases a user, athlete or coach: all they have, and their name from what is others'. Sent again, also
+    after a crash, it goes on where it was; once done, it answers with the receipt of the first time.
+    """
+    RequestErasure: _grpc.UnaryUnaryMultiCallable[_governance_pb2.RequestErasureRequest, _governance_pb2.ErasureReceipt]
+    """Erases the caller, or an athlete for a sibling service. Nobody can be granted it."""
     ExportUserData: _grpc.UnaryStreamMultiCallable[_governance_pb2.ExportUserDataRequest, _httpbody_pb2.HttpBody]
     """Streams everything a user has, athlete or coach, as it is at one moment: the bytes of a zip file of
     one NDJSON file for each kind of data, and last of all manifest.json, with how many rows each has and
@@ -43,9 +51,17 @@ class GovernanceServiceStub:
 
 @_typing.type_check_only
 class GovernanceServiceAsyncStub(GovernanceServiceStub):
-    """What becomes of a user's data as a whole."""
+    """What becomes of a user's data as a whole. An erased user is refused from the moment erasure begins, and
+    so is what others would store about them: ATHLETE_ERASED. There is no way back.
+    """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
+    EraseUser: _aio.UnaryUnaryMultiCallable[_governance_pb2.EraseUserRequest, _governance_pb2.ErasureReceipt]  # type: ignore[assignment]
+    """Erases a user, athlete or coach: all they have, and their name from what is others'. Sent again, also
+    after a crash, it goes on where it was; once done, it answers with the receipt of the first time.
+    """
+    RequestErasure: _aio.UnaryUnaryMultiCallable[_governance_pb2.RequestErasureRequest, _governance_pb2.ErasureReceipt]  # type: ignore[assignment]
+    """Erases the caller, or an athlete for a sibling service. Nobody can be granted it."""
     ExportUserData: _aio.UnaryStreamMultiCallable[_governance_pb2.ExportUserDataRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
     """Streams everything a user has, athlete or coach, as it is at one moment: the bytes of a zip file of
     one NDJSON file for each kind of data, and last of all manifest.json, with how many rows each has and
@@ -54,7 +70,27 @@ class GovernanceServiceAsyncStub(GovernanceServiceStub):
     """
 
 class GovernanceServiceServicer(metaclass=_abc_1.ABCMeta):
-    """What becomes of a user's data as a whole."""
+    """What becomes of a user's data as a whole. An erased user is refused from the moment erasure begins, and
+    so is what others would store about them: ATHLETE_ERASED. There is no way back.
+    """
+
+    @_abc_1.abstractmethod
+    def EraseUser(
+        self,
+        request: _governance_pb2.EraseUserRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_governance_pb2.ErasureReceipt, _abc.Awaitable[_governance_pb2.ErasureReceipt]]:
+        """Erases a user, athlete or coach: all they have, and their name from what is others'. Sent again, also
+        after a crash, it goes on where it was; once done, it answers with the receipt of the first time.
+        """
+
+    @_abc_1.abstractmethod
+    def RequestErasure(
+        self,
+        request: _governance_pb2.RequestErasureRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_governance_pb2.ErasureReceipt, _abc.Awaitable[_governance_pb2.ErasureReceipt]]:
+        """Erases the caller, or an athlete for a sibling service. Nobody can be granted it."""
 
     @_abc_1.abstractmethod
     def ExportUserData(

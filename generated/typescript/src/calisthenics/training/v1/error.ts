@@ -164,6 +164,8 @@ export enum ErrorReason {
    * read meanwhile. Retry after the delay in the RetryInfo detail.
    */
   ARCHIVE_UNAVAILABLE = 224,
+  /** ATHLETE_ERASED - The user was erased, or is being erased: nothing of or about them is read or stored any more. */
+  ATHLETE_ERASED = 230,
   /** GOAL_NOT_FOUND - No such goal for this athlete. */
   GOAL_NOT_FOUND = 120,
   /** GOAL_ABANDONED - The goal is abandoned, so it can't change any more. */

@@ -9,22 +9,411 @@ import {
   Client,
   type ClientOptions,
   type ClientReadableStream,
+  type ClientUnaryCall,
   type handleServerStreamingCall,
+  type handleUnaryCall,
   makeGenericClientConstructor,
   type Metadata,
+  type ServiceError,
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
 import { HttpBody } from "../../../google/api/httpbody";
+import { Timestamp } from "../../../google/protobuf/timestamp";
 
 export const protobufPackage = "calisthenics.training.v1";
 
 export const protobufFileName = "calisthenics/training/v1/governance.proto";
+
+/** Request of EraseUser. */
+export interface EraseUserRequest {
+  /** Who is erased. */
+  userId: string;
+  /** UUID of the request. A user can be erased once: with any id, a retry returns the first receipt. */
+  requestId: string;
+}
+
+/** Request of RequestErasure. */
+export interface RequestErasureRequest {
+  /** Whose data: the athlete's id; empty is the caller's own. */
+  externalUserId: string;
+  /** Must be true: there is no way back. */
+  confirm: boolean;
+  /** UUID of the request. A user can be erased once: with any id, a retry returns the first receipt. */
+  requestId: string;
+}
+
+/** What was removed of a user in one table. */
+export interface ErasedRows {
+  /** The table's name. */
+  table: string;
+  /** How many rows were removed, or no longer name the user. */
+  rowCount: number;
+}
+
+/** What was removed of a user. */
+export interface ErasureReceipt {
+  /** What the user's id becomes under the installation's key, in hexadecimal digits. */
+  pseudonym: string;
+  /** When erasure began. */
+  requestTime?:
+    | Timestamp
+    | undefined;
+  /** When it was done. */
+  eraseTime?:
+    | Timestamp
+    | undefined;
+  /** By table, in the order of their names. */
+  rowCounts: ErasedRows[];
+  /** How many objects were removed from the archive. */
+  archiveObjectCount: number;
+  /** All this as a JSON Web Signature (EdDSA), to be kept as a proof. */
+  signedReceipt: string;
+}
 
 /** Request of ExportUserData. */
 export interface ExportUserDataRequest {
   /** Whose data: the user's id; empty is the caller's own. */
   externalUserId: string;
 }
+
+function createBaseEraseUserRequest(): EraseUserRequest {
+  return { userId: "", requestId: "" };
+}
+
+export const EraseUserRequest: MessageFns<EraseUserRequest> = {
+  encode(message: EraseUserRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.userId !== "") {
+      writer.uint32(10).string(message.userId);
+    }
+    if (message.requestId !== "") {
+      writer.uint32(18).string(message.requestId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): EraseUserRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseEraseUserRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.userId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.requestId = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<EraseUserRequest>): EraseUserRequest {
+    return EraseUserRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<EraseUserRequest>): EraseUserRequest {
+    const message = createBaseEraseUserRequest();
+    message.userId = object.userId ?? "";
+    message.requestId = object.requestId ?? "";
+    return message;
+  },
+};
+
+function createBaseRequestErasureRequest(): RequestErasureRequest {
+  return { externalUserId: "", confirm: false, requestId: "" };
+}
+
+export const RequestErasureRequest: MessageFns<RequestErasureRequest> = {
+  encode(message: RequestErasureRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.externalUserId !== "") {
+      writer.uint32(10).string(message.externalUserId);
+    }
+    if (message.confirm !== false) {
+      writer.uint32(16).bool(message.confirm);
+    }
+    if (message.requestId !== "") {
+      writer.uint32(26).string(message.requestId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RequestErasureRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRequestErasureRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.externalUserId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.confirm = reader.bool();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.requestId = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<RequestErasureRequest>): RequestErasureRequest {
+    return RequestErasureRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RequestErasureRequest>): RequestErasureRequest {
+    const message = createBaseRequestErasureRequest();
+    message.externalUserId = object.externalUserId ?? "";
+    message.confirm = object.confirm ?? false;
+    message.requestId = object.requestId ?? "";
+    return message;
+  },
+};
+
+function createBaseErasedRows(): ErasedRows {
+  return { table: "", rowCount: 0 };
+}
+
+export const ErasedRows: MessageFns<ErasedRows> = {
+  encode(message: ErasedRows, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.table !== "") {
+      writer.uint32(10).string(message.table);
+    }
+    if (message.rowCount !== 0) {
+      writer.uint32(16).int64(message.rowCount);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ErasedRows {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseErasedRows();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.table = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.rowCount = longToNumber(reader.int64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ErasedRows>): ErasedRows {
+    return ErasedRows.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ErasedRows>): ErasedRows {
+    const message = createBaseErasedRows();
+    message.table = object.table ?? "";
+    message.rowCount = object.rowCount ?? 0;
+    return message;
+  },
+};
+
+function createBaseErasureReceipt(): ErasureReceipt {
+  return {
+    pseudonym: "",
+    requestTime: undefined,
+    eraseTime: undefined,
+    rowCounts: [],
+    archiveObjectCount: 0,
+    signedReceipt: "",
+  };
+}
+
+export const ErasureReceipt: MessageFns<ErasureReceipt> = {
+  encode(message: ErasureReceipt, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.pseudonym !== "") {
+      writer.uint32(10).string(message.pseudonym);
+    }
+    if (message.requestTime !== undefined) {
+      Timestamp.encode(message.requestTime, writer.uint32(18).fork()).join();
+    }
+    if (message.eraseTime !== undefined) {
+      Timestamp.encode(message.eraseTime, writer.uint32(26).fork()).join();
+    }
+    for (const v of message.rowCounts) {
+      ErasedRows.encode(v!, writer.uint32(34).fork()).join();
+    }
+    if (message.archiveObjectCount !== 0) {
+      writer.uint32(40).int64(message.archiveObjectCount);
+    }
+    if (message.signedReceipt !== "") {
+      writer.uint32(50).string(message.signedReceipt);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ErasureReceipt {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseErasureReceipt();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.pseudonym = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.requestTime = Timestamp.decode(reader, reader.uint32());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.eraseTime = Timestamp.decode(reader, reader.uint32());
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.rowCounts.push(ErasedRows.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.archiveObjectCount = longToNumber(reader.int64());
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.signedReceipt = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ErasureReceipt>): ErasureReceipt {
+    return ErasureReceipt.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ErasureReceipt>): ErasureReceipt {
+    const message = createBaseErasureReceipt();
+    message.pseudonym = object.pseudonym ?? "";
+    message.requestTime = (object.requestTime !== undefined && object.requestTime !== null)
+      ? Timestamp.fromPartial(object.requestTime)
+      : undefined;
+    message.eraseTime = (object.eraseTime !== undefined && object.eraseTime !== null)
+      ? Timestamp.fromPartial(object.eraseTime)
+      : undefined;
+    message.rowCounts = object.rowCounts?.map((e) => ErasedRows.fromPartial(e)) || [];
+    message.archiveObjectCount = object.archiveObjectCount ?? 0;
+    message.signedReceipt = object.signedReceipt ?? "";
+    return message;
+  },
+};
 
 function createBaseExportUserDataRequest(): ExportUserDataRequest {
   return { externalUserId: "" };
@@ -81,9 +470,36 @@ export const ExportUserDataRequest: MessageFns<ExportUserDataRequest> = {
   },
 };
 
-/** What becomes of a user's data as a whole. */
+/**
+ * What becomes of a user's data as a whole. An erased user is refused from the moment erasure begins, and
+ * so is what others would store about them: ATHLETE_ERASED. There is no way back.
+ */
 export type GovernanceServiceService = typeof GovernanceServiceService;
 export const GovernanceServiceService = {
+  /**
+   * Erases a user, athlete or coach: all they have, and their name from what is others'. Sent again, also
+   * after a crash, it goes on where it was; once done, it answers with the receipt of the first time.
+   */
+  eraseUser: {
+    path: "/calisthenics.training.v1.GovernanceService/EraseUser" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: EraseUserRequest): Buffer => Buffer.from(EraseUserRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): EraseUserRequest => EraseUserRequest.decode(value),
+    responseSerialize: (value: ErasureReceipt): Buffer => Buffer.from(ErasureReceipt.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ErasureReceipt => ErasureReceipt.decode(value),
+  },
+  /** Erases the caller, or an athlete for a sibling service. Nobody can be granted it. */
+  requestErasure: {
+    path: "/calisthenics.training.v1.GovernanceService/RequestErasure" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: RequestErasureRequest): Buffer =>
+      Buffer.from(RequestErasureRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): RequestErasureRequest => RequestErasureRequest.decode(value),
+    responseSerialize: (value: ErasureReceipt): Buffer => Buffer.from(ErasureReceipt.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ErasureReceipt => ErasureReceipt.decode(value),
+  },
   /**
    * Streams everything a user has, athlete or coach, as it is at one moment: the bytes of a zip file of
    * one NDJSON file for each kind of data, and last of all manifest.json, with how many rows each has and
@@ -104,6 +520,13 @@ export const GovernanceServiceService = {
 
 export interface GovernanceServiceServer extends UntypedServiceImplementation {
   /**
+   * Erases a user, athlete or coach: all they have, and their name from what is others'. Sent again, also
+   * after a crash, it goes on where it was; once done, it answers with the receipt of the first time.
+   */
+  eraseUser: handleUnaryCall<EraseUserRequest, ErasureReceipt>;
+  /** Erases the caller, or an athlete for a sibling service. Nobody can be granted it. */
+  requestErasure: handleUnaryCall<RequestErasureRequest, ErasureReceipt>;
+  /**
    * Streams everything a user has, athlete or coach, as it is at one moment: the bytes of a zip file of
    * one NDJSON file for each kind of data, and last of all manifest.json, with how many rows each has and
    * its SHA-256. A file without a manifest has broken: call again, for it has no cursor. Nobody can be
@@ -113,6 +536,41 @@ export interface GovernanceServiceServer extends UntypedServiceImplementation {
 }
 
 export interface GovernanceServiceClient extends Client {
+  /**
+   * Erases a user, athlete or coach: all they have, and their name from what is others'. Sent again, also
+   * after a crash, it goes on where it was; once done, it answers with the receipt of the first time.
+   */
+  eraseUser(
+    request: EraseUserRequest,
+    callback: (error: ServiceError | null, response: ErasureReceipt) => void,
+  ): ClientUnaryCall;
+  eraseUser(
+    request: EraseUserRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: ErasureReceipt) => void,
+  ): ClientUnaryCall;
+  eraseUser(
+    request: EraseUserRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: ErasureReceipt) => void,
+  ): ClientUnaryCall;
+  /** Erases the caller, or an athlete for a sibling service. Nobody can be granted it. */
+  requestErasure(
+    request: RequestErasureRequest,
+    callback: (error: ServiceError | null, response: ErasureReceipt) => void,
+  ): ClientUnaryCall;
+  requestErasure(
+    request: RequestErasureRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: ErasureReceipt) => void,
+  ): ClientUnaryCall;
+  requestErasure(
+    request: RequestErasureRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: ErasureReceipt) => void,
+  ): ClientUnaryCall;
   /**
    * Streams everything a user has, athlete or coach, as it is at one moment: the bytes of a zip file of
    * one NDJSON file for each kind of data, and last of all manifest.json, with how many rows each has and
@@ -144,6 +602,17 @@ export type DeepPartial<T> = T extends Builtin ? T
   : T extends { $case: string; value: unknown } ? { $case: T["$case"]; value?: DeepPartial<T["value"]> }
   : T extends {} ? { [K in keyof T]?: DeepPartial<T[K]> }
   : Partial<T>;
+
+function longToNumber(int64: { toString(): string }): number {
+  const num = globalThis.Number(int64.toString());
+  if (num > globalThis.Number.MAX_SAFE_INTEGER) {
+    throw new globalThis.Error("Value is larger than Number.MAX_SAFE_INTEGER");
+  }
+  if (num < globalThis.Number.MIN_SAFE_INTEGER) {
+    throw new globalThis.Error("Value is smaller than Number.MIN_SAFE_INTEGER");
+  }
+  return num;
+}
 
 export interface MessageFns<T> {
   encode(message: T, writer?: BinaryWriter): BinaryWriter;
