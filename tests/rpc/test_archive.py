@@ -13,7 +13,7 @@ from uuid import UUID, uuid4
 import grpc
 import psycopg
 import pytest
-from calisthenics.training.v1 import access_pb2, session_pb2
+from calisthenics.training.v1 import access_pb2, governance_pb2, session_pb2
 from google.protobuf.message import Message
 
 from tests.conftest import prepared
@@ -600,6 +600,30 @@ def test_erasing_removes_what_an_athlete_had_and_nothing_is_archived_again(
         assert refusal.value.reason is Reason.ATHLETE_ERASED
     request = session_pb2.GetSessionRequest(session_id=logged.id)
     assert bob.sessions.GetSession(request) == logged
+
+
+def test_answers_about_others_stay_when_an_athlete_is_erased(
+    alice: Athlete,
+    bob: Athlete,
+    new_athlete: Callable[..., Athlete],
+    cold: Cold,
+    still: datetime,
+) -> None:
+    """Of every read there is, byte for byte, with some of each log in the archive."""
+    coach = new_athlete()
+    belongings = trained(bob, coach, still)
+    trained(alice, coach, still)
+    for athlete in (alice, bob):
+        cold.archive(athlete)
+        athlete.log()
+    requests = {name: belongings.request(ALL[name]) for name in READS}
+    first = answers(bob, requests)
+    alice.governance.RequestErasure(governance_pb2.RequestErasureRequest(confirm=True))
+    again = answers(bob, requests)
+    for name in READS:
+        assert again[name] == first[name], name
+    with refused("ATHLETE_ERASED"):
+        alice.log()
 
 
 def test_a_session_that_comes_back_while_it_is_looked_for_is_found(
