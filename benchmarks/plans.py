@@ -12,6 +12,7 @@ from psycopg import sql
 from sqlalchemy import Table
 
 from benchmarks.history import EXERCISES, SESSION_COLUMNS, Logged, session_row
+from training_service.archive.store import ObjectStore
 from training_service.caller import Scope
 from training_service.domain.exercise import MovementKind
 from training_service.domain.metrics import (
@@ -22,6 +23,7 @@ from training_service.domain.metrics import (
     session_metrics,
 )
 from training_service.domain.session import NewSession, SessionFilter
+from training_service.storage.archive import Archive
 from training_service.storage.database import PLAN_CACHE_MODE, Database
 from training_service.storage.session import SessionRepository
 from training_service.storage.statements import NULL_DOUBLE, Statement, insert_batches
@@ -88,11 +90,12 @@ def explain(url: str, role: str, logged: Logged) -> dict[str, list[str]]:
 async def _statements(scope: Scope, logged: Logged) -> dict[str, list[Asked]]:
     """Returns what the service itself would run, with the parameters, by the name of the call."""
     recorder = _Recorder()
-    repository = SessionRepository(cast(Database, recorder))
+    database = cast(Database, recorder)
+    repository = SessionRepository(database, Archive(database, ObjectStore()))
     await repository.get(scope, logged.id)
-    await repository.list_full(scope, SessionFilter(), None, PAGE + 1)
+    await repository.list_full(scope, SessionFilter(), None, PAGE)
     of_one = SessionFilter(exercise_id=EXERCISES[0][0])
-    await repository.list_full(scope, of_one, None, PAGE + 1)
+    await repository.list_full(scope, of_one, None, PAGE)
     await repository.log(scope, _new(logged))
     get, listing, listing_of_one, *log = recorder.asked
     return {

@@ -29,6 +29,10 @@ SERVICE, STACK, HANDWRITTEN, ENVOY, LONE = (
 )
 ENVOY_ADMIN_PORT = 15155
 UNLIMITED = 100_000_000
+UNLIMITED_CALLS = {
+    f"TRAINING_RATE_{kind}_PER_SECOND": "0" for kind in ("READS", "WRITES", "STREAMS", "CHARTS")
+}
+"""A benchmark calls as fast as it can."""
 AT_A_TIME = 16
 EXPORTED = data.athlete("exported")
 """The athlete with a history long enough to be exported."""
@@ -238,6 +242,7 @@ def running_service(
         "TRAINING_DATABASE_URL": url,
         "TRAINING_LISTEN_ADDRESS": address,
         "TRAINING_WORKERS": str(workers),
+        **UNLIMITED_CALLS,
         **settings,
     }
     log = folder / f"service-{address.rpartition(':')[2]}.log"

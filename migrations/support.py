@@ -7,6 +7,8 @@ GRANTEE_ROLE = "training_grantee"
 """What a transaction takes on that makes use of a grant: its policies cost nobody else anything."""
 COACH_ROLE = "training_coach"
 """What a transaction takes on that reads of many athletes at once, by what each of them allowed."""
+ERASER_ROLE = "training_eraser"
+"""What a transaction takes on that erases a user."""
 ATHLETE = "NULLIF(current_setting('app.external_user_id', true), '')::uuid"
 GRANTEE = "NULLIF(current_setting('app.grantee_user_id', true), '')::uuid"
 LED_GROUPS = f"""ARRAY(
@@ -15,6 +17,7 @@ LED_GROUPS = f"""ARRAY(
 )"""
 """Groups that who asks coaches or assists. An array: no index serves a list that is looked up for
 each row."""
+ERASED = "NULLIF(current_setting('app.erased_user_id', true), '')::uuid"
 GRANT_SCOPE = "current_setting('app.grant_scope', true)"
 HOLDS = f"""
     {GRANT_SCOPE} = ANY (one.scopes)
@@ -118,3 +121,26 @@ def open_to_coaches(table: str) -> None:
             USING (external_user_id IN ({athletes}))
         """)
     op.execute(f"GRANT SELECT ON training.{table} TO {COACH_ROLE}")
+
+
+def erasable(table: str, *columns: str) -> None:
+    """Lets a transaction that erases a user remove the rows that name them in one of the columns,
+    or take the name out; `external_user_id` among the columns is whose row it is.
+
+    It can't touch other rows. It sees them where a name may be taken out, for PostgreSQL asks that
+    a row which was changed can still be seen.
+    """
+    others = [column for column in columns if column != "external_user_id"]
+    named = f"{ERASED} IN ({', '.join(columns)})"
+    to = f"ON training.{table}"
+    op.execute(f"CREATE POLICY erased {to} FOR DELETE TO {ERASER_ROLE} USING ({named})")
+    seen = "true" if others else named
+    op.execute(f"CREATE POLICY seen {to} FOR SELECT TO {ERASER_ROLE} USING ({seen})")
+    grant("SELECT, DELETE", table, ERASER_ROLE)
+    if others:
+        op.execute(f"""
+            CREATE POLICY forgotten {to} FOR UPDATE TO {ERASER_ROLE}
+            USING ({named}) WITH CHECK (true)
+        """)
+        changed = [*others, *(["revoked_at"] if table == "access_grants" else [])]
+        grant(f"UPDATE ({', '.join(changed)})", table, ERASER_ROLE)

@@ -91,7 +91,8 @@ GATEWAY = {
     503: "`SERVICE_UNAVAILABLE`: the service does not answer. Try again.",
     504: "`DEADLINE_EXCEEDED`: the service did not answer in time.",
 }
-# What a gateway makes of google.api.HttpBody: the bytes themselves. Only charts come so.
+# What a gateway makes of google.api.HttpBody: the bytes themselves. Charts come so, and as a stream
+# an export.
 PICTURE: Json = {
     "description": "The chart, of the format that was asked for.",
     "content": {
@@ -99,6 +100,10 @@ PICTURE: Json = {
         "image/png": {"schema": {"type": "string", "format": "binary"}},
         "application/json": {"schema": {"type": "object"}},
     },
+}
+EXPORT: Json = {
+    "description": "The zip file.",
+    "content": {"application/zip": {"schema": {"type": "string", "format": "binary"}}},
 }
 
 # The names of responses that operations share.
@@ -714,7 +719,7 @@ class Operations:
     def _answer(self, method: MethodDescriptor) -> Json:
         message = method.output_type
         if message.full_name == "google.api.HttpBody":
-            return PICTURE
+            return EXPORT if method.server_streaming else PICTURE
         schema = self._schemas.of_message(message, Use.OUTPUT, frozenset())
         text = self._contract.comment(message)
         if method.server_streaming:

@@ -82,7 +82,11 @@ def make_database(server_url: str) -> Iterator[Callable[[], str]]:
 @pytest.fixture(scope="session")
 def database_url(make_database: Callable[[], str]) -> str:
     """The owner's URL of the database under the service."""
-    url = make_database()
+    return prepared(make_database())
+
+
+def prepared(url: str) -> str:
+    """Gives an empty database its schema and catalogue; returns its URL."""
     migrate(url)
     seed(url)
     return url

@@ -16,7 +16,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any
+from typing import IO, Any
 
 import grpc
 import psycopg
@@ -39,6 +39,7 @@ from calisthenics.training.v1.assignment_pb2_grpc import AssignmentServiceStub
 from calisthenics.training.v1.coaching_pb2_grpc import CoachingServiceStub
 from calisthenics.training.v1.form_pb2_grpc import FormServiceStub
 from calisthenics.training.v1.goal_pb2_grpc import GoalServiceStub
+from calisthenics.training.v1.governance_pb2_grpc import GovernanceServiceStub
 from calisthenics.training.v1.group_pb2_grpc import GroupServiceStub
 from calisthenics.training.v1.load_pb2_grpc import LoadServiceStub
 from calisthenics.training.v1.metrics_pb2_grpc import MetricsServiceStub
@@ -63,8 +64,8 @@ from training_service.server import TrainingServer
 from training_service.settings import Settings
 from training_service.storage.pipeline import OneWritePipeline
 
-HOUSEKEEPING = r"alembic_version|pg_roles|catalogue_state|FROM training\.exercises"
-"""Statements that no call sends: health checks, and what is remembered of the catalogue."""
+HOUSEKEEPING = r"alembic_version|installation|pg_roles|catalogue_state|FROM training\.exercises"
+"""Statements that no call sends: health checks, and what is remembered."""
 
 PULL_UP = str(exercise_id("pull-up"))
 PUSH_UP = str(exercise_id("push-up"))
@@ -128,7 +129,13 @@ class RunningService:
 @contextmanager
 def running_service(url: str, **settings: Any) -> Iterator[RunningService]:
     """Runs the service on a database."""
-    defaults = {"listen_address": "127.0.0.1:0", "grace_seconds": 2, "log_level": "ERROR"}
+    defaults: dict[str, Any] = {
+        "listen_address": "127.0.0.1:0",
+        "grace_seconds": 2,
+        "log_level": "ERROR",
+        **UNLIMITED,
+        "access_log": "off",
+    }
     service = RunningService(Settings(**{**defaults, **settings}), url)
     service.start()
     try:
@@ -206,6 +213,7 @@ class Athlete:
         self.schedules = ScheduleServiceStub(self.channel)
         self.programs = ProgramServiceStub(self.channel)
         self.coaching = CoachingServiceStub(self.channel)
+        self.governance = GovernanceServiceStub(self.channel)
         self.groups = GroupServiceStub(self.channel)
         self.assignments = AssignmentServiceStub(self.channel)
         self.teams = TeamServiceStub(self.channel)
@@ -424,6 +432,13 @@ def forged_token(token: str, *key: object) -> str:
     return base64.urlsafe_b64encode(json.dumps([listing, *key]).encode()).decode().rstrip("=")
 
 
+UNLIMITED = {
+    **{f"rate_{kind}_per_second": 0 for kind in ("reads", "writes", "streams", "charts")},
+    "max_streams_per_caller": 0,
+}
+"""Settings of services under test: tests call as fast as they can."""
+
+
 class Refusal:
     """A refused call: its status and the details that every refusal carries."""
 
@@ -434,6 +449,7 @@ class Refusal:
         self.metadata: dict[str, str] = {}
         self.fields: list[str] = []
         self.retry_after_seconds: float | None = None
+        self.quotas: list[error_details_pb2.QuotaFailure.Violation] = []
         trailing = dict(error.trailing_metadata() or ())
         packed = trailing.get("grpc-status-details-bin")
         status = status_pb2.Status.FromString(packed) if packed else status_pb2.Status()
@@ -445,11 +461,14 @@ class Refusal:
             info = error_details_pb2.ErrorInfo()
             bad = error_details_pb2.BadRequest()
             retry = error_details_pb2.RetryInfo()
+            quota = error_details_pb2.QuotaFailure()
             if detail.Unpack(info):
                 self.reason = info.reason
                 self.metadata = dict(info.metadata)
             elif detail.Unpack(bad):
                 self.fields = [v.field for v in bad.field_violations]
+            elif detail.Unpack(quota):
+                self.quotas = list(quota.violations)
             elif detail.Unpack(retry):
                 self.retry_after_seconds = retry.retry_delay.ToTimedelta().total_seconds()
 
@@ -602,7 +621,14 @@ def free_port() -> int:
 class ServiceProcess:
     """`training-service serve` as a process of its own."""
 
-    def __init__(self, url: str, *options: str, port: int = 0, **settings: str) -> None:
+    def __init__(
+        self,
+        url: str,
+        *options: str,
+        port: int = 0,
+        stdout: int | IO[str] = subprocess.DEVNULL,
+        **settings: str,
+    ) -> None:
         self.port = port or free_port()
         self.address = f"127.0.0.1:{self.port}"
         environment = {
@@ -610,23 +636,27 @@ class ServiceProcess:
             "TRAINING_DATABASE_URL": url,
             "TRAINING_LISTEN_ADDRESS": self.address,
             "TRAINING_LOG_LEVEL": "WARNING",
+            **{f"TRAINING_{name.upper()}": str(value) for name, value in UNLIMITED.items()},
+            "TRAINING_ACCESS_LOG": "off",
             **settings,
         }
         self.process = subprocess.Popen(
             [sys.executable, "-m", "training_service", "serve", *options],
             env=environment,
-            stdout=subprocess.PIPE,
+            stdout=stdout,
             stderr=subprocess.PIPE,
             text=True,
         )
 
     def wait_until_ready(self) -> None:
         """Returns when the ready line was printed."""
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
+        assert self.process.stderr is not None
+        seen = []
+        for line in self.process.stderr:
             if "ready on" in line:
                 return
-        raise AssertionError(self.process.communicate()[1])
+            seen.append(line)
+        raise AssertionError("".join(seen))
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         """Sends a signal and returns the exit code."""

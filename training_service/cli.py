@@ -4,9 +4,10 @@ import asyncio
 import json
 import shlex
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 from uuid import UUID
@@ -18,6 +19,7 @@ from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 
+from training_service.archive.content import DamagedObjectError
 from training_service.catalogue import load_catalogue
 from training_service.doctor import Finding, Verdict, examine, to_json
 from training_service.domain.exercise import exercise_id
@@ -25,12 +27,22 @@ from training_service.embedded import database_url
 from training_service.errors import TrainingError
 from training_service.issuer import development_issuer
 from training_service.logs import configure_logs
+from training_service.pseudonym import Pseudonyms
+from training_service.receipt import ReceiptError, kept
 from training_service.servicers.rebuild import rebuild_metrics as rebuild_derived
 from training_service.settings import Settings, SettingsError, load_settings, settings_table
+from training_service.storage import archiving
+from training_service.storage.audit import (
+    AuditFilter,
+    prune_records,
+    read_pseudonym_key,
+    read_records,
+)
 from training_service.storage.bootstrap import seed_catalogue
-from training_service.storage.erasure import erase
+from training_service.storage.erasure import erase, opened, signer_of
 from training_service.storage.migrations import MigrationError, head_revision
 from training_service.storage.migrations import migrate as migrate_to
+from training_service.storage.session_linking import link_sessions
 from training_service.workers import Supervisor, run_here
 
 SAMPLE_ATHLETE = "5f0c1c52-5a3e-4b39-9d3b-6f2f3f0a7a11"
@@ -54,7 +66,7 @@ def _settings(**overrides: object) -> Iterator[Settings]:
     except SettingsError as error:
         _print_error(str(error))
         raise typer.Exit(2) from None
-    except (TrainingError, MigrationError) as error:
+    except (TrainingError, MigrationError, DamagedObjectError) as error:
         _print_error(str(error))
         raise typer.Exit(1) from None
 
@@ -164,26 +176,305 @@ def rebuild_metrics(
         console.print(f"metrics: {done} sessions reckoned")
 
 
+@app.command("link-sessions")
+def link_all_sessions() -> None:
+    """Put sessions that are in no chain yet at the end of their athlete's.
+
+    Once after the upgrade that brought the chains, when no older server runs any more. Runs as the
+    login of TRAINING_MIGRATION_DATABASE_URL, beside services that go on serving. It can be stopped
+    and run again at any time.
+    """
+    with _settings() as settings:
+        owner = _migration_settings(settings)
+        with database_url(owner) as url, Progress(console=console, transient=True) as progress:
+            done = asyncio.run(link_sessions(owner, url, _sessions_bar(progress)))
+        console.print(f"chains: {done} sessions linked")
+
+
+@app.command()
+def verify(
+    user: Annotated[UUID | None, typer.Option(help="This athlete alone.")] = None,
+    sample: Annotated[
+        int | None, typer.Option(min=1, help="So many athletes, by chance, and not all.")
+    ] = None,
+    report: Annotated[
+        Path | None, typer.Option(dir_okay=False, help="Where findings go, as JSON.")
+    ] = None,
+    heads: Annotated[
+        Path | None,
+        typer.Option(
+            dir_okay=False,
+            help="Where the ends of chains are kept, out of the database's reach: compared with "
+            "those of the last run, and written anew when nothing is wrong.",
+        ),
+    ] = None,
+    show_ids: Annotated[
+        bool, typer.Option("--show-ids", help="Name athletes by their ids, not pseudonyms.")
+    ] = False,
+) -> None:
+    """Compare records with columns, rows, totals, chains and the archive, and name what is wrong.
+
+    Runs as the login of TRAINING_MIGRATION_DATABASE_URL, beside services that go on serving, and
+    writes nothing there. Exits with 1 when something is wrong, 2 when it could not look.
+    """
+    from training_service import verification
+
+    with _settings() as settings:
+        owner = _migration_settings(settings)
+        try:
+            before = verification.read_heads(heads) if heads else {}
+        except ValueError as error:
+            _print_error(str(error))
+            raise typer.Exit(2) from None
+        order = verification.Order(user_id=user, sample=sample, heads=before)
+        try:
+            with database_url(owner) as url, Progress(console=console, transient=True) as progress:
+                task = progress.add_task("athletes", total=None)
+                found = asyncio.run(
+                    verification.verify(
+                        owner,
+                        url,
+                        order,
+                        lambda done, total: progress.update(task, completed=done, total=total),
+                    )
+                )
+        except TrainingError as error:
+            _print_error(str(error))
+            raise typer.Exit(2) from None
+        if report:
+            report.write_text(found.to_json(show_ids=show_ids))
+        for line in verification.lines(found, show_ids=show_ids):
+            print(line)
+        console.print(f"verified: {found.athlete_count} athletes, {len(found.findings)} findings")
+        if found.findings:
+            raise typer.Exit(1)
+        if heads:
+            verification.write_heads(heads, {**before, **found.heads})
+
+
 @app.command()
 def erase_user(
-    user: Annotated[UUID, typer.Argument(help="The user's external_user_id.")],
+    user: Annotated[UUID | None, typer.Argument(help="The user's external_user_id.")] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    list_unfinished: Annotated[
+        bool,
+        typer.Option("--unfinished", help="List erasures that were begun and not ended instead."),
+    ] = False,
 ) -> None:
     """Erase a user, athlete or coach: all they have, and their name from what is others'.
 
-    There is no way back. Runs as the login of TRAINING_MIGRATION_DATABASE_URL, beside services that
-    go on serving; all of it is done or nothing, and it can be run again. What the user sends
-    afterwards is stored as if they were new.
+    There is no way back. Runs beside services that go on serving, and can be run again after a
+    crash: it goes on where it was. Prints the signed receipt. From its beginning whatever is of or
+    about the user is refused. With --unfinished, exits with 1 when there are any: their ids are
+    kept nowhere, so that each must be asked for again to be ended.
     """
-    if not yes:
-        typer.confirm(f"Erase all data of {user}?", abort=True, err=True)
+    if (user is None) != list_unfinished:
+        raise typer.BadParameter("name a user, or --unfinished")
+    with _settings() as settings:
+        owner = _migration_settings(settings)
+        if user is None:
+            _list_unfinished(owner)
+            return
+        if not yes:
+            typer.confirm(f"Erase all data of {user}?", abort=True, err=True)
+        with database_url(owner) as url:
+            signed = asyncio.run(erase(owner, url, user))
+        receipt = kept(signed)
+        console.print(f"erased: {sum(receipt.row_counts.values())} rows")
+        for table, count in receipt.row_counts.items():
+            console.print(f"  {table}: {count}")
+        print(signed)
+
+
+def _list_unfinished(owner: Settings) -> None:
+    async def ask(url: str) -> list[tuple[str, datetime]]:
+        async with opened(owner, url) as erasure:
+            return await erasure.unfinished()
+
+    with database_url(owner) as url:
+        found = asyncio.run(ask(url))
+    for pseudonym, since in found:
+        console.print(f"unfinished since {since:%Y-%m-%d %H:%M:%S} UTC: {pseudonym}")
+    if found:
+        raise typer.Exit(1)
+
+
+@app.command()
+def verify_receipt(
+    file: Annotated[
+        Path | None,
+        typer.Argument(exists=True, dir_okay=False, readable=True, help="A signed receipt."),
+    ] = None,
+) -> None:
+    """Check that a receipt of erasure was signed here, and print what it says.
+
+    Exits with 1 when it was not. Without a file, prints the public key, in PEM, with which anybody
+    can check one: it is a JSON Web Signature by EdDSA.
+    """
     with _settings() as settings:
         owner = _migration_settings(settings)
         with database_url(owner) as url:
-            counts = asyncio.run(erase(owner, url, user))
-        console.print(f"erased: {sum(counts.values())} rows")
-        for table, count in sorted(counts.items()):
-            console.print(f"  {table}: {count}")
+            signs = asyncio.run(signer_of(owner, url))
+        if file is None:
+            print(signs.public_key(), end="")
+            return
+        try:
+            receipt = signs.read(file.read_text().strip())
+        except ReceiptError as error:
+            _print_error(str(error))
+            raise typer.Exit(1) from None
+        print(json.dumps(receipt._asdict(), indent=2, default=str))
+
+
+DATE = ["%Y-%m-%d"]
+
+
+@app.command()
+def archive(
+    before: Annotated[
+        datetime | None,
+        typer.Option(
+            formats=DATE,
+            help="Only sessions that began before this day, UTC; by default those older than "
+            "TRAINING_ARCHIVE_AFTER_DAYS.",
+        ),
+    ] = None,
+    user: Annotated[UUID | None, typer.Option(help="Of this athlete alone.")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say how much would be moved.")
+    ] = False,
+) -> None:
+    """Move old sessions out of the database into the store of TRAINING_ARCHIVE_URL.
+
+    They are copied, read back and compared, and only then taken out of the database; reads go on to
+    answer with them. Runs as the login of TRAINING_MIGRATION_DATABASE_URL, beside services that go
+    on serving. It can be stopped, killed and run again at any time. Exits with 1 when the store or
+    the database does not do what it should.
+    """
+    with _settings() as settings:
+        owner = _migration_settings(settings)
+        limit = before or datetime.now(UTC) - timedelta(days=settings.archive_after_days)
+        with database_url(owner) as url, Progress(console=console, transient=True) as progress:
+            done = asyncio.run(
+                archiving.archive(
+                    owner,
+                    url,
+                    limit.replace(tzinfo=UTC),
+                    _sessions_bar(progress),
+                    user_id=user,
+                    dry_run=dry_run,
+                )
+            )
+        if dry_run:
+            console.print(f"would archive: {done.sessions} sessions, {done.record_bytes:,} bytes")
+            return
+        console.print(
+            f"archived: {done.sessions} sessions, {done.record_bytes:,} bytes, in {done.objects} "
+            f"objects of {done.object_bytes:,} bytes"
+        )
+        _print_orphans(done.orphans)
+
+
+@app.command()
+def restore(
+    user: Annotated[UUID, typer.Option(help="Whose sessions.")],
+    from_date: Annotated[
+        datetime | None,
+        typer.Option("--from", formats=DATE, help="Only what began on this day or later, UTC."),
+    ] = None,
+    to_date: Annotated[
+        datetime | None,
+        typer.Option("--to", formats=DATE, help="Only what began before this day, UTC."),
+    ] = None,
+) -> None:
+    """Bring an athlete's sessions back from the archive into the database.
+
+    Those of a range of days come with all that are in the same objects. It can be stopped, killed
+    and run again at any time. Exits with 1 when the store or the database does not do what it
+    should, and for an object that is not what was stored.
+    """
+    with _settings() as settings:
+        owner = _migration_settings(settings)
+        first = (from_date or datetime.min).replace(tzinfo=UTC)
+        last = (to_date or datetime.max).replace(tzinfo=UTC)
+        with database_url(owner) as url, Progress(console=console, transient=True) as progress:
+            done = asyncio.run(
+                archiving.restore(owner, url, user, first, last, _sessions_bar(progress))
+            )
+        console.print(f"restored: {done.sessions} sessions from {done.objects} objects")
+        _print_orphans(done.orphans)
+
+
+def _sessions_bar(progress: Progress) -> Callable[[int, int], None]:
+    """Returns what moves a bar of sessions."""
+    task = progress.add_task("sessions", total=None)
+    return lambda done, total: progress.update(task, completed=done, total=total)
+
+
+def _print_orphans(count: int) -> None:
+    if count:
+        console.print(f"removed: {count} objects that nothing refers to")
+
+
+Moment = Annotated[datetime | None, typer.Option(help="UTC.")]
+
+
+@app.command()
+def audit(
+    method: Annotated[
+        str | None, typer.Option(help="Of an RPC: the path, or how it ends, such as GetSession.")
+    ] = None,
+    caller: Annotated[UUID | None, typer.Option(help="Who called, by their user id.")] = None,
+    subject: Annotated[UUID | None, typer.Option(help="Whose data it was about.")] = None,
+    since: Moment = None,
+    until: Moment = None,
+    limit: Annotated[int, typer.Option(min=1, max=1_000_000, help="Most records.")] = 1000,
+) -> None:
+    """Print stored access records, the newest first, as lines of JSON.
+
+    Users stand in them by their pseudonyms. Runs as the login of
+    TRAINING_MIGRATION_DATABASE_URL.
+    """
+    with _settings() as settings:
+        owner = _migration_settings(settings)
+        with database_url(owner) as url:
+            pseudonyms = Pseudonyms(asyncio.run(read_pseudonym_key(owner, url)))
+            wanted = AuditFilter(
+                method=method,
+                caller=pseudonyms.of(caller) if caller else None,
+                subject=pseudonyms.of(subject) if subject else None,
+                since=since.replace(tzinfo=UTC) if since else None,
+                until=until.replace(tzinfo=UTC) if until else None,
+            )
+            for record in asyncio.run(read_records(owner, url, wanted, limit)):
+                print(json.dumps(record._asdict(), default=str))
+
+
+@app.command()
+def pseudonym(user: Annotated[UUID, typer.Argument(help="The user's external_user_id.")]) -> None:
+    """Print the pseudonym by which a user stands in logs and access records.
+
+    Runs as the login of TRAINING_MIGRATION_DATABASE_URL.
+    """
+    with _settings() as settings:
+        owner = _migration_settings(settings)
+        with database_url(owner) as url:
+            print(Pseudonyms(asyncio.run(read_pseudonym_key(owner, url))).of(user))
+
+
+@app.command()
+def prune_audit(
+    before: Annotated[datetime, typer.Option(help="Remove what was recorded before then, UTC.")],
+) -> None:
+    """Remove stored access records that are old enough.
+
+    Runs as the login of TRAINING_MIGRATION_DATABASE_URL; the service itself can remove none.
+    """
+    with _settings() as settings:
+        owner = _migration_settings(settings)
+        with database_url(owner) as url:
+            count = asyncio.run(prune_records(owner, url, before.replace(tzinfo=UTC)))
+        console.print(f"access records: {count} removed")
 
 
 @app.command()
@@ -412,10 +703,12 @@ def train_model(
 
 def _print_ready(port: int) -> None:
     """Prints where the service is, and commands to try it with."""
-    print(f"\nTraining Service ready on localhost:{port}\n", flush=True)
+    # Not on standard output, which has the access records and nothing else.
+    say = partial(print, file=sys.stderr, flush=True)
+    say(f"\nTraining Service ready on localhost:{port}\n")
     for line in sample_commands(port):
-        print(f"  {line}", flush=True)
-    print("\nCtrl-C stops it.\n", flush=True)
+        say(f"  {line}")
+    say("\nCtrl-C stops it.\n")
 
 
 def sample_commands(port: int) -> list[str]:

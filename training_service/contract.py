@@ -1,7 +1,9 @@
 """What the contract declares: services, access levels, rules and reasons, from its descriptors."""
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from types import MappingProxyType
 
 from calisthenics.training.v1 import (
@@ -13,6 +15,7 @@ from calisthenics.training.v1 import (
     exercise_pb2,
     form_pb2,
     goal_pb2,
+    governance_pb2,
     group_pb2,
     load_pb2,
     metrics_pb2,
@@ -32,13 +35,20 @@ from calisthenics.training.v1 import (
 from google.api import annotations_pb2, field_behavior_pb2
 from google.protobuf import descriptor_pb2
 from google.protobuf.any_pb2 import Any
-from google.protobuf.descriptor import Descriptor, MethodDescriptor, ServiceDescriptor
+from google.protobuf.descriptor import (
+    Descriptor,
+    FieldDescriptor,
+    MethodDescriptor,
+    ServiceDescriptor,
+)
 from google.protobuf.duration_pb2 import Duration
+from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 from protovalidate import Validator, Violation
 
-from training_service.errors import FieldViolation, Reason, TrainingError
+from training_service.domain.rate import CostClass
+from training_service.errors import FieldViolation, Limit, Reason, TrainingError
 
 PACKAGE = "calisthenics.training.v1"
 ERROR_DOMAIN = "training.calisthenics"
@@ -67,6 +77,7 @@ _FILES = (
     recommendation_pb2,
     adaptation_pb2,
     prediction_pb2,
+    governance_pb2,
 )
 
 SERVICES: tuple[ServiceDescriptor, ...] = tuple(
@@ -85,19 +96,28 @@ STATUS_CODES = MappingProxyType(
 """The google.rpc.Code of each reason."""
 
 
+NAMES_OF_MANY = frozenset({"group_id", "athlete_user_ids"})
+"""What fields of a request are called that name more than one person."""
+
+
 class ContractError(Exception):
     """The contract lacks something that the service can't start without."""
 
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """One RPC: its path on the wire and who may call it."""
+    """One RPC: its path on the wire, who may call it and what it costs."""
 
     name: str
     path: str
     access: "access_pb2.AccessLevel.ValueType"
     grant_scope: str
     """What a caller must be granted who is not the athlete; empty when nobody can be."""
+    cost: CostClass
+    is_read: bool
+    """Whether it leaves everything as it is."""
+    is_about_many: bool
+    """Whether its request names a group, or athletes by the list."""
 
 
 def methods() -> Iterator[MethodDescriptor]:
@@ -109,7 +129,7 @@ def methods() -> Iterator[MethodDescriptor]:
 def access_levels() -> dict[str, Method]:
     """Returns every RPC by its path.
 
-    Raises ContractError for an RPC that does not declare who may call it.
+    Raises ContractError for an RPC that does not declare who may call it or what it costs.
     """
     found = {}
     for method in methods():
@@ -117,8 +137,27 @@ def access_levels() -> dict[str, Method]:
         if access == AccessLevel.ACCESS_LEVEL_UNSPECIFIED:
             raise ContractError(f"{method.full_name} declares no access level")
         path = f"/{method.containing_service.full_name}/{method.name}"
-        found[path] = Method(method.name, path, access, grant_scope(method))
+        found[path] = Method(
+            method.name,
+            path,
+            access,
+            grant_scope(method),
+            cost_class(method),
+            stores_nothing(method),
+            not NAMES_OF_MANY.isdisjoint(method.input_type.fields_by_name),
+        )
     return found
+
+
+def cost_class(method: MethodDescriptor) -> CostClass:
+    """Returns what a call of an RPC costs.
+
+    Raises ContractError for an RPC that does not declare it.
+    """
+    number = method.GetOptions().Extensions[access_pb2.cost]
+    if number == access_pb2.COST_CLASS_UNSPECIFIED:
+        raise ContractError(f"{method.full_name} declares no cost class")
+    return CostClass(access_pb2.CostClass.Name(number).removeprefix("COST_CLASS_"))
 
 
 def grant_scope(method: MethodDescriptor) -> str:
@@ -147,6 +186,44 @@ def output_only_fields(message: Descriptor) -> tuple[str, ...]:
         for field in message.fields
         if field_behavior_pb2.OUTPUT_ONLY in field.GetOptions().Extensions[behaviors]
     )
+
+
+REDACTED = "[redacted]"
+"""Stands in logs for what must not."""
+
+
+@cache
+def is_never_logged(field: FieldDescriptor) -> bool:
+    """Returns whether the contract says that a field is sensitive, or it names a user, or has bytes
+    that nobody can say anything of."""
+    is_marked: bool = field.GetOptions().Extensions[access_pb2.sensitive]
+    # A request that is logged was refused: whatever a text should be, anything may stand in it.
+    return is_marked or field.type in (FieldDescriptor.TYPE_STRING, FieldDescriptor.TYPE_BYTES)
+
+
+def redacted(message: Message) -> dict[str, object]:
+    """Returns what of a message may be logged: its fields that are set, by their names."""
+    return {field.name: _redacted(field, value) for field, value in message.ListFields()}
+
+
+def _redacted(field: FieldDescriptor, value: object) -> object:
+    if is_never_logged(field):
+        return REDACTED
+    inner = field.message_type
+    if inner is None:
+        return list(value) if isinstance(value, Sequence) and not isinstance(value, str) else value
+    if inner.GetOptions().map_entry:
+        return REDACTED
+    if isinstance(value, Message):
+        return _redacted_message(value)
+    assert isinstance(value, Sequence), f"{field.full_name} is neither a message nor many"
+    return [_redacted_message(one) for one in value]
+
+
+def _redacted_message(message: Message) -> object:
+    """The same for a message in another: of a type of Google's, such as a date, all of it."""
+    is_ours = message.DESCRIPTOR.file.package == PACKAGE
+    return redacted(message) if is_ours else MessageToDict(message)
 
 
 _validator = Validator()
@@ -179,6 +256,16 @@ def _violation(violation: Violation, prefix: str) -> FieldViolation:
     return FieldViolation(path, message)
 
 
+def _quota_failure(limit: Limit, message: str) -> error_details_pb2.QuotaFailure:
+    violation = error_details_pb2.QuotaFailure.Violation(
+        subject=limit.subject,
+        description=message,
+        quota_id=limit.name,
+        quota_value=math.floor(limit.value),
+    )
+    return error_details_pb2.QuotaFailure(violations=[violation])
+
+
 def to_status(error: TrainingError, request_id: str = "") -> status_pb2.Status:
     """Returns a refusal as google.rpc.Status with its details."""
     details: list[Message] = [
@@ -199,8 +286,11 @@ def to_status(error: TrainingError, request_id: str = "") -> status_pb2.Status:
         )
     if error.retry_after_seconds is not None:
         delay = Duration()
-        delay.FromMilliseconds(int(error.retry_after_seconds * 1000))
+        # Rounded up: who waits as long as they are told must not come too early.
+        delay.FromMilliseconds(math.ceil(error.retry_after_seconds * 1000))
         details.append(error_details_pb2.RetryInfo(retry_delay=delay))
+    if error.limit is not None:
+        details.append(_quota_failure(error.limit, error.message))
     if request_id:
         details.append(error_details_pb2.RequestInfo(request_id=request_id))
     status = status_pb2.Status(code=STATUS_CODES[error.reason], message=error.message)

@@ -4,7 +4,8 @@ Each reason stands in `protos/calisthenics/training/v1/error.proto` with its mea
 status; `interceptors/errors.py` is the one place that turns them into an answer.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum, auto
 
@@ -73,6 +74,11 @@ class Reason(StrEnum):
     GOAL_ABANDONED = auto()
     GOAL_ACHIEVED = auto()
     FORM_STREAM_IDLE = auto()
+    RATE_LIMITED = auto()
+    TOO_MANY_STREAMS = auto()
+    QUOTA_EXCEEDED = auto()
+    ARCHIVE_UNAVAILABLE = auto()
+    ATHLETE_ERASED = auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +88,18 @@ class FieldViolation:
     field: str
     """Path in proto naming from the request message, such as `session.exercises[0].sets[2].rpe`."""
     description: str
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """What somebody has reached."""
+
+    subject: str
+    """Whose it is: "caller" or "athlete"."""
+    name: str
+    """Such as `reads` or `sessions_a_day`."""
+    value: float
+    """How many there may be: calls at once, streams, or what is stored."""
 
 
 class TrainingError(Exception):
@@ -95,6 +113,7 @@ class TrainingError(Exception):
         violations: Sequence[FieldViolation] = (),
         metadata: Mapping[str, str] | None = None,
         retry_after_seconds: float | None = None,
+        limit: Limit | None = None,
     ) -> None:
         super().__init__(message)
         self.reason = reason
@@ -102,6 +121,7 @@ class TrainingError(Exception):
         self.violations = tuple(violations)
         self.metadata = dict(metadata or {})
         self.retry_after_seconds = retry_after_seconds
+        self.limit = limit
 
 
 def invalid_field(field: str, description: str) -> TrainingError:
@@ -114,6 +134,21 @@ def bad_reference(reason: Reason, field: str, description: str) -> TrainingError
     return TrainingError(
         reason, f"{field}: {description}", violations=[FieldViolation(field, description)]
     )
+
+
+def athlete_erased() -> TrainingError:
+    """Returns the refusal of what would read of an erased user, or bring them back."""
+    return TrainingError(Reason.ATHLETE_ERASED, "this user was erased")
+
+
+@contextmanager
+def unless_erased() -> Iterator[None]:
+    """Passes over an athlete who is erased while a job is at work on many."""
+    try:
+        yield
+    except TrainingError as error:
+        if error.reason is not Reason.ATHLETE_ERASED:
+            raise
 
 
 def database_unavailable() -> TrainingError:

@@ -34,4 +34,9 @@ class Pseudonyms:
         """Returns the pseudonym of a user, in hexadecimal digits."""
         if self._key is None:
             return UNKNOWN
-        return digest(self._key, user_id.bytes, "sha256")[:BYTES].hex()
+        return self.bytes_of(user_id).hex()
+
+    def bytes_of(self, user_id: UUID) -> bytes:
+        """Returns the pseudonym of a user, as bytes. The key must be known."""
+        assert self._key is not None, "the key is not known"
+        return digest(self._key, user_id.bytes, "sha256")[:BYTES]

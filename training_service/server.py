@@ -15,6 +15,7 @@ from calisthenics.training.v1.coaching_pb2_grpc import add_CoachingServiceServic
 from calisthenics.training.v1.exercise_pb2_grpc import add_ExerciseServiceServicer_to_server
 from calisthenics.training.v1.form_pb2_grpc import add_FormServiceServicer_to_server
 from calisthenics.training.v1.goal_pb2_grpc import add_GoalServiceServicer_to_server
+from calisthenics.training.v1.governance_pb2_grpc import add_GovernanceServiceServicer_to_server
 from calisthenics.training.v1.group_pb2_grpc import add_GroupServiceServicer_to_server
 from calisthenics.training.v1.load_pb2_grpc import add_LoadServiceServicer_to_server
 from calisthenics.training.v1.metrics_pb2_grpc import add_MetricsServiceServicer_to_server
@@ -39,10 +40,15 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from training_service import contract
+from training_service.archive.store import open_store
 from training_service.charts.render import ChartRenderer
 from training_service.errors import TrainingError
+from training_service.interceptors.abuse import AbuseSignals
+from training_service.interceptors.audit import AccessLog, Auditor
 from training_service.interceptors.chain import InterceptorChain
 from training_service.interceptors.identity import make_authenticator
+from training_service.interceptors.rate import Buckets, ProcessBuckets, SharedBuckets
+from training_service.logs import log_loop_error
 from training_service.pseudonym import Pseudonyms
 from training_service.servicers.adaptation import AdaptationServicer
 from training_service.servicers.assignment import AssignmentServicer
@@ -51,6 +57,7 @@ from training_service.servicers.exercise import ExerciseServicer
 from training_service.servicers.expected_load import ExpectedLoadReader
 from training_service.servicers.form import FormServicer
 from training_service.servicers.goal import GoalServicer
+from training_service.servicers.governance import GovernanceServicer
 from training_service.servicers.group import GroupServicer
 from training_service.servicers.load import LoadServicer
 from training_service.servicers.load_outlook import OutlookReader
@@ -72,7 +79,9 @@ from training_service.servicers.skill_source import SkillSource
 from training_service.servicers.team import TeamServicer
 from training_service.servicers.workout import WorkoutServicer
 from training_service.settings import Settings, SettingsError
+from training_service.storage.archive import Archive
 from training_service.storage.assignment import AssignmentRepository
+from training_service.storage.audit import AuditRepository
 from training_service.storage.database import Database
 from training_service.storage.exercise import Catalogue, CatalogueVersion, ExerciseRepository
 from training_service.storage.goal import GoalRepository
@@ -89,6 +98,7 @@ from training_service.storage.phase import PhaseRepository
 from training_service.storage.prediction import PredictionRepository
 from training_service.storage.program import ProgramRepository
 from training_service.storage.progression import ProgressionRepository
+from training_service.storage.rate import RateBucketRepository
 from training_service.storage.readiness import ReadinessRepository
 from training_service.storage.recommendation import RecommendationRepository
 from training_service.storage.roster import RosterRepository
@@ -98,6 +108,7 @@ from training_service.storage.session_change import SessionChangeRepository
 from training_service.storage.session_export import SessionExportRepository
 from training_service.storage.skill import SkillRepository
 from training_service.storage.team import TeamRepository
+from training_service.storage.user_export import UserExportRepository
 from training_service.storage.wellness import WellnessRepository
 from training_service.storage.workout import WorkoutRepository
 
@@ -136,12 +147,25 @@ class TrainingServer:
         self._has_checked_role = False
         self._pseudonyms = Pseudonyms()
         self._grants = GrantRepository(self._database)
-        chain = InterceptorChain(settings, make_authenticator(settings), self._grants)
+        self._access_log = AccessLog() if settings.access_log == "stdout" else None
+        chain = InterceptorChain(
+            settings,
+            make_authenticator(settings),
+            self._grants,
+            self._buckets(),
+            AbuseSignals(self._pseudonyms, settings.abuse_threshold),
+            Auditor(self._pseudonyms, AuditRepository(self._database), self._access_log),
+        )
         self._server = grpc.aio.server(
             interceptors=[chain],
             options=_options(settings),
         )
         self._register()
+
+    def _buckets(self) -> Buckets:
+        if self._settings.rate_limit_store == "process":
+            return ProcessBuckets()
+        return SharedBuckets(RateBucketRepository(self._database), self._pseudonyms)
 
     def _register(self) -> None:
         version = CatalogueVersion(self._database)
@@ -149,11 +173,13 @@ class TrainingServer:
         catalogue = Catalogue(self._database, version)
         templates = WorkoutRepository(self._database)
         workouts = WorkoutServicer(templates, catalogue)
-        logged = SessionRepository(self._database)
+        store = open_store(self._settings)
+        archive = Archive(self._database, store)
+        logged = SessionRepository(self._database, archive)
         sessions = SessionServicer(
             logged,
-            SessionExportRepository(self._database),
-            SessionChangeRepository(self._database),
+            SessionExportRepository(self._database, archive),
+            SessionChangeRepository(self._database, archive),
             catalogue,
         )
         loaded = LoadRepository(self._database)
@@ -167,12 +193,12 @@ class TrainingServer:
             skill_source,
             self._charts,
         )
-        readiness_inputs = ReadinessRepository(loaded)
+        readiness_inputs = ReadinessRepository(loaded, archive)
         readiness = ReadinessServicer(
             WellnessRepository(self._database), readiness_inputs, catalogue
         )
         cycles = PhaseRepository(self._database)
-        rules = ProgressionRepository(self._database)
+        rules = ProgressionRepository(self._database, archive)
         standings = StandingReader(rules, cycles, catalogue)
         scheduled = ScheduleRepository(self._database)
         planned = PlannedSessionReader(scheduled, cycles, templates, rules, standings)
@@ -221,7 +247,7 @@ class TrainingServer:
         add_RosterServiceServicer_to_server(rosters, self._server)
         add_FormServiceServicer_to_server(FormServicer(), self._server)
         recommendations = RecommendationServicer(
-            RecommendationRepository(self._database, loaded),
+            RecommendationRepository(self._database, loaded, archive),
             aims,
             standings,
             catalogue,
@@ -229,9 +255,16 @@ class TrainingServer:
         )
         add_RecommendationServiceServicer_to_server(recommendations, self._server)
         predictions = PredictionServicer(
-            PredictionRepository(self._database), catalogue, self._settings.model_directory
+            PredictionRepository(self._database, archive), catalogue, self._settings.model_directory
         )
         add_PredictionServiceServicer_to_server(predictions, self._server)
+        governance = GovernanceServicer(
+            self._database,
+            store,
+            self._settings,
+            UserExportRepository(self._database, archive),
+        )
+        add_GovernanceServiceServicer_to_server(governance, self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         if self._settings.reflection:
             channelz.add_channelz_servicer(self._server)
@@ -285,6 +318,8 @@ class TrainingServer:
         await self._server.stop(self._settings.grace_seconds)
         await self._charts.close()
         await self._database.close()
+        if self._access_log:
+            await asyncio.to_thread(self._access_log.close)
 
     async def _set_health(self, status: Any) -> None:
         for service in ("", *self._service_names()):
@@ -402,6 +437,7 @@ async def run(settings: Settings, url: str, on_ready: Callable[[int], None]) -> 
     """Serves until SIGTERM or SIGINT; calls `on_ready` with the port when first SERVING."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
+    loop.set_exception_handler(log_loop_error)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     server = TrainingServer(settings, url)

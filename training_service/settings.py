@@ -61,6 +61,17 @@ class Settings(BaseSettings):
         description="Role that a connection takes on for what is read of many athletes at once, "
         "such as a coach's roster. The login must be a member of it.",
     )
+    database_eraser_role: str = Field(
+        "training_eraser",
+        pattern=r"^[a-z_][a-z0-9_]*$",
+        description="Role that a connection takes on while it erases a user. The login must be a "
+        "member of it.",
+    )
+    receipt_key_file: Path | None = Field(
+        None,
+        description="PEM private key (Ed25519) that receipts of erasure are signed with. Empty: "
+        "one that follows from the installation's key.",
+    )
     data_directory: Path = Field(
         Path(".data"), description="Folder for the embedded PostgreSQL's data."
     )
@@ -68,6 +79,15 @@ class Settings(BaseSettings):
         None,
         description="Folder that training-service train-model wrote. Empty, or when its card says "
         "off: baselines forecast alone.",
+    )
+    archive_url: str = Field(
+        "",
+        pattern=r"^(file:///.|(s3|gs|az)://[A-Za-z0-9._-]+(/|$))|^$",
+        description="Where the archive keeps old sessions: file:///folder, or s3://bucket/prefix "
+        "with the usual AWS_ variables. Empty: the folder archive in data_directory.",
+    )
+    archive_after_days: int = Field(
+        730, ge=0, le=36_500, description="Age of the sessions that training-service archive moves."
     )
     pool_min_size: int = Field(2, ge=1, le=200, description="Connections kept open by a worker.")
     pool_max_size: int = Field(10, ge=1, le=200, description="Most connections of a worker.")
@@ -151,6 +171,73 @@ class Settings(BaseSettings):
         le=100000,
         description="Most calls that wait until a worker begins with them; more are cancelled.",
     )
+    rate_limit_store: Literal["process", "database"] = Field(
+        "process",
+        description="Where callers' budgets are kept. process: each worker has its own. database: "
+        "all workers on the database share them.",
+    )
+    rate_reads_per_second: float = Field(
+        200.0,
+        ge=0,
+        le=1_000_000,
+        description="Reads that a caller may make in the long run. 0: no limit, here and below.",
+    )
+    rate_reads_burst: int = Field(
+        400, ge=1, le=1_000_000, description="Reads that a caller may make at once."
+    )
+    rate_writes_per_second: float = Field(
+        100.0, ge=0, le=1_000_000, description="Writes that a caller may make in the long run."
+    )
+    rate_writes_burst: int = Field(
+        200, ge=1, le=1_000_000, description="Writes that a caller may make at once."
+    )
+    rate_streams_per_second: float = Field(
+        10.0, ge=0, le=1_000_000, description="Streams that a caller may begin in the long run."
+    )
+    rate_streams_burst: int = Field(
+        50, ge=1, le=1_000_000, description="Streams that a caller may begin at once."
+    )
+    rate_charts_per_second: float = Field(
+        5.0, ge=0, le=1_000_000, description="Charts that a caller may ask for in the long run."
+    )
+    rate_charts_burst: int = Field(
+        20, ge=1, le=1_000_000, description="Charts that a caller may ask for at once."
+    )
+    rate_service_factor: float = Field(
+        10.0,
+        ge=1,
+        le=10_000,
+        description="How many times as much a caller with the SERVICE role may call, who calls for "
+        "many athletes.",
+    )
+    max_streams_per_caller: int = Field(
+        10,
+        ge=0,
+        le=100_000,
+        description="Most streams of a caller that a worker has open. 0: no limit.",
+    )
+    quota_workouts: int = Field(
+        1000,
+        ge=0,
+        le=1_000_000,
+        description="Most workouts of an athlete, deleted ones apart. 0: no limit, here and below.",
+    )
+    quota_phases: int = Field(
+        5000, ge=0, le=1_000_000, description="Most training phases of an athlete."
+    )
+    quota_sessions_a_day: int = Field(
+        10_000,
+        ge=0,
+        le=1_000_000,
+        description="Most sessions that are logged for an athlete on a day in UTC, amended ones "
+        "and imported ones among them.",
+    )
+    abuse_threshold: int = Field(
+        100,
+        ge=0,
+        le=1_000_000,
+        description="How many refusals of a caller in a minute are said in the log. 0: none.",
+    )
     reflection: bool = Field(True, description="Whether gRPC reflection and channelz are served.")
 
     tls_certificate_file: Path | None = Field(None, description="PEM certificate chain.")
@@ -181,6 +268,11 @@ class Settings(BaseSettings):
         "INFO", description="Least severe log records written."
     )
     log_format: Literal["json", "console"] = Field("json", description="Form of log records.")
+    access_log: Literal["stdout", "off"] = Field(
+        "stdout",
+        description="Where the access record of each call is written, as JSON. Records that are "
+        "kept in the database are kept in any case.",
+    )
 
     @model_validator(mode="before")
     @classmethod

@@ -10,13 +10,14 @@ from typing import Any
 import pytest
 from buf.validate import validate_pb2
 from calisthenics.training.v1 import access_pb2, error_pb2
-from google.api import annotations_pb2, http_pb2
+from google.api import annotations_pb2, field_behavior_pb2, http_pb2
 from google.protobuf import descriptor_pb2
 from google.protobuf.descriptor import Descriptor, MethodDescriptor
 from google.rpc import code_pb2
 
 import training_service
 from training_service import contract
+from training_service.domain.rate import CostClass
 from training_service.errors import Reason
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -148,6 +149,19 @@ def test_every_rpc_says_who_may_call_it(method: MethodDescriptor) -> None:
     assert access(method) != "ACCESS_LEVEL_UNSPECIFIED"
 
 
+def cost_that_fits(method: MethodDescriptor) -> CostClass:
+    if method.server_streaming:
+        return CostClass.STREAM
+    if method.output_type.full_name == "google.api.HttpBody":
+        return CostClass.CHART
+    return CostClass.WRITE if is_write(method) else CostClass.READ
+
+
+@each_method()
+def test_every_rpc_says_what_it_costs(method: MethodDescriptor) -> None:
+    assert contract.cost_class(method) is cost_that_fits(method)
+
+
 @each_method(of_rest=True)
 def test_every_rpc_has_an_http_rule_in_its_place(method: MethodDescriptor) -> None:
     verb, path = verb_and_path(method)
@@ -174,7 +188,9 @@ def test_every_variable_of_a_path_and_every_body_is_a_field_of_the_request(
 
 @each_method(of_rest=True)
 def test_every_stream_can_be_resumed(method: MethodDescriptor) -> None:
-    assert is_resumable(method) == method.server_streaming
+    # Half of a zip file is no place to go on from.
+    is_file = method.server_streaming and method.output_type.full_name == "google.api.HttpBody"
+    assert is_resumable(method) == (method.server_streaming and not is_file)
 
 
 @each_method()
@@ -221,8 +237,11 @@ def test_every_write_can_be_sent_twice(method: MethodDescriptor) -> None:
     # A batch has a request_id for each of its entries.
     entries = [f.message_type for f in method.input_type.fields if f.message_type and f.is_repeated]
     assert any(map(has_request_id, [method.input_type, *entries])) == is_write(method)
+    # What can be done once alone, such as erasing, has one answer whatever the request's id.
+    level = method.GetOptions().idempotency_level
+    is_idempotent = level == descriptor_pb2.MethodOptions.IdempotencyLevel.IDEMPOTENT
     if is_write(method):
-        assert "REQUEST_ID_REUSED" in declared(method)
+        assert ("REQUEST_ID_REUSED" in declared(method)) != is_idempotent
 
 
 @each_method()
@@ -286,3 +305,43 @@ def test_every_reason_is_raised_somewhere() -> None:
     sources = Path(training_service.__file__).parent.rglob("*.py")
     used = {name for s in sources for name in re.findall(r"\bReason\.([A-Z_]+)", s.read_text())}
     assert set(Reason.__members__) - used == set()
+
+
+BOUNDED_BY_BYTES = {"AnalyzeFormRequest.frames", "AnalyzeRecordedFormRequest.frames"}
+"""As many as fit into a request."""
+BOUNDED_BY_LAYOUT = {"FormFrame.keypoints"}
+
+
+def requested(message: Descriptor, seen: set[str]) -> Iterator[Any]:
+    """Yields the fields that a caller fills, of a message and of those in it."""
+    if message.full_name in seen or not message.full_name.startswith(contract.PACKAGE):
+        return
+    seen.add(message.full_name)
+    for field in message.fields:
+        behaviors = field.GetOptions().Extensions[field_behavior_pb2.field_behavior]
+        if field_behavior_pb2.OUTPUT_ONLY in behaviors:
+            continue
+        yield field
+        if field.message_type:
+            yield from requested(field.message_type, seen)
+
+
+def test_every_text_and_list_in_a_request_has_a_most() -> None:
+    seen: set[str] = set()
+    fields = [f for m in contract.methods() for f in requested(m.input_type, seen)]
+    assert len(fields) > 300
+    unbounded = []
+    for field in fields:
+        rules = field.GetOptions().Extensions[validate_pb2.field]
+        if field.is_repeated:
+            if not rules.repeated.HasField("max_items"):
+                unbounded.append(field.full_name.removeprefix(f"{contract.PACKAGE}."))
+            rules = rules.repeated.items
+        if field.type == field.TYPE_STRING:
+            of = rules.string
+            is_bounded = (
+                of.HasField("max_len") or of.HasField("pattern") or of.WhichOneof("well_known")
+            )
+            if not is_bounded:
+                unbounded.append(field.full_name.removeprefix(f"{contract.PACKAGE}."))
+    assert set(unbounded) == BOUNDED_BY_BYTES | BOUNDED_BY_LAYOUT

@@ -64,14 +64,19 @@ SHARED = {
     "UNAUTHENTICATED",
     "PERMISSION_DENIED",
     "ATHLETE_NOT_FOUND",
+    "ATHLETE_ERASED",
     "INVALID_FIELD",
     "MALFORMED_REQUEST",
     "REQUEST_TOO_LARGE",
     "CONFLICT",
     "DEADLINE_EXCEEDED",
     "DATABASE_UNAVAILABLE",
+    "ARCHIVE_UNAVAILABLE",
     "KEYS_UNAVAILABLE",
     "OVERLOADED",
+    "RATE_LIMITED",
+    "TOO_MANY_STREAMS",
+    "QUOTA_EXCEEDED",
     "INTERNAL",
 }
 SINGLE = {"google.protobuf.Timestamp", "google.protobuf.FieldMask"}
@@ -90,11 +95,17 @@ def each_method(*, of_messages: bool = False) -> Any:
 
 
 def test_a_picture_is_answered_as_what_it_is() -> None:
-    pictures = [m for m in METHODS if m.output_type.name == PICTURE]
+    pictures = [m for m in METHODS if m.output_type.name == PICTURE and not m.server_streaming]
     assert {m.name for m in pictures} == {"GetProgressChart", "GetRecoveryChart"}
     for method in pictures:
         content = operation(method)["responses"]["200"]["content"]
         assert set(content) == {"image/svg+xml", "image/png", "application/json"}
+
+
+def test_a_zip_file_is_answered_as_what_it_is() -> None:
+    [method] = [m for m in METHODS if m.output_type.name == PICTURE and m.server_streaming]
+    assert method.name == "ExportUserData"
+    assert set(operation(method)["responses"]["200"]["content"]) == {"application/zip"}
 
 
 def operation_id(method: MethodDescriptor) -> str:

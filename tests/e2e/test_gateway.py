@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import hmac
+import io
 import json
 import os
 import re
@@ -12,6 +13,7 @@ import sys
 import textwrap
 import time
 import uuid
+import zipfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -119,6 +121,12 @@ def test_every_rpc_has_a_rest_call_that_succeeds(
         request = catalogue_request(method, admin)
     answer = client.call(to_rest(method, request, client.user))
     assert answer.status == 200, answer.content
+    if method.output_type.full_name == HttpBody.DESCRIPTOR.full_name and method.server_streaming:
+        assert answer.headers["content-type"] == "application/zip"
+        with zipfile.ZipFile(io.BytesIO(answer.content)) as file:
+            assert file.testzip() is None
+            assert file.namelist()[-1] == "manifest.json"
+        return
     if method.output_type.full_name == HttpBody.DESCRIPTOR.full_name:
         body = call(athlete.channel, method, request)
         assert (answer.headers["content-type"], answer.content) == (body.content_type, body.data)  # type: ignore[attr-defined]

@@ -114,7 +114,8 @@ def login(server_url: str, database_url: str) -> Iterator[tuple[str, str]]:
         connection.execute(f"CREATE ROLE {name} LOGIN PASSWORD '{password}'")
         connection.execute(f"GRANT training_app TO {name}")
         connection.execute(
-            f"GRANT training_reader, training_grantee, training_coach TO {name} WITH INHERIT FALSE"
+            "GRANT training_reader, training_grantee, training_coach, training_eraser "
+            f"TO {name} WITH INHERIT FALSE"
         )
         connection.execute(f"ALTER ROLE {name} SET statement_timeout = '{STATEMENT_TIMEOUT}'")
         connection.execute(f"ALTER ROLE {name} SET plan_cache_mode = 'force_generic_plan'")

@@ -55,6 +55,12 @@ def test_form_analysis_is_measured() -> None:
     assert run("benchmarks.form", "--seconds=4", "--rounds=1").count("ratio") == 3
 
 
+def test_what_an_archive_takes_out_is_measured() -> None:
+    shown = run("benchmarks.archive", "--days=28", "--runs=1")
+    assert "after, VACUUM FULL" in shown
+    assert "cold: GetSession" in shown
+
+
 def test_an_export_of_all_is_measured() -> None:
     shown = run("benchmarks.export_all", "--sessions=900", "--rounds=1")
     assert "ratio" in shown

@@ -1,5 +1,6 @@
 """The service as real processes: crashes, drains, workers."""
 
+import contextlib
 import json
 import os
 import shlex
@@ -15,6 +16,8 @@ import psycopg
 import pytest
 from calisthenics.training.v1 import readiness_pb2
 from calisthenics.training.v1 import session_pb2 as pb
+from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from tests.conftest import seed
@@ -23,11 +26,13 @@ from tests.support import (
     ServiceProcess,
     a_session,
     a_wellness,
+    call_bytes,
     eventually,
     free_port,
     refused,
     service_process,
 )
+from training_service import contract
 from training_service.cli import sample_commands
 from training_service.storage.migrations import migrate
 
@@ -237,6 +242,76 @@ def test_what_athletes_say_of_themselves_is_in_no_log(database_url: str) -> None
         athlete.close()
         running.process.send_signal(signal.SIGTERM)
         _, logged = running.process.communicate(timeout=30)
-    assert logged.count("LogWellness") == 3
+    assert logged.count("LogWellness") == 2  # those refused; access records go elsewhere
     for private in ("61.25", "beside the cat"):
         assert private not in logged
+
+
+SECRET = "beside the cat"
+
+
+def filled(message: Message, user_id: str, depth: int = 0) -> Message:
+    """Fills every text of a message with a secret, and every name of a user with one's id."""
+    for field in message.DESCRIPTOR.fields:
+        if field.message_type and field.message_type.GetOptions().map_entry:
+            continue
+        if field.message_type:
+            if depth < 3 and field.message_type.full_name.startswith(contract.PACKAGE):
+                inner = getattr(message, field.name)
+                filled(inner.add() if field.is_repeated else inner, user_id, depth + 1)
+        elif field.type == field.TYPE_STRING:
+            text = user_id if field.name.endswith(("user_id", "user_ids")) else SECRET
+            if field.is_repeated:
+                getattr(message, field.name).append(text)
+            else:
+                setattr(message, field.name, text)
+    return message
+
+
+def test_no_text_of_any_call_and_nobodys_id_is_written_anywhere(
+    database_url: str, tmp_path: Path
+) -> None:
+    """Whatever a server prints, at its most talkative, of calls that it refuses and answers."""
+    printed = tmp_path / "stdout"
+    settings = {"TRAINING_LOG_LEVEL": "DEBUG", "TRAINING_ACCESS_LOG": "stdout"}
+    with (
+        printed.open("w") as stdout,
+        service_process(database_url, stdout=stdout, **settings) as running,
+    ):
+        # Else the pipe would be full, and the server wait for somebody who reads.
+        lines: list[str] = []
+        assert running.process.stderr is not None
+        reader = threading.Thread(target=lines.extend, args=(running.process.stderr,))
+        reader.start()
+        alice, bob = Athlete(running.address), Athlete(running.address)
+        methods = [*contract.methods()]
+        for method in methods:
+            path = f"/{method.containing_service.full_name}/{method.name}"
+            for whose in (alice.id, bob.id):
+                request = filled(GetMessageClass(method.input_type)(), whose)
+                metadata = [("x-request-id", f"{SECRET.replace(' ', '-')}-{alice.id}")]
+                with contextlib.suppress(grpc.RpcError):
+                    call_bytes(alice.channel, path, request.SerializeToString(), metadata)
+        session = alice.log(a_session(notes=SECRET))
+        alice.create_workout(display_name=SECRET)
+        alice.sessions.AmendSession(
+            pb.AmendSessionRequest(
+                session_id=session.id, session=a_session(notes=SECRET), reason=SECRET
+            )
+        )
+        with refused("ATHLETE_NOT_FOUND"):
+            bob.sessions.ListSessions(pb.ListSessionsRequest(external_user_id=alice.id))
+        ids = (alice.id, bob.id)
+        alice.close()
+        bob.close()
+        running.process.send_signal(signal.SIGTERM)
+        running.process.wait(30)
+        reader.join()
+    logged = "".join(lines)
+    records = [json.loads(line) for line in printed.read_text().splitlines()]
+    assert len({record["method"] for record in records}) == len(methods)
+    assert "AmendSession" in {record["method"].rpartition("/")[2] for record in records}
+    everything = logged + printed.read_text()
+    assert "[redacted]" in logged
+    for private in (SECRET, *ids, *(id.replace("-", "") for id in ids)):
+        assert private not in everything

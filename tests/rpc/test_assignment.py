@@ -502,13 +502,14 @@ def test_how_many_statements_an_athlete_takes(
         queries.clear()
         assign(coach, wanted(*sources), *athletes, request_id=str(uuid4()))
         counts.append(len(queries.data))
-    # One reads the workouts. Each athlete: admission, request, lock, copies, and its answer; three
-    # of each workout; and one that notes them all.
-    assert counts == [1 + 15, 1 + 3 * 15]
+    # One reads the workouts, and one is the access record. Each athlete: admission, request, lock,
+    # copies, and its answer; three of each workout; one that notes them all, and one that counts
+    # the athlete's workouts.
+    assert counts == [2 + 16, 2 + 3 * 16]
     queries.clear()
     again = assign(coach, wanted(*sources), alice)
     assert {one.outcome for one in again[0].assigned.workouts} == {UNCHANGED}
-    assert len(queries.data) == 1 + 3
+    assert len(queries.data) == 1 + 3 + 1
 
 
 # Phases
@@ -748,13 +749,15 @@ def test_how_many_statements_a_phase_takes(
     follow(coach, phases[0], coach.create_workout().id)
     queries.clear()
     assign_phase(coach, phases[0], alice)
-    # Reading it; admission, two for the lock, those in the way, the phases, and what notes them.
-    assert len(queries.data) == 1 + 6
+    # Reading it; admission, two for the lock, those in the way, the phases, what notes them, and
+    # how many there are; the access record.
+    assert len(queries.data) == 1 + 7 + 1
     queries.clear()
     assign_phase(coach, phases[0], bob, with_schedules=True)
     # Reading also schedules and workouts; another admission, the scope taken on and given back,
-    # lock and copies, three of the workout, what notes it, and the schedule.
-    assert len(queries.data) == 3 + 6 + 1 + 2 + 2 + 3 + 1 + 1
+    # lock and copies, three of the workout, what notes it, the schedule, how many workouts and
+    # phases there are; the access record.
+    assert len(queries.data) == 3 + 6 + 1 + 2 + 2 + 3 + 1 + 1 + 2 + 1
 
 
 # What was given

@@ -1,10 +1,11 @@
 """Erasing an athlete or a coach leaves the other's data whole, and no name behind."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 from uuid import UUID, uuid4
 
+import grpc
 import psycopg
 import pytest
 from calisthenics.training.v1 import (
@@ -31,8 +32,10 @@ from tests.support import (
     grant,
     invite,
     new_group,
+    refused,
     uses,
 )
+from training_service.receipt import kept
 from training_service.settings import Settings
 from training_service.storage.erasure import NOBODY, STEPS, erase, user_columns
 from training_service.storage.tables import metadata
@@ -45,8 +48,8 @@ def erase_user(database_url: str) -> Any:
     """Erases a user as the owner of the schema does."""
     settings = Settings(database_role="")
 
-    def run(user: Athlete) -> dict[str, int]:
-        return asyncio.run(erase(settings, database_url, UUID(user.id)))
+    def run(user: Athlete) -> Mapping[str, int]:
+        return kept(asyncio.run(erase(settings, database_url, UUID(user.id)))).row_counts
 
     return run
 
@@ -120,7 +123,8 @@ def test_an_erased_athlete_leaves_nothing(
             assert len(after[table]) == len(rows), table
     request = group_pb2.ListMembersRequest(group_id=group.id)
     assert [one.user_id for one in bob.groups.ListMembers(request).members] == [bob.id]
-    assert erase_user(alice) == {}
+    assert erase_user(alice) == counts
+    assert list(traces(owner, alice)) == []
 
 
 def test_an_erased_coach_leaves_the_athletes_data_whole(
@@ -167,14 +171,17 @@ def test_a_group_with_another_coach_goes_on(
     assert seen.inviter_user_id == str(NOBODY)
 
 
-def test_who_is_erased_can_begin_again(alice: Athlete, erase_user: Any) -> None:
+def test_who_is_erased_can_not_begin_again(
+    alice: Athlete, owner: psycopg.Connection, erase_user: Any
+) -> None:
     request_id = str(uuid4())
-    first = alice.log(request_id=request_id)
+    alice.log(request_id=request_id)
     erase_user(alice)
-    second = alice.log(request_id=request_id)
-    assert second.id != first.id
-    listed = alice.sessions.ListSessions(session_pb2.ListSessionsRequest()).sessions
-    assert [one.id for one in listed] == [second.id]
+    with refused("ATHLETE_ERASED", grpc.StatusCode.FAILED_PRECONDITION):
+        alice.log(request_id=request_id)
+    with refused("ATHLETE_ERASED", grpc.StatusCode.FAILED_PRECONDITION):
+        alice.sessions.ListSessions(session_pb2.ListSessionsRequest())
+    assert list(traces(owner, alice)) == []
 
 
 def test_nobody_else_is_touched(

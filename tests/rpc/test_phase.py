@@ -891,10 +891,10 @@ def test_writes_take_as_many_statements_for_a_plan_as_for_a_phase(
     alice: Athlete, queries: Queries
 ) -> None:
     phase = create(alice)
-    assert len(queries.data) == 4  # lock (two), what is near, the phase
+    assert len(queries.data) == 5  # lock (two), what is near, the phase, how many there are
     queries.clear()
     alice.phases.GeneratePhases(template(start_date=day("04-06"), with_microcycles=True))
-    assert len(queries.data) == 4
+    assert len(queries.data) == 5
     queries.clear()
     update(alice, phase, display_name="Pull")
     assert len(queries.data) == 4  # no day is lost, so no sessions are looked for

@@ -433,8 +433,8 @@ def test_a_roster_takes_as_many_statements_for_fifty_athletes_as_for_one(
     assert sent[0] == sent[1] == sent[2]
     # The members; by READ_METRICS the use of grants, checkpoints, first days, loads, schedules,
     # changes, what was done, holds, last days and records; by READ_WELLNESS the use of grants,
-    # sessions and wellness.
-    assert len(sent[0]) == 1 + 10 + 3
+    # sessions and wellness; the access record.
+    assert len(sent[0]) == 1 + 10 + 3 + 1
 
 
 def test_what_loads_add_up_to_is_kept_for_the_next_roster(

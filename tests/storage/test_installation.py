@@ -54,7 +54,8 @@ def test_an_installation_without_a_superuser(
     seed(as_login(url, owner))
     with psycopg.connect(server_url, autocommit=True) as connection:
         connection.execute(
-            f"GRANT training_app, training_reader, training_grantee, training_coach TO {service}"
+            "GRANT training_app, training_reader, training_grantee, training_coach, "
+            f"training_eraser TO {service}"
         )
         if pooled:
             connection.execute(f"ALTER ROLE {service} INHERIT")
@@ -132,7 +133,8 @@ def test_a_login_that_always_sees_all_athletes_is_refused(
     with psycopg.connect(server_url, autocommit=True) as connection:
         connection.execute(f"ALTER ROLE {service} INHERIT")
         connection.execute(
-            f"GRANT training_app, training_reader, training_grantee, training_coach TO {service}"
+            "GRANT training_app, training_reader, training_grantee, training_coach, "
+            f"training_eraser TO {service}"
         )
     with (
         pytest.raises(SettingsError, match="sees all athletes"),

@@ -1,6 +1,7 @@
 """The schema itself: what holds whatever the code above it does."""
 
 from collections.abc import Callable, Iterator
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -13,6 +14,7 @@ from sqlalchemy.dialects.postgresql import ExcludeConstraint
 from sqlalchemy.schema import AddConstraint
 
 from tests.support import Athlete, a_goal, a_phase, a_wellness
+from training_service.storage.erasure import STEPS, Step, user_columns
 from training_service.storage.migrations import head_revision, migrate
 from training_service.storage.tables import SCHEMA, metadata
 
@@ -127,9 +129,10 @@ def test_only_the_reader_sees_all_athletes_and_only_their_sessions(
     query = """
         SELECT polrelid::regclass::text, polcmd::text, polroles::regrole[]::text
         FROM pg_policy WHERE polroles <> '{0}' AND polpermissive
-        AND polroles::regrole[]::text <> '{training_coach}' ORDER BY 1
+        AND polroles::regrole[]::text NOT IN ('{training_coach}', '{training_eraser}') ORDER BY 1
     """
     assert owner.execute(query).fetchall() == [
+        ("training.archive_objects", "r", "{training_reader}"),
         ("training.session_retractions", "r", "{training_reader}"),
         ("training.sessions", "r", "{training_reader}"),
     ]
@@ -198,6 +201,33 @@ def test_who_makes_use_of_a_grant_has_the_rights_of_the_service(owner: psycopg.C
     ]
     assert rights[0]
     assert rights[0] == rights[1]
+
+
+@pytest.mark.parametrize("step", STEPS, ids=lambda step: step.table)
+def test_who_erases_may_do_all_that_erasing_does(step: Step, database_url: str) -> None:
+    """A new table of users needs `erasable()` in its revision."""
+    with psycopg.connect(database_url, cursor_factory=psycopg.RawCursor) as connection:
+        connection.execute("SET LOCAL ROLE training_eraser")
+        values = step.statement.values({"user_id": uuid4()})
+        assert connection.execute(step.statement.sql, values).fetchall() == [(0,)]
+        connection.rollback()
+
+
+@pytest.mark.parametrize("table", [t for t in TABLES if user_columns(t)], ids=lambda t: t.name)
+def test_who_erases_sees_rows_by_every_column_that_names_a_user(
+    table: Table, owner: psycopg.Connection
+) -> None:
+    """Without the policy the rows would be passed over in silence."""
+    query = """
+        SELECT relrowsecurity, pg_get_expr(polqual, polrelid) FROM pg_class
+        LEFT JOIN pg_policy ON polrelid = pg_class.oid AND polname = 'erased'
+        AND polcmd = 'd' AND polroles::regrole[]::text = '{training_eraser}'
+        WHERE pg_class.oid = %s::regclass
+    """
+    [(is_protected, condition)] = owner.execute(query, [f"{SCHEMA}.{table.name}"])
+    if is_protected:
+        assert "app.erased_user_id" in condition
+        assert [column.name for column in user_columns(table) if column.name not in condition] == []
 
 
 def test_no_triggers_or_rules(owner: psycopg.Connection) -> None:

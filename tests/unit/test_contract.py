@@ -11,7 +11,7 @@ from grpc_health.v1 import health_pb2
 from tests.support import PULL_UP, a_session, a_workout
 from training_service import contract
 from training_service.contract import AccessLevel
-from training_service.errors import FieldViolation, Reason, TrainingError
+from training_service.errors import FieldViolation, Limit, Reason, TrainingError
 
 
 def test_every_rpc_is_known_by_its_path() -> None:
@@ -36,6 +36,14 @@ def test_an_rpc_that_does_not_say_who_may_call_it_is_refused(
         contract.ContractError, match=r"^grpc\.health\.v1\.Health\.Check declares no access level$"
     ):
         contract.access_levels()
+
+
+def test_an_rpc_that_does_not_say_what_it_costs_is_refused() -> None:
+    method = health_pb2.DESCRIPTOR.services_by_name["Health"].methods_by_name["Check"]
+    with pytest.raises(
+        contract.ContractError, match=r"^grpc\.health\.v1\.Health\.Check declares no cost class$"
+    ):
+        contract.cost_class(method)
 
 
 def violations(message: Message, path: str = "") -> list[FieldViolation]:
@@ -123,6 +131,7 @@ def details(status: status_pb2.Status) -> list[Message]:
             error_details_pb2.ErrorInfo,
             error_details_pb2.BadRequest,
             error_details_pb2.RetryInfo,
+            error_details_pb2.QuotaFailure,
             error_details_pb2.RequestInfo,
         )
     }
@@ -162,6 +171,26 @@ def test_a_refusal_carries_all_that_is_known_of_it() -> None:
         ),
         error_details_pb2.RetryInfo(retry_delay={"seconds": 1, "nanos": 250_000_000}),
         error_details_pb2.RequestInfo(request_id="request-1"),
+    ]
+
+
+def test_a_wait_is_rounded_up_and_the_limit_is_named() -> None:
+    limit = Limit("caller", "reads", 2.5)
+    error = TrainingError(Reason.RATE_LIMITED, "too many", retry_after_seconds=0.2001, limit=limit)
+    status = contract.to_status(error)
+    assert status.code == code_pb2.RESOURCE_EXHAUSTED
+    assert details(status)[1:] == [
+        error_details_pb2.RetryInfo(retry_delay={"nanos": 201_000_000}),
+        error_details_pb2.QuotaFailure(
+            violations=[
+                {
+                    "subject": "caller",
+                    "description": "too many",
+                    "quota_id": "reads",
+                    "quota_value": 2,
+                }
+            ]
+        ),
     ]
 
 

@@ -25,6 +25,7 @@ def test_the_defaults_are_good() -> None:
     assert load_settings() == Settings()
 
 
+CALLS = ("reads", "writes", "streams", "charts")
 WRONG = {
     "database_url": ["localhost", "mysql://localhost/training", "postgresql:/training"],
     "migration_database_url": ["training", "sqlite:///training.db"],
@@ -32,6 +33,9 @@ WRONG = {
     "database_reader_role": ["", "two words", "Upper", "1st", 'x"; DROP TABLE x'],
     "database_grantee_role": ["", "two words", "Upper", "1st", 'x"; DROP TABLE x'],
     "database_coach_role": ["", "two words"],
+    "archive_url": ["archive", "/srv/archive", "file://host/a", "s3://", "s3://[x", "ftp://x"],
+    "archive_after_days": ["-1", "36501", "x", ""],
+    "database_eraser_role": ["", "two words"],
     "pool_min_size": ["0", "201", "-1", "two", "", "1.5"],
     "pool_max_size": ["0", "201", "x"],
     "pool_timeout_seconds": ["0", "-1", "61", "soon", "inf", "nan"],
@@ -51,16 +55,27 @@ WRONG = {
     "max_calls_in_flight": ["0", "100001", "x"],
     "max_form_streams": ["0", "100001", "x"],
     "max_calls_waiting": ["0", "100001", "x"],
+    "rate_limit_store": ["", "redis", "Process"],
+    **{f"rate_{kind}_per_second": ["-1", "1000001", "x", "inf", "nan"] for kind in CALLS},
+    **{f"rate_{kind}_burst": ["0", "1000001", "1.5", "x"] for kind in CALLS},
+    "rate_service_factor": ["0", "10001", "x", "nan"],
+    "max_streams_per_caller": ["-1", "100001", "x"],
+    "quota_workouts": ["-1", "1000001", "x"],
+    "quota_phases": ["-1", "1000001", "x"],
+    "quota_sessions_a_day": ["-1", "1000001", "x"],
+    "abuse_threshold": ["-1", "1000001", "x"],
     "reflection": ["maybe", "2", ""],
     "authentication": ["", "none", "JWT", "mtls"],
     "trust_any_peer": ["maybe", ""],
     "jwt_leeway_seconds": ["-1", "301", "x", "nan"],
     "log_level": ["", "info", "TRACE"],
+    "access_log": ["", "stderr"],
     "log_format": ["", "xml"],
 }
 ANY_TEXT = {
     "data_directory",
     "model_directory",
+    "receipt_key_file",
     "tls_certificate_file",
     "tls_private_key_file",
     "tls_client_ca_file",

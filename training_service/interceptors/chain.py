@@ -1,13 +1,15 @@
 """The interceptors, in order.
 
-1. telemetry   first, so that it sees how the call ended, whatever stopped it
+1. telemetry   first: whatever stops the call, its request id goes back
 2. refusals    outermost of those that may refuse: the one place that turns errors into an answer
-3. deadline    bounds all the work that follows
-4. limit       before anything is done for the call: a refusal must cost little
-5. identity    before the body is looked at: a stranger's bytes cost nothing
-6. parsing     here and not in gRPC, which would answer INTERNAL to bytes that are no message
-7. validation  so that what follows sees only requests that keep the contract's rules
-8. grants      last: whose data is meant stands in the request
+3. audit       sees how the call ended, whatever stopped it, and may refuse what it can't record
+4. deadline    bounds all the work that follows
+5. limit       before anything is done for the call: a refusal must cost little
+6. identity    before the body is looked at: a stranger's bytes cost nothing
+7. rate        as soon as it is known whose budget a call is taken from; then the streams they have
+8. parsing     here and not in gRPC, which would answer INTERNAL to bytes that are no message
+9. validation  so that what follows sees only requests that keep the contract's rules
+10. grants     last: whose data is meant stands in the request
 
 What a caller streams is parsed and validated message by message, and each has to come in time. Such
 calls are about nobody's data, so that there is no grant to look for.
@@ -25,12 +27,15 @@ from google.protobuf.message import DecodeError, Message
 from training_service import contract
 from training_service.caller import set_call_id
 from training_service.errors import Reason, TrainingError
+from training_service.interceptors.abuse import AbuseSignals
+from training_service.interceptors.audit import Auditor
 from training_service.interceptors.call import Call, Context
 from training_service.interceptors.deadline import Deadline, Patience
 from training_service.interceptors.errors import Refusals
 from training_service.interceptors.grants import establish_grant
 from training_service.interceptors.identity import Authenticator, establish_caller
 from training_service.interceptors.limit import InFlightLimit
+from training_service.interceptors.rate import Buckets, RateLimit, StreamLimit
 from training_service.interceptors.telemetry import Telemetry
 from training_service.settings import Settings
 from training_service.storage.grant import GrantRepository
@@ -43,11 +48,21 @@ class InterceptorChain(grpc.aio.ServerInterceptor):
     """Wraps every RPC of the contract. Health, reflection and channelz pass by."""
 
     def __init__(
-        self, settings: Settings, authenticator: Authenticator, grants: GrantRepository
+        self,
+        settings: Settings,
+        authenticator: Authenticator,
+        grants: GrantRepository,
+        buckets: Buckets,
+        signals: AbuseSignals,
+        auditor: Auditor,
     ) -> None:
         self._settings = settings
+        self._rate = RateLimit(settings, buckets)
+        self._streams = StreamLimit(settings)
+        self._signals = signals
         self._authenticator = authenticator
         self._grants = grants
+        self._auditor = auditor
         self._limit = InFlightLimit(settings.max_calls_in_flight)
         self._live_limit = InFlightLimit(settings.max_form_streams)
         self._methods = contract.access_levels()
@@ -79,9 +94,14 @@ class InterceptorChain(grpc.aio.ServerInterceptor):
         async def unary(body: bytes, context: Context) -> bytes:
             call = Call(method, context)
             with Telemetry(call):
-                async with Refusals(call), Deadline(call, seconds):
+                async with (
+                    Refusals(call, self._signals),
+                    self._auditor.of(call),
+                    Deadline(call, seconds),
+                ):
                     with self._limit:
-                        request = await self._admit(call, handler, body)
+                        await self._admit(call)
+                        request = await self._take(call, handler, body)
                         response = await handler.unary_unary(request, context)
                         return to_bytes(response)
             raise AssertionError("a refused call does not come here")
@@ -98,12 +118,16 @@ class InterceptorChain(grpc.aio.ServerInterceptor):
         async def stream(body: bytes, context: Context) -> None:
             call = Call(method, context)
             with Telemetry(call):
-                async with Refusals(call), Deadline(call, seconds):
+                async with (
+                    Refusals(call, self._signals),
+                    self._auditor.of(call),
+                    Deadline(call, seconds),
+                ):
                     with self._limit:
-                        request = await self._admit(call, handler, body)
-                        async with aclosing(handler.unary_stream(request, context)) as responses:
-                            async for response in responses:
-                                await context.write(to_bytes(response))
+                        await self._admit(call)
+                        with self._streams.one(call):
+                            request = await self._take(call, handler, body)
+                            await self._answer(handler.unary_stream(request, context), context)
 
         return grpc.unary_stream_rpc_method_handler(
             stream, request_deserializer=None, response_serializer=None
@@ -116,20 +140,28 @@ class InterceptorChain(grpc.aio.ServerInterceptor):
         async def live(bodies: AsyncIterator[bytes], context: Context) -> None:
             call = Call(method, context)
             with Telemetry(call):
-                async with Refusals(call), Deadline(call, seconds):
+                async with (
+                    Refusals(call, self._signals),
+                    self._auditor.of(call),
+                    Deadline(call, seconds),
+                ):
                     with self._live_limit:
-                        await establish_caller(call, self._authenticator)
-                        async with (
-                            aclosing(self._requests(handler, bodies)) as requests,
-                            aclosing(handler.stream_stream(requests, context)) as responses,
-                        ):
-                            async for response in responses:
-                                async with self._patience():
-                                    await context.write(to_bytes(response))
+                        await self._admit(call)
+                        with self._streams.one(call):
+                            await self._converse(handler, bodies, context)
 
         return grpc.stream_stream_rpc_method_handler(
             live, request_deserializer=None, response_serializer=None
         )
+
+    async def _converse(self, handler: Any, bodies: AsyncIterator[bytes], context: Context) -> None:
+        async with (
+            aclosing(self._requests(handler, bodies)) as requests,
+            aclosing(handler.stream_stream(requests, context)) as responses,
+        ):
+            async for response in responses:
+                async with self._patience():
+                    await context.write(to_bytes(response))
 
     async def _requests(
         self, handler: Any, bodies: AsyncIterator[bytes]
@@ -147,11 +179,22 @@ class InterceptorChain(grpc.aio.ServerInterceptor):
     def _patience(self) -> Patience:
         return Patience(self._settings.form_idle_seconds)
 
-    async def _admit(self, call: Call, handler: Any, body: bytes) -> Message:
-        """Returns the request of a call whose caller and fields are as they should be."""
-        set_call_id(call.request_id)
+    @staticmethod
+    async def _answer(stream: AsyncGenerator[Message | bytes], context: Context) -> None:
+        async with aclosing(stream) as responses:
+            async for response in responses:
+                await context.write(to_bytes(response))
+
+    async def _admit(self, call: Call) -> None:
+        """Lets a call in whose caller may make it, and not too many of its kind."""
         await establish_caller(call, self._authenticator)
+        await self._rate.admit(call)
+
+    async def _take(self, call: Call, handler: Any, body: bytes) -> Message:
+        """Returns the request of a call, whose fields are as they should be."""
         request = self._parse(body, handler.request_deserializer)
+        call.take(request)
+        set_call_id(call.logged_id)
         contract.check(request)
         await establish_grant(call, request, self._grants)
         return request

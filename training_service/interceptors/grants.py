@@ -30,5 +30,6 @@ async def establish_grant(call: Call, request: Message, grants: GrantRepository)
     if not needs_grant(athlete):
         return
     scope = Scope(UUID(athlete), Grantee(current_caller().external_user_id, method.grant_scope))
-    if await grants.admit(scope, method.name, call.request_id):
+    call.grant_id = await grants.admit(scope, method.name, call.logged_id)
+    if call.grant_id is not None:
         set_granted_scope(scope)

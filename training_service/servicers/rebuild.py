@@ -6,11 +6,14 @@ from uuid import UUID
 
 from calisthenics.training.v1 import session_pb2
 
+from training_service.archive.store import open_store
 from training_service.caller import Scope
 from training_service.domain.metrics import session_metrics
+from training_service.errors import unless_erased
 from training_service.servicers.convert import exercise_uuid
 from training_service.servicers.session_metrics import to_logged
 from training_service.settings import Settings
+from training_service.storage.archive import Archive
 from training_service.storage.database import Database
 from training_service.storage.exercise import Catalogue, CatalogueVersion
 from training_service.storage.metrics import MeasuredSession
@@ -30,21 +33,23 @@ async def rebuild_metrics(
     database = Database(settings, url)
     await database.open()
     try:
-        rebuild = Rebuild(database, everything=everything)
-        measure = partial(_measured, Catalogue(database, CatalogueVersion(database)))
+        archive = Archive(database, open_store(settings))
+        rebuild = Rebuild(database, archive, everything=everything)
+        measure = partial(measured, Catalogue(database, CatalogueVersion(database)))
         count = await rebuild.count()
         done = 0
         for athlete in await rebuild.athletes():
             ids = [UUID(int=0)]
-            while ids := await rebuild.batch(Scope(athlete), ids[-1], measure):
-                done += len(ids)
-                progress(done, count)
+            with unless_erased():
+                while ids := await rebuild.batch(Scope(athlete), ids[-1], measure):
+                    done += len(ids)
+                    progress(done, count)
         return done
     finally:
         await database.close()
 
 
-async def _measured(catalogue: Catalogue, stored: Record) -> MeasuredSession:
+async def measured(catalogue: Catalogue, stored: Record) -> MeasuredSession:
     """Returns what a session amounts to."""
     session = session_pb2.Session.FromString(stored.record)
     exercise_ids = [exercise_uuid(exercise.exercise_id) for exercise in session.exercises]

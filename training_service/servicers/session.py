@@ -48,6 +48,7 @@ from training_service.servicers.references import check_exercises_known, check_v
 from training_service.servicers.session_metrics import to_logged
 from training_service.storage.exercise import Catalogue, ExerciseFacts
 from training_service.storage.session import (
+    SessionIdentity,
     SessionKey,
     SessionRepository,
     SessionSummary,
@@ -133,7 +134,7 @@ class SessionServicer(SessionServiceServicer):
         self, request: pb.AmendSessionRequest, context: Any
     ) -> bytes:
         scope = athlete_scope(request.external_user_id)
-        superseded = await self._get(scope, request.session_id)
+        superseded = await self._identify(scope, request.session_id)
         sent = digest("amend", request.session_id, request.reason, request.session)
         draft = _Draft(scope, request.session, request.request_id, sent, utc_now(), superseded)
         new = await self._complete(draft)
@@ -183,7 +184,7 @@ class SessionServicer(SessionServiceServicer):
         limit = paging.page_limit(request.page_size)
         rows: Sequence[StoredSession | SessionSummary]
         if request.view == pb.SESSION_VIEW_FULL:
-            rows = stored = await self._sessions.list_full(scope, filters, after, limit + 1)
+            rows = stored = await self._sessions.list_full(scope, filters, after, limit)
             count = paging.fitting_count(len(row.record) for row in stored[:limit])
             response = ListSessionsRecords(sessions=map(to_record, stored[:count]))
         else:
@@ -244,7 +245,7 @@ class SessionServicer(SessionServiceServicer):
         key = paging.decode_page_token(CHANGES, request.cursor, (int, int, str, str))
         after = _change_place(key) if key else START
         limit = paging.page_limit(request.page_size)
-        found = await self._changes.list(after, limit + 1)
+        found = await self._changes.list(after, limit + 1, with_records=request.include_sessions)
         shown = found[:limit]
         if request.include_sessions:
             shown = shown[: paging.fitting_count(len(change.record or b"") for change in shown)]
@@ -269,7 +270,7 @@ class SessionServicer(SessionServiceServicer):
         self, request: pb.ListSessionVersionsRequest, context: Any
     ) -> Message:
         scope = athlete_scope(request.external_user_id)
-        named = await self._get(scope, request.session_id)
+        named = await self._identify(scope, request.session_id)
         original_id = named.original_id or named.id
         versions = await self._sessions.list_versions(scope, original_id)
         ordered = _first_to_last(versions, original_id)
@@ -288,6 +289,12 @@ class SessionServicer(SessionServiceServicer):
         if stored is None:
             raise session_not_found()
         return stored
+
+    async def _identify(self, scope: Scope, session_id: str) -> SessionIdentity:
+        found = await self._sessions.identify(scope, UUID(session_id))
+        if found is None:
+            raise session_not_found()
+        return found
 
     async def _complete(self, draft: "_Draft") -> NewSession:
         """Resolves what a session refers to, or refuses it."""
@@ -333,7 +340,7 @@ class _Draft:
         request_id: str,
         request_digest: bytes,
         now: datetime,
-        supersedes: StoredSession | None = None,
+        supersedes: SessionIdentity | None = None,
     ) -> None:
         self.scope = scope
         self.now = now

@@ -221,7 +221,9 @@ class AssignmentChange(AthleteChange):
         return {copy.source_id: copy for copy in copies}
 
     async def insert(self, given: Sequence[NewAssignment]) -> None:
-        """Notes what was given for the first time."""
+        """Notes what was given for the first time; by an erased user it is refused."""
+        for source_user_id in {one.source_user_id for one in given}:
+            await self._transaction.refuse_erased(source_user_id)
         await self._transaction.insert(assignments, given)
 
     async def give_again(self, given: NewAssignment) -> None:

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, LargeBinary, Table, Text, case, cast, func, literal_column
 
+from training_service.storage.archive import RECORD
 from training_service.storage.tables import sessions, workout_revisions
 
 _HEADS = {sessions: b"\xb2\x01\x24", workout_revisions: b"\x5a\x24"}
@@ -23,7 +24,8 @@ rule as in an INSERT."""
 
 def signed(table: Table) -> ColumnElement[bytes]:
     """Returns the records of a table with their authors, for a caller."""
-    record, author = table.c.record, table.c.author_user_id
+    record = RECORD if table is sessions else table.c.record
+    author = table.c.author_user_id
     head = literal_column(f"'\\x{_HEADS[table].hex()}'::bytea", LargeBinary)
     name = func.convert_to(cast(author, Text), literal_column("'UTF8'"), type_=LargeBinary)
     with_author = record.concat(head).concat(name)

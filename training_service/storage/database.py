@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any
 from uuid import UUID
@@ -21,10 +22,14 @@ from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout, TooManyRe
 from sqlalchemy import Table
 
 from training_service.caller import Scope
-from training_service.errors import Reason, TrainingError, database_unavailable
+from training_service.domain.quota import Quota
+from training_service.errors import Reason, TrainingError, athlete_erased, database_unavailable
+from training_service.pseudonym import Pseudonyms
 from training_service.settings import Settings
 from training_service.storage.pipeline import OneWritePipeline
+from training_service.storage.quota import Quotas
 from training_service.storage.statements import Row, Statement, insert_batches
+from training_service.storage.tables import SCHEMA
 
 logger = structlog.get_logger(__name__)
 
@@ -35,7 +40,15 @@ PLAN_CACHE_MODE = "force_generic_plan"
 
 Parameters = Mapping[str, Any]
 
+ERASED = "TS230"
+"""SQLSTATE by which the database refuses what is of an erased user."""
+_KEY = Statement(f"SELECT pseudonym_key FROM {SCHEMA}.installation", bytes)  # noqa: S608
+_REFUSE_ERASED = Statement(
+    f"SELECT {SCHEMA}.refuse_erased($1, $2)", lambda *_: None, ("pseudonym", "is_write")
+)
+
 _NOT_AS_MIGRATED = (
+    errors.UndefinedFunction,
     errors.UndefinedTable,
     errors.UndefinedColumn,
     errors.InvalidSchemaName,
@@ -46,8 +59,18 @@ _NOT_AS_MIGRATED = (
 class Transaction:
     """Statements of one open transaction, on a pipeline."""
 
-    def __init__(self, connection: AsyncConnection[Any], scope: Scope | None) -> None:
+    def __init__(
+        self,
+        connection: AsyncConnection[Any],
+        scope: Scope | None,
+        quotas: Quotas,
+        pseudonyms: Pseudonyms,
+    ) -> None:
         self._connection = connection
+        self._pseudonyms = pseudonyms
+        self.quotas = quotas
+        self.added: set[Quota] = set()
+        """What it adds to, and so has to be counted before it ends."""
         self.external_user_id = scope.external_user_id if scope else None
         self._own = {"external_user_id": scope.external_user_id} if scope else {}
 
@@ -55,6 +78,13 @@ class Transaction:
         """Queues a statement whose result is of no interest. A failure shows at the next fetch or
         at the end of the transaction."""
         await _run(self._connection, statement, statement.values({**self._own, **parameters}))
+
+    async def refuse_erased(self, user_id: UUID) -> None:
+        """Queues that nothing is stored about somebody else who was erased, or is meanwhile.
+
+        In a transaction of nobody, the installation's key must have been asked for before.
+        """
+        await _refuse_erased(self._connection, self._pseudonyms, user_id, is_write=True)
 
     async def insert(self, table: Table, rows: Sequence[Sequence[Any]]) -> None:
         """Queues the insertion of rows, each with a value for every column that is written."""
@@ -94,8 +124,14 @@ class Transaction:
 class ManyTransaction(Transaction):
     """Statements of one open transaction that sees many athletes."""
 
-    def __init__(self, connection: AsyncConnection[Any], pipeline: OneWritePipeline) -> None:
-        super().__init__(connection, None)
+    def __init__(
+        self,
+        connection: AsyncConnection[Any],
+        pipeline: OneWritePipeline,
+        quotas: Quotas,
+        pseudonyms: Pseudonyms,
+    ) -> None:
+        super().__init__(connection, None, quotas, pseudonyms)
         self._pipeline = pipeline
 
     def see_who_granted(self, grant_scope: str) -> None:
@@ -117,6 +153,9 @@ class Database:
         self._reader_role = settings.database_reader_role
         self._grantee_role = settings.database_grantee_role
         self._coach_role = settings.database_coach_role
+        self._quotas = Quotas(settings)
+        self._eraser_role = settings.database_eraser_role
+        self._pseudonyms = Pseudonyms()
         self._stream_deadline_seconds = settings.stream_deadline_seconds
         # Poolers refuse start-up options: behind one, these are the login's own settings.
         options = {"options": _session_options(settings)} if self._role else {}
@@ -156,9 +195,10 @@ class Database:
         self, scope: Scope, statement: Statement[Row], parameters: Parameters
     ) -> list[Row]:
         """Runs one query for an athlete: a read-only transaction in a single round trip."""
+        await self.pseudonyms()
         async with self._connection() as connection:
             async with OneWritePipeline(connection) as pipeline:
-                self._begin(pipeline, scope, b"BEGIN READ ONLY")
+                await self._begin(connection, pipeline, scope, b"BEGIN READ ONLY")
                 own = {"external_user_id": scope.external_user_id}
                 cursor = await _run(connection, statement, statement.values({**own, **parameters}))
                 pipeline.queue(b"COMMIT")
@@ -176,9 +216,10 @@ class Database:
     ) -> list[list[Row]]:
         """The same for queries that have parameters of their own."""
         own = {"external_user_id": scope.external_user_id}
+        await self.pseudonyms()
         async with self._connection() as connection:
             async with OneWritePipeline(connection) as pipeline:
-                self._begin(pipeline, scope, BEGIN_SNAPSHOT)
+                await self._begin(connection, pipeline, scope, BEGIN_SNAPSHOT)
                 cursors = [
                     await _run(connection, statement, statement.values({**own, **parameters}))
                     for statement, parameters in queries
@@ -187,7 +228,7 @@ class Database:
             return [await cursor.fetchall() for cursor in cursors]
 
     async def read_shared(self, statement: Statement[Row], parameters: Parameters) -> list[Row]:
-        """Runs one query on shared reference data."""
+        """Runs one statement, a transaction of its own, on data that is nobody's."""
         async with self._connection() as connection:
             cursor = await _run(connection, statement, statement.values(parameters))
             return await cursor.fetchall()
@@ -217,6 +258,13 @@ class Database:
         """Opens a transaction of the schema's owner, whose statements take as long as they do."""
         return self._transaction(None, b"BEGIN", "SET LOCAL statement_timeout = 0")
 
+    def erasure(self, user_id: UUID) -> AbstractAsyncContextManager[Transaction]:
+        """Opens a transaction that can do nothing but erase a user, however long it takes."""
+        role = f'SET LOCAL ROLE "{self._eraser_role}"'
+        user = f"SET LOCAL app.erased_user_id = '{user_id}'"
+        timeout = "SET LOCAL statement_timeout = 0"
+        return self._transaction(None, b"BEGIN", role, user, timeout)
+
     @contextlib.asynccontextmanager
     async def of_many(self, user_id: UUID) -> AsyncIterator["ManyTransaction"]:
         """Opens a transaction in which somebody sees one moment of many athletes, by what each of
@@ -224,25 +272,56 @@ class Database:
 
         It can write nothing but that they were looked at.
         """
+        pseudonyms = await self.pseudonyms()
         async with self._connection() as connection, OneWritePipeline(connection) as pipeline:
             pipeline.queue(BEGIN_REPEATABLE_READ)
             pipeline.queue(f'SET LOCAL ROLE "{self._coach_role}"'.encode())
             _set(pipeline, {"grantee_user_id": str(user_id)})
-            yield ManyTransaction(connection, pipeline)
+            await _refuse_erased(connection, pseudonyms, user_id, is_write=True)
+            yield ManyTransaction(connection, pipeline, self._quotas, pseudonyms)
             pipeline.queue(b"COMMIT")
 
     @contextlib.asynccontextmanager
     async def _transaction(
         self, scope: Scope | None, begin: bytes, *settings: str
     ) -> AsyncIterator[Transaction]:
-        async with self._connection() as connection, OneWritePipeline(connection) as pipeline:
-            self._begin(pipeline, scope, begin)
-            for setting in settings:
-                pipeline.queue(setting.encode())
-            yield Transaction(connection, scope)
-            pipeline.queue(b"COMMIT")
+        if scope is not None:
+            await self.pseudonyms()
+        try:
+            async with self._connection() as connection, OneWritePipeline(connection) as pipeline:
+                await self._begin(connection, pipeline, scope, begin)
+                for setting in settings:
+                    pipeline.queue(setting.encode())
+                transaction = Transaction(connection, scope, self._quotas, self._pseudonyms)
+                yield transaction
+                await self._check_quotas(transaction)
+                pipeline.queue(b"COMMIT")
+        except errors.InvalidTextRepresentation as error:
+            raise self._quotas.refusal(error, datetime.now(UTC)) from None
 
-    def _begin(self, pipeline: OneWritePipeline, scope: Scope | None, begin: bytes) -> None:
+    async def _check_quotas(self, transaction: Transaction) -> None:
+        """Queues that the transaction fails when there is more than there may be."""
+        for quota in sorted(transaction.added):
+            if self._quotas.limit(quota) is not None:
+                await transaction.execute(*self._quotas.check(quota, datetime.now(UTC)))
+
+    async def pseudonyms(self) -> Pseudonyms:
+        """Returns what users are called where their ids must not stand; asks for the key once.
+
+        Raises TrainingError when the database does not answer.
+        """
+        if not self._pseudonyms.is_known:
+            [key] = await self.read_shared(_KEY, {})
+            self._pseudonyms.learn(key)
+        return self._pseudonyms
+
+    async def _begin(
+        self,
+        connection: AsyncConnection[Any],
+        pipeline: OneWritePipeline,
+        scope: Scope | None,
+        begin: bytes,
+    ) -> None:
         pipeline.queue(begin)
         if scope is None:
             return
@@ -252,6 +331,10 @@ class Database:
             settings["grant_scope"] = scope.grantee.grant_scope
             pipeline.queue(f'SET LOCAL ROLE "{self._grantee_role}"'.encode())
         _set(pipeline, settings)
+        # A write holds off an erasure until its end, so that what it stores is erased too.
+        users = {scope.external_user_id, *([scope.grantee.user_id] if scope.grantee else [])}
+        for user_id in users:
+            await _refuse_erased(connection, self._pseudonyms, user_id, is_write=begin == b"BEGIN")
 
     def _connection(self) -> "_Borrowed":
         return _Borrowed(self._pool)
@@ -322,6 +405,13 @@ async def _run(
     return cursor
 
 
+async def _refuse_erased(
+    connection: AsyncConnection[Any], pseudonyms: Pseudonyms, user_id: UUID, *, is_write: bool
+) -> None:
+    """Queues that the transaction fails if a user was erased; a write waits for who erases them."""
+    await _run(connection, _REFUSE_ERASED, [pseudonyms.bytes_of(user_id), is_write])
+
+
 async def _abandon_transaction(connection: AsyncConnection[Any]) -> None:
     """Rolls back what is open, so that the pool gets a clean connection; closes it if it can't."""
     if connection.closed or connection.info.transaction_status is TransactionStatus.IDLE:
@@ -338,6 +428,8 @@ def _refusal(error: errors.Error) -> TrainingError | None:
 
     Decided by SQLSTATE class alone: names of constraints don't survive on a distributed database.
     """
+    if error.sqlstate == ERASED:
+        return athlete_erased()
     if isinstance(error, errors.QueryCanceled):
         return TrainingError(Reason.DEADLINE_EXCEEDED, "the query took too long")
     if isinstance(

@@ -234,7 +234,9 @@ def select_granted() -> Select[Any]:
 
 
 async def insert_grant(transaction: Transaction, grant: StoredGrant) -> None:
-    """Queues that a new grant is stored."""
+    """Queues that a new grant is stored; one to an erased user is refused."""
+    if grant.grantee_user_id is not None:
+        await transaction.refuse_erased(grant.grantee_user_id)
     await transaction.execute(_INSERT, grant._asdict())
 
 
@@ -267,11 +269,11 @@ class GrantRepository:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def admit(self, scope: Scope, rpc: str, call_id: str) -> bool:
-        """Returns whether the athlete granted what the scope names to its grantee; the use of it is
-        then on record."""
+    async def admit(self, scope: Scope, rpc: str, call_id: str) -> UUID | None:
+        """Returns the id of the grant by which the athlete let the scope's grantee do what it
+        names, whose use is then on record; None if there is none."""
         if scope.grantee is None:
-            return False
+            return None
         parameters = {
             "external_user_id": scope.external_user_id,
             "id": uuid6.uuid7(),
@@ -281,7 +283,7 @@ class GrantRepository:
             "call_id": call_id,
         }
         async with self._database.transaction(scope) as transaction:
-            return bool(await transaction.fetch(_ADMIT, parameters))
+            return await transaction.fetch_first(_ADMIT, parameters)
 
     async def list_page(
         self, scope: Scope, before_id: UUID | None, limit: int

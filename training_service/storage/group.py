@@ -247,7 +247,7 @@ class GroupRepository:
     async def get(self, scope: Scope, group_id: UUID) -> Group | None:
         """Returns a group that the user is in."""
         parameters = {"user_id": scope.external_user_id, "group_id": group_id}
-        rows = await self._database.read_shared(_GET, parameters)
+        rows = await self._database.read(scope, _GET, parameters)
         return rows[0] if rows else None
 
     async def list_page(self, scope: Scope, before_id: UUID | None, limit: int) -> list[Group]:
@@ -279,8 +279,8 @@ class GroupRepository:
             "limit": limit,
             **more,
         }
-        return await self._database.read_shared(
-            listing(continued=before_id is not None), parameters
+        return await self._database.read(
+            scope, listing(continued=before_id is not None), parameters
         )
 
     @asynccontextmanager
@@ -343,7 +343,8 @@ class GroupChange(AthleteChange):
         return places
 
     async def invite(self, invitation: Invitation) -> None:
-        """Stores a new invitation."""
+        """Stores a new invitation; one of an erased user is refused."""
+        await self._transaction.refuse_erased(invitation.invited_user_id)
         await self._transaction.execute(_INVITE, invitation._asdict())
 
     async def lock_received(self, invitation_id: UUID) -> Invitation | None:

@@ -41,6 +41,7 @@ from training_service.storage.statements import (
     parameter,
     prepare,
     prepare_command,
+    written,
 )
 from training_service.storage.tables import (
     BESTS,
@@ -76,8 +77,10 @@ async def add(
     if not measured:
         return
     await load.outdate(transaction, min(one.local_date for one in measured))
-    await transaction.insert(session_metrics, [_row(external_user_id, one) for one in measured])
-    rows = [row for one in measured for row in _exercise_rows(external_user_id, one)]
+    await transaction.insert(
+        session_metrics, [session_row(external_user_id, one) for one in measured]
+    )
+    rows = [row for one in measured for row in exercise_rows(external_user_id, one)]
     await transaction.insert(exercise_metrics, rows)
     await personal_record.improve(
         transaction, [one.id for one in measured], {one.local_date for one in measured}
@@ -92,7 +95,7 @@ async def take(transaction: Transaction, session_ids: Sequence[UUID]) -> None:
         await transaction.execute(statement, {"session_ids": session_ids})
 
 
-def _row(external_user_id: UUID, session: MeasuredSession) -> tuple[Any, ...]:
+def session_row(external_user_id: UUID, session: MeasuredSession) -> tuple[Any, ...]:
     """Returns a value for every column of session_metrics."""
     metrics = session.metrics
     volume = metrics.volume
@@ -121,7 +124,8 @@ def _row(external_user_id: UUID, session: MeasuredSession) -> tuple[Any, ...]:
     )
 
 
-def _exercise_rows(external_user_id: UUID, session: MeasuredSession) -> Iterable[tuple[Any, ...]]:
+def exercise_rows(external_user_id: UUID, session: MeasuredSession) -> Iterable[tuple[Any, ...]]:
+    """Returns the rows of exercise_metrics, with a value for every column."""
     exercises = zip(session.exercise_ids, session.metrics.exercises, strict=True)
     return [
         (external_user_id, id, session.local_date, session.id, position, *_exercise_values(of))
@@ -144,6 +148,21 @@ def _exercise_values(metrics: ExerciseMetrics) -> tuple[Any, ...]:
         Doubles(metrics.unaided_sets),
         Doubles(metrics.loads_kg_by_reps),
     )
+
+
+def session_row_dict(external_user_id: UUID, session: MeasuredSession) -> dict[str, Any]:
+    """Returns a row of session_metrics as it is read."""
+    return _as_read(session_metrics, session_row(external_user_id, session))
+
+
+def exercise_row_dicts(external_user_id: UUID, session: MeasuredSession) -> list[dict[str, Any]]:
+    """Returns the rows of exercise_metrics as they are read, in their order."""
+    return [_as_read(exercise_metrics, row) for row in exercise_rows(external_user_id, session)]
+
+
+def _as_read(table: Table, row: Sequence[Any]) -> dict[str, Any]:
+    values = [None if value is NULL_DOUBLE else value for value in row]
+    return dict(zip((c.name for c in written(table)), values, strict=True))
 
 
 class PeriodTotal(NamedTuple):

@@ -17,6 +17,7 @@ from sqlalchemy import (
     Double,
     FromClause,
     Integer,
+    Select,
     Text,
     all_,
     and_,
@@ -83,17 +84,23 @@ def are_of_sessions(table: FromClause) -> ColumnElement[bool]:
     )
 
 
-def _keep_best(are_candidates: ColumnElement[bool]) -> Statement[None]:
-    """Returns the statement that makes records of the best of some rows of exercise_metrics, where
-    they are more than what is there or as much and earlier."""
-    candidates = (
+def _best(*are_candidates: ColumnElement[bool]) -> Select[Any]:
+    """Returns the best of each kind in some rows of exercise_metrics, and when it was first
+    reached."""
+    return (
         select(_OF.external_user_id, _OF.exercise_id, _BEST.c.kind, _BEST.c.value, *_FIRST_REACHED)
         .select_from(exercise_metrics.join(_BEST, _BEST.c.value.is_not(None)))
-        .where(own(exercise_metrics), are_candidates)
+        .where(own(exercise_metrics), *are_candidates)
         .ext(distinct_on(_OF.exercise_id, _BEST.c.kind))
         # Also the order in which rows are locked: calls that meet wait for one another.
         .order_by(_OF.exercise_id, _BEST.c.kind, _BEST.c.value.desc(), *_FIRST_REACHED)
     )
+
+
+def _keep_best(are_candidates: ColumnElement[bool]) -> Statement[None]:
+    """Returns the statement that makes records of the best of some rows of exercise_metrics, where
+    they are more than what is there or as much and earlier."""
+    candidates = _best(are_candidates)
     names = ("external_user_id", "exercise_id", "kind", "value", "local_date", "session_id")
     command = insert(personal_records).from_select(list(names), candidates)
     there, new = personal_records.c, command.excluded
@@ -185,6 +192,14 @@ def _list(filters: frozenset[str], *, continued: bool) -> Statement[PersonalReco
         statement.order_by(*order).limit(bindparam("limit", type_=Integer)), PersonalRecord
     )
 
+
+_WHOLE = ("exercise_id", "kind", "value", "local_date", "session_id")
+STORED_RECORDS = prepare(
+    select(*(personal_records.c[name] for name in _WHOLE)).where(own(personal_records)),
+    PersonalRecord,
+)
+EXPECTED_RECORDS = prepare(_best(), lambda _, *values: PersonalRecord(*values))
+"""What should be stored, by all that an athlete did."""
 
 LIST_RECORDS = _list(frozenset(), continued=False)
 """Up to `limit` records first reached between two dates (`first`, `last`), newest first."""

@@ -28,6 +28,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 
 from training_service.caller import Scope
 from training_service.domain.phase import DateRange, LostDays, Neighbours, Phase, PhaseKind, overlap
+from training_service.domain.quota import Quota
 from training_service.storage.athlete_lock import AthleteLock
 from training_service.storage.author import PRESENT_AUTHOR
 from training_service.storage.database import Database, Transaction
@@ -338,7 +339,11 @@ class PhaseChange(AthleteChange):
         return await self._transaction.fetch_first(_FIRST_SESSION, parameters)
 
     async def insert(self, phases: Sequence[Phase]) -> None:
-        """Stores new phases; each comes behind the one it is in."""
+        """Stores new phases; each comes behind the one it is in.
+
+        The transaction ends with QUOTA_EXCEEDED when there are too many.
+        """
+        self._transaction.added.add(Quota.PHASES)
         rows = [(self._scope.external_user_id, *_values(phase).values()) for phase in phases]
         await self._transaction.insert(training_phases, rows)
 

@@ -5,6 +5,7 @@ from datetime import date
 from sqlalchemy import Date, Integer, bindparam
 
 from training_service.caller import Scope
+from training_service.storage.archive import Archive
 from training_service.storage.database import Database
 from training_service.storage.session import COUNTED_RECORDS
 from training_service.storage.statements import prepare
@@ -24,12 +25,13 @@ _RECORDS = prepare(
 class PredictionRepository:
     """Reads what a forecast for one athlete at a time is made from."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, archive: Archive) -> None:
         self._database = database
+        self._archive = archive
 
     async def records(self, scope: Scope, day: date) -> list[bytes]:
         """Returns the latest sessions that count up to a day, the oldest first."""
         found = await self._database.read(
             scope, _RECORDS, {"local_date": day, "limit": MAX_SESSIONS}
         )
-        return found[::-1]
+        return (await self._archive.records(scope, found))[::-1]

@@ -14,6 +14,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 
 from training_service.caller import Scope
 from training_service.errors import Reason, TrainingError, bad_reference
+from training_service.storage.archive import Archive
 from training_service.storage.author import PRESENT_AUTHOR
 from training_service.storage.database import Database
 from training_service.storage.idempotency import AthleteChange
@@ -156,8 +157,9 @@ _RECORDS = prepare(
 class ProgressionRepository:
     """Reads and writes the rules of one athlete at a time."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, archive: Archive) -> None:
         self._database = database
+        self._archive = archive
 
     async def get(self, scope: Scope, id: UUID) -> StoredRule | None:
         """Returns a rule."""
@@ -192,7 +194,9 @@ class ProgressionRepository:
     async def records(self, scope: Scope, session_ids: Collection[UUID]) -> Mapping[UUID, bytes]:
         """Returns the records of those of the sessions that count."""
         parameters = {"session_ids": list(session_ids)}
-        return dict(await self._database.read(scope, _RECORDS, parameters))
+        found = await self._database.read(scope, _RECORDS, parameters)
+        records = await self._archive.records(scope, [record for _, record in found])
+        return {id: record for (id, _), record in zip(found, records, strict=True)}
 
     @asynccontextmanager
     async def change(self, scope: Scope) -> AsyncIterator["ProgressionChange"]:

@@ -9,6 +9,7 @@ from sqlalchemy import Date, Integer, any_, bindparam, func, select
 from training_service.caller import Scope
 from training_service.domain.load import CHRONIC_DAYS, LoadHistory, LoadUnit
 from training_service.domain.readiness import HISTORY_DAYS
+from training_service.storage.archive import RECORD, Archive
 from training_service.storage.load import LoadRepository
 from training_service.storage.statements import own, prepare
 from training_service.storage.tables import session_metrics, sessions
@@ -31,13 +32,13 @@ _COUNTED = (
     .limit(bindparam("limit", type_=Integer))
 )
 RECORDS = prepare(
-    select(sessions.c.record)
+    select(RECORD)
     .where(own(sessions), sessions.c.id == any_(func.array(_COUNTED.scalar_subquery())))
     .order_by(sessions.c.started_at.desc(), sessions.c.id.desc()),
     lambda record: record,
 )
 """The sessions that count from a day on (`records_from`) until another (`local_date`), the latest
-first."""
+first; of those in the archive their locators."""
 LAST_DATE = prepare(
     select(func.max(session_metrics.c.local_date)).where(
         own(session_metrics), session_metrics.c.local_date <= _DAY
@@ -82,8 +83,9 @@ class ReadinessInputs(NamedTuple):
 class ReadinessRepository:
     """Reads what the readiness of one athlete at a time is made of."""
 
-    def __init__(self, loads: LoadRepository) -> None:
+    def __init__(self, loads: LoadRepository, archive: Archive) -> None:
         self._loads = loads
+        self._archive = archive
 
     async def inputs(self, scope: Scope, day: date) -> ReadinessInputs:
         """Returns what is known on a day, in a single round trip."""
@@ -95,4 +97,5 @@ class ReadinessRepository:
             READINESS,
             of_day(day),
         )
-        return ReadinessInputs.of(rows, loads)
+        records, *others = rows
+        return ReadinessInputs.of([await self._archive.records(scope, records), *others], loads)

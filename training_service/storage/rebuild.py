@@ -12,6 +12,7 @@ from sqlalchemy.types import Uuid
 from training_service.caller import Scope
 from training_service.domain.metrics import FORMULA_VERSION
 from training_service.storage import metrics
+from training_service.storage.archive import RECORD, Archive
 from training_service.storage.database import Database
 from training_service.storage.metrics import MeasuredSession
 from training_service.storage.statements import own, parameter, prepare
@@ -59,10 +60,9 @@ class Record(NamedTuple):
     record: bytes
 
 
+_COLUMNS = [sessions.c[name] for name in Record._fields if name != "record"]
 _RECORDS = prepare(
-    select(*(sessions.c[name] for name in Record._fields))
-    .where(own(sessions), _LOCKED, _IS_CURRENT)
-    .order_by(sessions.c.id),
+    select(*_COLUMNS, RECORD).where(own(sessions), _LOCKED, _IS_CURRENT).order_by(sessions.c.id),
     Record,
 )
 
@@ -73,8 +73,9 @@ class Rebuild:
     """Reckons metrics and records anew, of sessions without metrics of the newest formula or, with
     `everything`, of all. Of all athletes, so it needs the schema's owner."""
 
-    def __init__(self, database: Database, *, everything: bool) -> None:
+    def __init__(self, database: Database, archive: Archive, *, everything: bool) -> None:
         self._database = database
+        self._archive = archive
         self._parameters = {"everything": everything}
 
     async def count(self) -> int:
@@ -94,7 +95,8 @@ class Rebuild:
             if not ids:
                 return ids
             # A statement of its own: only now can it be told which of them still count.
-            records = await transaction.fetch(_RECORDS, {"session_ids": ids})
+            found = await transaction.fetch(_RECORDS, {"session_ids": ids})
+            records = await self._archive.rows_by(transaction.fetch, found)
             await metrics.take(transaction, ids)
             measured = [await measure(record) for record in records]
             await metrics.add(transaction, scope.external_user_id, measured)

@@ -15,6 +15,7 @@ from training_service.domain.periods import ONE_DAY
 from training_service.domain.phase import Phase
 from training_service.domain.recommendation import BALANCE_DAYS, WorkoutHistory
 from training_service.domain.skill import Practice
+from training_service.storage.archive import Archive
 from training_service.storage.database import Database
 from training_service.storage.goal import list_goals
 from training_service.storage.load import IMPUTED_FROM, LoadRepository
@@ -145,9 +146,10 @@ class WorkoutInputs(NamedTuple):
 class RecommendationRepository:
     """Reads what recommendations for one athlete at a time are made of."""
 
-    def __init__(self, database: Database, loads: LoadRepository) -> None:
+    def __init__(self, database: Database, loads: LoadRepository, archive: Archive) -> None:
         self._database = database
         self._loads = loads
+        self._archive = archive
 
     async def recovery(self, scope: Scope, now: datetime) -> RecoveryInputs:
         """Returns what recovery is reckoned from, in one round trip."""
@@ -155,7 +157,7 @@ class RecommendationRepository:
         last_done = (_LAST_DONE, {"done_from": day - timedelta(days=LAST_DONE_DAYS)})
         queries = [_recent_records(day), last_done]
         records, done = await self._database.read_each(scope, queries)
-        return RecoveryInputs(records, done)
+        return RecoveryInputs(await self._archive.records(scope, records), done)
 
     async def for_exercises(
         self, scope: Scope, now: datetime, today: date, criteria: Mapping[UUID, Criterion]
@@ -168,6 +170,7 @@ class RecommendationRepository:
             (PRACTICES, practice_parameters(criteria)),
         ]
         records, done, goals, practices = await self._database.read_each(scope, queries)
+        records = await self._archive.records(scope, records)
         return ExerciseInputs(records, done, goals, {one.exercise_id: one for one in practices})
 
     async def for_workouts(self, scope: Scope, now: datetime, today: date) -> WorkoutInputs:
@@ -188,7 +191,10 @@ class RecommendationRepository:
         loads, rows = await self._loads.history_each(
             scope, LoadUnit.SESSION_RPE, first, today, queries
         )
-        return _workout_inputs(loads, rows)
+        records, *others, recent = rows
+        both = await self._archive.records(scope, [*records, *recent])
+        split = len(records)
+        return _workout_inputs(loads, [both[:split], *others, both[split:]])
 
 
 def _workout_inputs(loads: LoadHistory, rows: Sequence[list[Any]]) -> WorkoutInputs:

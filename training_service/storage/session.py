@@ -1,8 +1,9 @@
 """Logged sessions: appended, never changed."""
 
 from collections.abc import Collection, Sequence
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from functools import cache
+from math import inf
 from operator import attrgetter
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -26,6 +27,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.types import Uuid
 
 from training_service.caller import Scope
+from training_service.domain.quota import Quota
 from training_service.domain.session import (
     NewSession,
     RetractionKind,
@@ -33,11 +35,14 @@ from training_service.domain.session import (
     earliest_start,
     latest_start,
 )
+from training_service.domain.session_chain import Link
 from training_service.errors import Reason, TrainingError, bad_reference
-from training_service.storage import metrics
+from training_service.storage import metrics, session_link
+from training_service.storage.archive import RECORD, Archive
 from training_service.storage.author import signed, signed_record
-from training_service.storage.database import Database, Transaction
+from training_service.storage.database import Database, Parameters, Transaction
 from training_service.storage.idempotency import WriteRequest, request_reused, write_log
+from training_service.storage.quota import SESSIONS_OF_DAY
 from training_service.storage.statements import (
     Statement,
     exercise_rows,
@@ -73,6 +78,13 @@ class StoredSession(NamedTuple):
     retract_author_user_id: UUID | None
     record: bytes
     """With its author."""
+
+
+class SessionIdentity(NamedTuple):
+    """A session, and the first version of it; None for the first itself."""
+
+    id: UUID
+    original_id: UUID | None
 
 
 class SessionSummary(NamedTuple):
@@ -148,6 +160,10 @@ _STORED = (
 _VALUES = attrgetter(*(c.name for c in written(sessions) if c.name != "external_user_id"))
 """What a new session says for the columns after the first."""
 _GET = prepare(_STORED.where(_IS_SESSION), StoredSession)
+_IDENTIFY = prepare(
+    select(sessions.c.id, sessions.c.original_id).where(own(sessions), _IS_SESSION),
+    SessionIdentity,
+)
 _LIST_VERSIONS = prepare(
     _STORED.where(
         or_(
@@ -257,7 +273,7 @@ def _list(
 
 
 COUNTED_RECORDS = (
-    select(sessions.c.record)
+    select(RECORD)
     .join(
         session_metrics,
         and_(
@@ -267,30 +283,39 @@ COUNTED_RECORDS = (
     )
     .where(own(sessions), own(session_metrics))
 )
-"""The records of the sessions that count, by way of what they amount to: that is there for no
-others, and by date."""
+"""The records of the sessions that count, or their locators, by way of what they amount to: that is
+there for no others, and by date."""
 
 
 class SessionRepository:
     """Reads and appends the sessions of one athlete at a time."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, archive: Archive) -> None:
         self._database = database
+        self._archive = archive
 
     async def get(self, scope: Scope, session_id: UUID) -> StoredSession | None:
         """Returns a session, whatever became of it."""
         rows = await self._database.read(scope, _GET, {"session_id": session_id})
+        return (await self._archive.rows(scope, rows))[0] if rows else None
+
+    async def identify(self, scope: Scope, session_id: UUID) -> SessionIdentity | None:
+        """Returns which session an id names, whatever became of it."""
+        rows = await self._database.read(scope, _IDENTIFY, {"session_id": session_id})
         return rows[0] if rows else None
 
     async def list_versions(self, scope: Scope, original_id: UUID) -> list[StoredSession]:
         """Returns the session with this id and all that amend it, in no order."""
-        return await self._database.read(scope, _LIST_VERSIONS, {"original_id": original_id})
+        rows = await self._database.read(scope, _LIST_VERSIONS, {"original_id": original_id})
+        return await self._archive.rows(scope, rows)
 
     async def list_full(
         self, scope: Scope, filters: SessionFilter, after: SessionKey | None, limit: int
     ) -> list[StoredSession]:
-        """Returns up to `limit` sessions after a sort key, whole."""
-        return await self._list(scope, filters, after, limit, full=True)
+        """Returns up to `limit` sessions after a sort key, whole, and one more if there is one,
+        whose record nobody fetches from the archive: it only says that there is more."""
+        rows = await self._list(scope, filters, after, limit + 1, full=True)
+        return [*await self._archive.rows(scope, rows[:limit]), *rows[limit:]]
 
     async def list_summaries(
         self, scope: Scope, filters: SessionFilter, after: SessionKey | None, limit: int
@@ -335,10 +360,12 @@ class SessionRepository:
         """Appends a session in a single round trip and returns its record with the author; for a
         request_id that was stored before, what was returned then.
 
-        Raises REQUEST_ID_REUSED, and UNKNOWN_WORKOUT for a workout revision that does not exist.
+        Raises REQUEST_ID_REUSED, UNKNOWN_WORKOUT for a workout revision that does not exist, and
+        QUOTA_EXCEEDED.
         """
         try:
             async with self._database.transaction(scope) as transaction:
+                transaction.added.add(Quota.SESSIONS_A_DAY)
                 await _insert(transaction, scope, [new])
                 await _count(transaction, scope, [new])
         except errors.UniqueViolation:
@@ -354,6 +381,7 @@ class SessionRepository:
         """
         try:
             async with self._database.transaction(scope) as transaction:
+                transaction.added.add(Quota.SESSIONS_A_DAY)
                 await _insert(transaction, scope, [new])
                 superseded_id = new.supersedes_id
                 assert superseded_id is not None
@@ -379,7 +407,8 @@ class SessionRepository:
         found = await self._database.read(scope, _ANSWERS, {"request_ids": [new.request_id]})
         if not found:
             raise not_current(new.supersedes_id)
-        return _same_request(found[0], new)
+        [answer] = await self._archive.rows(scope, found)
+        return _same_request(answer, new)
 
     async def log_batch(
         self, scope: Scope, batch: Sequence[NewSession], *, atomic: bool
@@ -402,12 +431,16 @@ class SessionRepository:
     ) -> list[bytes | TrainingError]:
         async with self._database.transaction(scope) as transaction:
             request_ids = [new.request_id for new in batch if new.request_id]
-            answers = await transaction.fetch(_ANSWERS, {"request_ids": request_ids})
+            found, room = await _answers_and_room(transaction, request_ids)
+            answers = await self._archive.rows_by(transaction.fetch, found)
             known = {answer.request_id: answer for answer in answers}
             results: list[bytes | TrainingError] = []
             fresh: list[NewSession] = []
             for new in batch:
                 if new.request_id not in known:
+                    if len(fresh) >= room:
+                        results.append(_too_many(transaction))
+                        continue
                     fresh.append(new)
                     record = _signed(scope, new)
                     results.append(record)
@@ -434,9 +467,11 @@ class SessionRepository:
         try:
             async with self._database.transaction(scope) as transaction:
                 replayed = await write_log.replay(transaction, request)
-                stored = await transaction.fetch_first(_GET, {"session_id": session_id})
-                if stored is None:
+                found = await transaction.fetch(_GET, {"session_id": session_id})
+                if not found:
                     raise session_not_found()
+                # First of all: what can't be answered is not done.
+                [stored] = await self._archive.rows_by(transaction.fetch, found)
                 if replayed is not None:
                     return stored
                 retraction = _retraction(session_id, None, reason, request.received_at)
@@ -496,6 +531,26 @@ def _retraction(
     }
 
 
+async def _answers_and_room(
+    transaction: Transaction, request_ids: Sequence[UUID]
+) -> tuple[Sequence[_Answer], float]:
+    """Returns what was answered to requests that came before, and how many sessions may be logged
+    today beside those that were; in one round trip."""
+    queries: list[tuple[Statement[Any], Parameters]] = [(_ANSWERS, {"request_ids": request_ids})]
+    most = transaction.quotas.limit(Quota.SESSIONS_A_DAY)
+    if most is None:
+        [answers] = await transaction.fetch_each(queries)
+        return answers, inf
+    now = datetime.now(UTC)
+    queries.append((SESSIONS_OF_DAY, transaction.quotas.parameters(Quota.SESSIONS_A_DAY, now)))
+    answers, [count] = await transaction.fetch_each(queries)
+    return answers, most - count
+
+
+def _too_many(transaction: Transaction) -> TrainingError:
+    return transaction.quotas.exceeded(Quota.SESSIONS_A_DAY, datetime.now(UTC))
+
+
 async def _insert(transaction: Transaction, scope: Scope, batch: Sequence[NewSession]) -> None:
     """Queues the rows of sessions; as many statements for one exercise as for a hundred."""
     athlete = scope.external_user_id
@@ -508,7 +563,8 @@ async def _insert(transaction: Transaction, scope: Scope, batch: Sequence[NewSes
 async def _count(transaction: Transaction, scope: Scope, batch: Sequence[NewSession]) -> None:
     """Queues what new sessions amount to.
 
-    Last, for until the end of the transaction others of the athlete may wait for the records.
+    Last, for until the end of the transaction others of the athlete wait for the records and the
+    end of the chain.
     """
     measured = [
         metrics.MeasuredSession(
@@ -523,3 +579,4 @@ async def _count(transaction: Transaction, scope: Scope, batch: Sequence[NewSess
         for new in batch
     ]
     await metrics.add(transaction, scope.external_user_id, measured)
+    await session_link.append(transaction, [Link.of(new.id, new.record) for new in batch])

@@ -25,6 +25,7 @@ from sqlalchemy import (
     union_all,
 )
 
+from training_service.storage.archive import Archive
 from training_service.storage.author import signed
 from training_service.storage.database import Database
 from training_service.storage.statements import parameter, prepare
@@ -150,17 +151,23 @@ _LIST = prepare(
 class SessionChangeRepository:
     """Reads the changes of all athletes' sessions."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, archive: Archive) -> None:
         self._database = database
+        self._archive = archive
 
-    async def list(self, after: ChangePlace, limit: int) -> list[SessionChange]:
-        """Returns up to `limit` changes behind a place, none that another may yet come before."""
+    async def list(
+        self, after: ChangePlace, limit: int, *, with_records: bool
+    ) -> list[SessionChange]:
+        """Returns up to `limit` changes behind a place, none that another may yet come before.
+
+        Without records, those of sessions in the archive are not looked for.
+        """
         user_id, session_id = after.external_user_id, after.session_id
         # A retraction comes behind all sessions of its transaction.
         of_sessions = (LAST_ID, LAST_ID) if after.is_retraction else (user_id, session_id)
         of_retractions = (user_id, session_id) if after.is_retraction else (FIRST_ID, FIRST_ID)
         async with self._database.snapshot_of_all() as transaction:
-            return await transaction.fetch(
+            found = await transaction.fetch(
                 _LIST,
                 {
                     "after_transaction_id": str(after.transaction_id),
@@ -171,3 +178,6 @@ class SessionChangeRepository:
                     "limit": limit,
                 },
             )
+            if not with_records:
+                return found
+            return await self._archive.rows_of_many(transaction.fetch, found)

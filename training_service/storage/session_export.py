@@ -25,6 +25,7 @@ from sqlalchemy import (
 from training_service.caller import Scope
 from training_service.domain.paging import invalid_page_token
 from training_service.domain.session import SessionFilter
+from training_service.storage.archive import Archive
 from training_service.storage.author import signed
 from training_service.storage.database import Database, Transaction
 from training_service.storage.session import (
@@ -108,8 +109,21 @@ def _export(
     )
 
 
+async def _next_batch(
+    transaction: Transaction,
+    archive: Archive,
+    statement: Statement[ExportedSession],
+    parameters: dict[str, Any],
+) -> list[ExportedSession]:
+    found = await transaction.fetch(statement, parameters)
+    if transaction.external_user_id:
+        return await archive.rows_by(transaction.fetch, found)
+    return await archive.rows_of_many(transaction.fetch, found)
+
+
 def _begin_batch(
     transaction: Transaction,
+    archive: Archive,
     statement: Statement[ExportedSession],
     parameters: dict[str, Any],
     place: ExportPlace,
@@ -120,14 +134,17 @@ def _begin_batch(
         "after_id": place.session_id,
         "snapshot": place.snapshot,
     }
-    return asyncio.create_task(transaction.fetch(statement, {**parameters, **behind}))
+    return asyncio.create_task(
+        _next_batch(transaction, archive, statement, {**parameters, **behind})
+    )
 
 
 class SessionExportRepository:
     """Reads all sessions of an athlete, or of all athletes."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, archive: Archive) -> None:
         self._database = database
+        self._archive = archive
 
     async def export(
         self, scope: Scope | None, filters: SessionFilter, place: ExportPlace | None
@@ -149,14 +166,16 @@ class SessionExportRepository:
                 [snapshot] = await transaction.fetch(_SNAPSHOT, {})
                 place = ExportPlace(UUID(int=0), UUID(int=0), snapshot)
             # PostgreSQL reads the next batch while this one is sent.
-            upcoming = _begin_batch(transaction, statement, parameters, place)
+            upcoming = _begin_batch(transaction, self._archive, statement, parameters, place)
             try:
                 while True:
                     rows = await upcoming
                     is_last = len(rows) < EXPORT_BATCH
                     if not is_last:
                         place = ExportPlace(rows[-1].external_user_id, rows[-1].id, place.snapshot)
-                        upcoming = _begin_batch(transaction, statement, parameters, place)
+                        upcoming = _begin_batch(
+                            transaction, self._archive, statement, parameters, place
+                        )
                     yield rows, place.snapshot
                     if is_last:
                         return

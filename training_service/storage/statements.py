@@ -32,6 +32,8 @@ from sqlalchemy.dialects.postgresql import psycopg as postgresql
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.visitors import iterate, replacement_traverse
 
+from training_service.storage.tables import FILLED_LATER
+
 Row = TypeVar("Row")
 
 # PostgreSQL's own placeholders ($1): psycopg would otherwise look for its own in the text, of an
@@ -164,8 +166,13 @@ def parameter(name: str, column: ColumnElement[Any]) -> ColumnElement[Any]:
 
 
 def written(table: Table) -> list[Column[Any]]:
-    """Returns the columns that an INSERT gives a value: all but those PostgreSQL fills in."""
-    return [column for column in table.c if column.server_default is None]
+    """Returns the columns that an INSERT gives a value: all but those PostgreSQL fills in, and
+    those that are filled later."""
+    return [
+        column
+        for column in table.c
+        if column.server_default is None and FILLED_LATER not in column.info
+    ]
 
 
 @cache

@@ -68,6 +68,9 @@ class PgSnapshot(UserDefinedType[str]):
 # Else Alembic would not know the column's type when it compares a database with these tables.
 ischema_names["xid8"] = Xid8
 
+FILLED_LATER = "filled later"
+"""Marks a column that no INSERT gives a value."""
+
 TIMESTAMP = DateTime(timezone=True)
 TEXTS = ARRAY(Text)
 
@@ -110,6 +113,62 @@ installation = Table(
     PrimaryKeyConstraint("id", name="installation_pkey"),
     CheckConstraint("id = 1", name="installation_one_row"),
     comment="One row: what tells this installation from others.",
+)
+
+rate_buckets = Table(
+    "rate_buckets",
+    metadata,
+    Column("caller", Text, comment="The pseudonym of who calls."),
+    Column("cost_class", Text),
+    Column("tokens_given", Double, nullable=False, comment="To who asked last."),
+    Column("full_at_seconds", Double, nullable=False, comment="Since 1970."),
+    PrimaryKeyConstraint("caller", "cost_class", name="rate_buckets_pkey"),
+    # What is lost in a crash is how often somebody called in the last seconds.
+    prefixes=["UNLOGGED"],
+    comment="How often callers may call, when servers share it; a full bucket has no row.",
+)
+
+audit_records = Table(
+    "audit_records",
+    metadata,
+    Column("id", Uuid),
+    Column("recorded_at", TIMESTAMP, nullable=False),
+    Column("request_id", Text, nullable=False, comment="Finds the call in the logs."),
+    Column("method", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("reason", Text, nullable=False, comment="Empty when it was not refused."),
+    Column("duration_ms", Double, nullable=False),
+    Column("caller", Text, nullable=False, comment="Pseudonym."),
+    Column("caller_roles", TEXTS, nullable=False),
+    Column("subject", Text, comment="Pseudonym; null where no one person is meant."),
+    Column("grant_id", Uuid, comment="That let the caller in, if one did."),
+    PrimaryKeyConstraint("id", name="audit_records_pkey"),
+    comment="Accesses to others' data and by administrators; only added to. Users stand in it "
+    "by their pseudonyms, so that it outlives them.",
+)
+
+tombstones = Table(
+    "tombstones",
+    metadata,
+    Column("pseudonym", LargeBinary),
+    Column("requested_at", TIMESTAMP, nullable=False),
+    Column("erased_at", TIMESTAMP, comment="Null until all is done."),
+    Column("archive_objects", BigInteger, nullable=False, server_default=text("0")),
+    Column("receipt", Text, comment="A signed JWS: what was removed, by table."),
+    PrimaryKeyConstraint("pseudonym", name="tombstones_pkey"),
+    CheckConstraint("(erased_at IS NULL) = (receipt IS NULL)", name="tombstones_receipt_whole"),
+    comment="Erased users, by what their ids become under the installation's key. They are "
+    "refused from the moment the row is there.",
+)
+
+erasure_gates = Table(
+    "erasure_gates",
+    metadata,
+    Column("id", SmallInteger, autoincrement=False),
+    Column("passes", BigInteger, nullable=False),
+    PrimaryKeyConstraint("id", name="erasure_gates_pkey"),
+    comment="Fixed rows. A write shares that of the first byte of its user's pseudonym until "
+    "its end; an erasure changes it, and so waits for writes under way.",
 )
 
 exercises = Table(
@@ -263,6 +322,23 @@ workout_exercises = Table(
     comment="Exercises of the current revision of workouts that are not deleted.",
 )
 
+archive_objects = Table(
+    "archive_objects",
+    metadata,
+    Column("external_user_id", Uuid),
+    Column("id", Uuid),
+    Column("key", Text, nullable=False, comment="In the store; the athlete's pseudonym leads."),
+    Column("first_started_at", TIMESTAMP, nullable=False, comment="Of its sessions."),
+    Column("last_started_at", TIMESTAMP, nullable=False, comment="Of its sessions."),
+    Column("session_count", Integer, nullable=False),
+    Column("byte_count", BigInteger, nullable=False, comment="Of the object."),
+    Column("sha256", LargeBinary, nullable=False, comment="Of the object."),
+    Column("created_at", TIMESTAMP, nullable=False),
+    PrimaryKeyConstraint("external_user_id", "id", name="archive_objects_pkey"),
+    CheckConstraint("session_count > 0", name="archive_objects_not_empty"),
+    comment="Objects of the archive: where the records of old sessions are.",
+)
+
 sessions = Table(
     "sessions",
     metadata,
@@ -283,9 +359,15 @@ sessions = Table(
     Column("request_id", Uuid),
     Column("request_digest", LargeBinary, nullable=False),
     Column("created_at", TIMESTAMP, nullable=False),
-    Column("record", LargeBinary, nullable=False, comment="The Session message as acknowledged."),
+    Column("record", LargeBinary, comment="The Session message as acknowledged."),
     _transaction_id(),
     _author(),
+    Column(
+        "archive_object_id",
+        Uuid,
+        comment="Where the record is when it is not here.",
+        info={FILLED_LATER: True},
+    ),
     PrimaryKeyConstraint("external_user_id", "id", name="sessions_pkey"),
     UniqueConstraint("external_user_id", "request_id", name="sessions_request_key"),
     ForeignKeyConstraint(
@@ -305,8 +387,16 @@ sessions = Table(
     CheckConstraint(
         "(workout_id IS NULL) = (workout_revision IS NULL)", name="sessions_workout_whole"
     ),
+    ForeignKeyConstraint(
+        ["external_user_id", "archive_object_id"],
+        ["training.archive_objects.external_user_id", "training.archive_objects.id"],
+        name="sessions_archive_object_fkey",
+    ),
     CheckConstraint(
         "(supersedes_id IS NULL) = (original_id IS NULL)", name="sessions_original_whole"
+    ),
+    CheckConstraint(
+        "(record IS NULL) = (archive_object_id IS NOT NULL)", name="sessions_record_somewhere"
     ),
     Index("sessions_started_idx", "external_user_id", "started_at", "id"),
     Index("sessions_changes_idx", "transaction_id", "external_user_id", "id"),
@@ -347,6 +437,29 @@ session_exercises = Table(
     ),
     Index("session_exercises_exercise_idx", "external_user_id", "exercise_id", "session_id"),
     comment="Exercises of logged sessions; append-only.",
+)
+
+session_chains = Table(
+    "session_chains",
+    metadata,
+    Column("external_user_id", Uuid),
+    Column("length", BigInteger, nullable=False, comment="In blocks."),
+    Column("digest", LargeBinary, nullable=False, comment="Of all blocks so far."),
+    PrimaryKeyConstraint("external_user_id", name="session_chains_pkey"),
+    comment="Where the chain over an athlete's sessions ends.",
+)
+
+session_links = Table(
+    "session_links",
+    metadata,
+    Column("external_user_id", Uuid),
+    Column("block", BigInteger, comment="In the chain, from 1 on."),
+    Column("position", Integer, comment="In the block, from 1 on."),
+    Column("session_id", Uuid, nullable=False),
+    Column("record_digest", LargeBinary, nullable=False, comment="SHA-256."),
+    PrimaryKeyConstraint("external_user_id", "block", "position", name="session_links_pkey"),
+    UniqueConstraint("external_user_id", "session_id", name="session_links_session_key"),
+    comment="Sessions in the order in which they were linked; append-only.",
 )
 
 session_retractions = Table(

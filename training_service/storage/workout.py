@@ -25,6 +25,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.types import Uuid
 
 from training_service.caller import Scope
+from training_service.domain.quota import Quota
 from training_service.domain.workout import NewRevision, WorkoutFilter
 from training_service.storage.author import signed
 from training_service.storage.database import Database, Transaction
@@ -335,7 +336,11 @@ class WorkoutChange(AthleteChange):
         return set(await self._transaction.fetch(_EXERCISES, {"workout_id": workout_id}))
 
     async def insert(self, new: NewRevision) -> None:
-        """Stores a new workout with its first revision."""
+        """Stores a new workout with its first revision.
+
+        The transaction ends with QUOTA_EXCEEDED when there are too many.
+        """
+        self._transaction.added.add(Quota.WORKOUTS)
         head = {
             "id": new.workout_id,
             "display_name": new.display_name,
@@ -361,7 +366,8 @@ class WorkoutChange(AthleteChange):
         await self._transaction.execute(_DELETE_EXERCISES, {"workout_id": head.id})
 
     async def undelete(self, head: StoredWorkout, current: NewRevision, now: datetime) -> None:
-        """Undoes `delete`."""
+        """Undoes `delete`; see `insert`."""
+        self._transaction.added.add(Quota.WORKOUTS)
         await self._update_head(head, current, now, deleted_at=None)
         await self._insert_exercises(current)
 

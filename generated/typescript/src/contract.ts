@@ -5,6 +5,7 @@ export {
 } from "./calisthenics/training/v1/error";
 export {
   AccessLevel,
+  CostClass,
   GrantScope,
 } from "./calisthenics/training/v1/access";
 export {
@@ -311,6 +312,16 @@ export {
   SkillTarget,
   UpdateGoalRequest,
 } from "./calisthenics/training/v1/goal";
+export {
+  EraseUserRequest,
+  ErasedRows,
+  ErasureReceipt,
+  ExportUserDataRequest,
+  GovernanceServiceClient,
+  GovernanceServiceServer,
+  GovernanceServiceService,
+  RequestErasureRequest,
+} from "./calisthenics/training/v1/governance";
 export {
   AcceptInvitationRequest,
   CreateGroupRequest,

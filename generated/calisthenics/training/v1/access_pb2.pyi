@@ -108,15 +108,56 @@ GRANT_SCOPE_LOG_SESSIONS: GrantScope.ValueType  # 6
 """Log, amend and void sessions, and log wellness."""
 Global___GrantScope: _TypeAlias = GrantScope  # noqa: Y015
 
+class _CostClass:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _CostClassEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_CostClass.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    COST_CLASS_UNSPECIFIED: _CostClass.ValueType  # 0
+    """Not declared."""
+    COST_CLASS_READ: _CostClass.ValueType  # 1
+    """Reads, or computes from what the request has, and answers at once."""
+    COST_CLASS_WRITE: _CostClass.ValueType  # 2
+    """Stores something."""
+    COST_CLASS_STREAM: _CostClass.ValueType  # 3
+    """Answers for as long as there is something to tell. How many a caller has open is limited too."""
+    COST_CLASS_CHART: _CostClass.ValueType  # 4
+    """Draws a picture: the dearest, since one is drawn at a time."""
+
+class CostClass(_CostClass, metaclass=_CostClassEnumTypeWrapper):
+    """What a call costs the service, and so which of its caller's budgets it is taken from. The service
+    refuses to start when an RPC declares none.
+    """
+
+COST_CLASS_UNSPECIFIED: CostClass.ValueType  # 0
+"""Not declared."""
+COST_CLASS_READ: CostClass.ValueType  # 1
+"""Reads, or computes from what the request has, and answers at once."""
+COST_CLASS_WRITE: CostClass.ValueType  # 2
+"""Stores something."""
+COST_CLASS_STREAM: CostClass.ValueType  # 3
+"""Answers for as long as there is something to tell. How many a caller has open is limited too."""
+COST_CLASS_CHART: CostClass.ValueType  # 4
+"""Draws a picture: the dearest, since one is drawn at a time."""
+Global___CostClass: _TypeAlias = CostClass  # noqa: Y015
+
 ACCESS_FIELD_NUMBER: _builtins.int
 ERRORS_FIELD_NUMBER: _builtins.int
 GRANT_FIELD_NUMBER: _builtins.int
+COST_FIELD_NUMBER: _builtins.int
+SENSITIVE_FIELD_NUMBER: _builtins.int
 access: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.MethodOptions, Global___AccessLevel.ValueType]
 """Who may call this RPC."""
 errors: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.MethodOptions, _containers.RepeatedScalarFieldContainer[_error_pb2.ErrorReason.ValueType]]
 """The reasons this RPC may be refused with, beyond those every RPC shares: UNAUTHENTICATED,
-PERMISSION_DENIED, ATHLETE_NOT_FOUND, INVALID_FIELD, MALFORMED_REQUEST, REQUEST_TOO_LARGE,
-CONFLICT, DEADLINE_EXCEEDED, DATABASE_UNAVAILABLE, KEYS_UNAVAILABLE, OVERLOADED and INTERNAL.
+PERMISSION_DENIED, ATHLETE_NOT_FOUND, ATHLETE_ERASED, INVALID_FIELD, MALFORMED_REQUEST,
+REQUEST_TOO_LARGE, CONFLICT, DEADLINE_EXCEEDED, DATABASE_UNAVAILABLE, ARCHIVE_UNAVAILABLE,
+KEYS_UNAVAILABLE, OVERLOADED, RATE_LIMITED, TOO_MANY_STREAMS, QUOTA_EXCEEDED and INTERNAL.
 """
 grant: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.MethodOptions, Global___GrantScope.ValueType]
 """With ACCESS_LEVEL_USER: what a caller must be granted who is not the athlete."""
+cost: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.MethodOptions, Global___CostClass.ValueType]
+"""What a call of this RPC costs."""
+sensitive: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.FieldOptions, _builtins.bool]
+"""Never logged: what people write, what they are called, and how they are."""

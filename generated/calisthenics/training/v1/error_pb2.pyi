@@ -145,8 +145,27 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """
     INTERNAL: _ErrorReason.ValueType  # 83
     """A fault of this service; the request id finds it in the log."""
+    RATE_LIMITED: _ErrorReason.ValueType  # 221
+    """The caller made more calls of this cost class than it may. Retry after the delay in the RetryInfo
+    detail; the QuotaFailure detail names the limit.
+    """
+    TOO_MANY_STREAMS: _ErrorReason.ValueType  # 222
+    """The caller has as many streams open as it may. End one, or retry after the delay in the RetryInfo
+    detail; the QuotaFailure detail names the limit.
+    """
+    QUOTA_EXCEEDED: _ErrorReason.ValueType  # 223
+    """The athlete has, or has logged today, as many as they may; nothing was stored. The QuotaFailure
+    detail names the quota; so does the metadata, as `quota`, with its `limit` and, for a quota of a
+    day, `resets_at`, when the RetryInfo detail has the time until then. Retrying before is of no use.
+    """
     FORM_STREAM_IDLE: _ErrorReason.ValueType  # 220
     """No frame came for so long that the stream was ended."""
+    ARCHIVE_UNAVAILABLE: _ErrorReason.ValueType  # 224
+    """A session that the call needs is in the archive, and the archive does not answer; others can be
+    read meanwhile. Retry after the delay in the RetryInfo detail.
+    """
+    ATHLETE_ERASED: _ErrorReason.ValueType  # 230
+    """The user was erased, or is being erased: nothing of or about them is read or stored any more."""
     GOAL_NOT_FOUND: _ErrorReason.ValueType  # 120
     """No such goal for this athlete."""
     GOAL_ABANDONED: _ErrorReason.ValueType  # 121
@@ -282,8 +301,27 @@ detail.
 """
 INTERNAL: ErrorReason.ValueType  # 83
 """A fault of this service; the request id finds it in the log."""
+RATE_LIMITED: ErrorReason.ValueType  # 221
+"""The caller made more calls of this cost class than it may. Retry after the delay in the RetryInfo
+detail; the QuotaFailure detail names the limit.
+"""
+TOO_MANY_STREAMS: ErrorReason.ValueType  # 222
+"""The caller has as many streams open as it may. End one, or retry after the delay in the RetryInfo
+detail; the QuotaFailure detail names the limit.
+"""
+QUOTA_EXCEEDED: ErrorReason.ValueType  # 223
+"""The athlete has, or has logged today, as many as they may; nothing was stored. The QuotaFailure
+detail names the quota; so does the metadata, as `quota`, with its `limit` and, for a quota of a
+day, `resets_at`, when the RetryInfo detail has the time until then. Retrying before is of no use.
+"""
 FORM_STREAM_IDLE: ErrorReason.ValueType  # 220
 """No frame came for so long that the stream was ended."""
+ARCHIVE_UNAVAILABLE: ErrorReason.ValueType  # 224
+"""A session that the call needs is in the archive, and the archive does not answer; others can be
+read meanwhile. Retry after the delay in the RetryInfo detail.
+"""
+ATHLETE_ERASED: ErrorReason.ValueType  # 230
+"""The user was erased, or is being erased: nothing of or about them is read or stored any more."""
 GOAL_NOT_FOUND: ErrorReason.ValueType  # 120
 """No such goal for this athlete."""
 GOAL_ABANDONED: ErrorReason.ValueType  # 121

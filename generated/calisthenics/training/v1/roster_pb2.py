@@ -33,13 +33,21 @@ from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior_
 from google.type import date_pb2 as google_dot_type_dot_date__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%calisthenics/training/v1/roster.proto\x12\x18\x63\x61listhenics.training.v1\x1a\x1b\x62uf/validate/validate.proto\x1a%calisthenics/training/v1/access.proto\x1a$calisthenics/training/v1/error.proto\x1a#calisthenics/training/v1/load.proto\x1a&calisthenics/training/v1/metrics.proto\x1a(calisthenics/training/v1/readiness.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x16google/type/date.proto\"\x94\x01\n\x0fRosterAttention\x12G\n\x06reason\x18\x01 \x01(\x0e\x32/.calisthenics.training.v1.RosterAttentionReasonR\x06reason\x12\x16\n\x06points\x18\x02 \x01(\x05R\x06points\x12 \n\x0b\x64\x65scription\x18\x03 \x01(\tR\x0b\x64\x65scription\"\xfe\x01\n\x0eRosterActivity\x12=\n\x11last_session_date\x18\x01 \x01(\x0b\x32\x11.google.type.DateR\x0flastSessionDate\x12\x31\n\x12\x64\x61ys_since_session\x18\x02 \x01(\x05H\x00R\x10\x64\x61ysSinceSession\x88\x01\x01\x12,\n\x12week_session_count\x18\x03 \x01(\x05R\x10weekSessionCount\x12\x35\n\x17\x66our_week_session_count\x18\x04 \x01(\x05R\x14\x66ourWeekSessionCountB\x15\n\x13_days_since_session\"\xda\x01\n\x0fRosterAdherence\x12\x32\n\x15planned_session_count\x18\x01 \x01(\x05R\x13plannedSessionCount\x12,\n\x12\x64one_session_count\x18\x02 \x01(\x05R\x10\x64oneSessionCount\x12\x32\n\x15skipped_session_count\x18\x03 \x01(\x05R\x13skippedSessionCount\x12\"\n\ndone_share\x18\x04 \x01(\x01H\x00R\tdoneShare\x88\x01\x01\x42\r\n\x0b_done_share\"y\n\nRosterLoad\x12\x33\n\x03\x64\x61y\x18\x01 \x01(\x0b\x32!.calisthenics.training.v1.LoadDayR\x03\x64\x61y\x12\x36\n\x04\x66lag\x18\x02 \x01(\x0b\x32\".calisthenics.training.v1.LoadFlagR\x04\x66lag\"\xeb\x01\n\x0fRosterReadiness\x12\x19\n\x05score\x18\x01 \x01(\x01H\x00R\x05score\x88\x01\x01\x12;\n\x04\x62\x61nd\x18\x02 \x01(\x0e\x32\'.calisthenics.training.v1.ReadinessBandR\x04\x62\x61nd\x12\x1a\n\x08\x63overage\x18\x03 \x01(\x01R\x08\x63overage\x12Z\n\x0fwithheld_reason\x18\x04 \x01(\x0e\x32\x31.calisthenics.training.v1.ReadinessWithheldReasonR\x0ewithheldReasonB\x08\n\x06_score\"v\n\rRosterRecords\x12!\n\x0crecord_count\x18\x01 \x01(\x05R\x0brecordCount\x12\x42\n\x07records\x18\x02 \x03(\x0b\x32(.calisthenics.training.v1.PersonalRecordR\x07records\"\xc5\x04\n\x0bRosterEntry\x12\x17\n\x07user_id\x18\x01 \x01(\tR\x06userId\x12K\n\x0egranted_scopes\x18\x02 \x03(\x0e\x32$.calisthenics.training.v1.GrantScopeR\rgrantedScopes\x12)\n\x10\x61ttention_points\x18\x03 \x01(\x05R\x0f\x61ttentionPoints\x12G\n\tattention\x18\x04 \x03(\x0b\x32).calisthenics.training.v1.RosterAttentionR\tattention\x12\x44\n\x08\x61\x63tivity\x18\x05 \x01(\x0b\x32(.calisthenics.training.v1.RosterActivityR\x08\x61\x63tivity\x12G\n\tadherence\x18\x06 \x01(\x0b\x32).calisthenics.training.v1.RosterAdherenceR\tadherence\x12\x38\n\x04load\x18\x07 \x01(\x0b\x32$.calisthenics.training.v1.RosterLoadR\x04load\x12J\n\x0cweek_records\x18\x08 \x01(\x0b\x32\'.calisthenics.training.v1.RosterRecordsR\x0bweekRecords\x12G\n\treadiness\x18\t \x01(\x0b\x32).calisthenics.training.v1.RosterReadinessR\treadiness\"\xb0\x01\n\x0cRosterStatus\x12\x19\n\x08group_id\x18\x01 \x01(\tR\x07groupId\x12\x30\n\nlocal_date\x18\x02 \x01(\x0b\x32\x11.google.type.DateR\tlocalDate\x12?\n\x07\x65ntries\x18\x03 \x03(\x0b\x32%.calisthenics.training.v1.RosterEntryR\x07\x65ntries\x12\x12\n\x04note\x18\x04 \x01(\tR\x04note\"\xd0\x01\n\x16GetRosterStatusRequest\x12\x35\n\x10\x65xternal_user_id\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\x0e\x65xternalUserId\x12\'\n\x08group_id\x18\x02 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01R\x07groupId\x12\x30\n\nlocal_date\x18\x03 \x01(\x0b\x32\x11.google.type.DateR\tlocalDate\x12$\n\ttime_zone\x18\x04 \x01(\tB\x07\xbaH\x04r\x02\x18@R\x08timeZone*\xe5\x01\n\x15RosterAttentionReason\x12\'\n#ROSTER_ATTENTION_REASON_UNSPECIFIED\x10\x00\x12%\n!ROSTER_ATTENTION_REASON_LOAD_FLAG\x10\x01\x12)\n%ROSTER_ATTENTION_REASON_LOW_READINESS\x10\x02\x12+\n\'ROSTER_ATTENTION_REASON_MISSED_SESSIONS\x10\x03\x12$\n ROSTER_ATTENTION_REASON_INACTIVE\x10\x04\x32\xd3\x01\n\rRosterService\x12\xc1\x01\n\x0fGetRosterStatus\x12\x30.calisthenics.training.v1.GetRosterStatusRequest\x1a&.calisthenics.training.v1.RosterStatus\"T\xa8\xbb\x18\x02\xb2\xbb\x18\x02\xc9\x01\x82\xd3\xe4\x93\x02\x44\x12\x42/api/v1/training/users/{external_user_id}/groups/{group_id}/rosterb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%calisthenics/training/v1/roster.proto\x12\x18\x63\x61listhenics.training.v1\x1a\x1b\x62uf/validate/validate.proto\x1a%calisthenics/training/v1/access.proto\x1a$calisthenics/training/v1/error.proto\x1a#calisthenics/training/v1/load.proto\x1a&calisthenics/training/v1/metrics.proto\x1a(calisthenics/training/v1/readiness.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x16google/type/date.proto\"\x9a\x01\n\x0fRosterAttention\x12G\n\x06reason\x18\x01 \x01(\x0e\x32/.calisthenics.training.v1.RosterAttentionReasonR\x06reason\x12\x16\n\x06points\x18\x02 \x01(\x05R\x06points\x12&\n\x0b\x64\x65scription\x18\x03 \x01(\tB\x04\xc8\xbc\x18\x01R\x0b\x64\x65scription\"\xfe\x01\n\x0eRosterActivity\x12=\n\x11last_session_date\x18\x01 \x01(\x0b\x32\x11.google.type.DateR\x0flastSessionDate\x12\x31\n\x12\x64\x61ys_since_session\x18\x02 \x01(\x05H\x00R\x10\x64\x61ysSinceSession\x88\x01\x01\x12,\n\x12week_session_count\x18\x03 \x01(\x05R\x10weekSessionCount\x12\x35\n\x17\x66our_week_session_count\x18\x04 \x01(\x05R\x14\x66ourWeekSessionCountB\x15\n\x13_days_since_session\"\xda\x01\n\x0fRosterAdherence\x12\x32\n\x15planned_session_count\x18\x01 \x01(\x05R\x13plannedSessionCount\x12,\n\x12\x64one_session_count\x18\x02 \x01(\x05R\x10\x64oneSessionCount\x12\x32\n\x15skipped_session_count\x18\x03 \x01(\x05R\x13skippedSessionCount\x12\"\n\ndone_share\x18\x04 \x01(\x01H\x00R\tdoneShare\x88\x01\x01\x42\r\n\x0b_done_share\"y\n\nRosterLoad\x12\x33\n\x03\x64\x61y\x18\x01 \x01(\x0b\x32!.calisthenics.training.v1.LoadDayR\x03\x64\x61y\x12\x36\n\x04\x66lag\x18\x02 \x01(\x0b\x32\".calisthenics.training.v1.LoadFlagR\x04\x66lag\"\xf7\x01\n\x0fRosterReadiness\x12\x1f\n\x05score\x18\x01 \x01(\x01\x42\x04\xc8\xbc\x18\x01H\x00R\x05score\x88\x01\x01\x12\x41\n\x04\x62\x61nd\x18\x02 \x01(\x0e\x32\'.calisthenics.training.v1.ReadinessBandB\x04\xc8\xbc\x18\x01R\x04\x62\x61nd\x12\x1a\n\x08\x63overage\x18\x03 \x01(\x01R\x08\x63overage\x12Z\n\x0fwithheld_reason\x18\x04 \x01(\x0e\x32\x31.calisthenics.training.v1.ReadinessWithheldReasonR\x0ewithheldReasonB\x08\n\x06_score\"v\n\rRosterRecords\x12!\n\x0crecord_count\x18\x01 \x01(\x05R\x0brecordCount\x12\x42\n\x07records\x18\x02 \x03(\x0b\x32(.calisthenics.training.v1.PersonalRecordR\x07records\"\xc5\x04\n\x0bRosterEntry\x12\x17\n\x07user_id\x18\x01 \x01(\tR\x06userId\x12K\n\x0egranted_scopes\x18\x02 \x03(\x0e\x32$.calisthenics.training.v1.GrantScopeR\rgrantedScopes\x12)\n\x10\x61ttention_points\x18\x03 \x01(\x05R\x0f\x61ttentionPoints\x12G\n\tattention\x18\x04 \x03(\x0b\x32).calisthenics.training.v1.RosterAttentionR\tattention\x12\x44\n\x08\x61\x63tivity\x18\x05 \x01(\x0b\x32(.calisthenics.training.v1.RosterActivityR\x08\x61\x63tivity\x12G\n\tadherence\x18\x06 \x01(\x0b\x32).calisthenics.training.v1.RosterAdherenceR\tadherence\x12\x38\n\x04load\x18\x07 \x01(\x0b\x32$.calisthenics.training.v1.RosterLoadR\x04load\x12J\n\x0cweek_records\x18\x08 \x01(\x0b\x32\'.calisthenics.training.v1.RosterRecordsR\x0bweekRecords\x12G\n\treadiness\x18\t \x01(\x0b\x32).calisthenics.training.v1.RosterReadinessR\treadiness\"\xb6\x01\n\x0cRosterStatus\x12\x19\n\x08group_id\x18\x01 \x01(\tR\x07groupId\x12\x30\n\nlocal_date\x18\x02 \x01(\x0b\x32\x11.google.type.DateR\tlocalDate\x12?\n\x07\x65ntries\x18\x03 \x03(\x0b\x32%.calisthenics.training.v1.RosterEntryR\x07\x65ntries\x12\x18\n\x04note\x18\x04 \x01(\tB\x04\xc8\xbc\x18\x01R\x04note\"\xd0\x01\n\x16GetRosterStatusRequest\x12\x35\n\x10\x65xternal_user_id\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\x0e\x65xternalUserId\x12\'\n\x08group_id\x18\x02 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01R\x07groupId\x12\x30\n\nlocal_date\x18\x03 \x01(\x0b\x32\x11.google.type.DateR\tlocalDate\x12$\n\ttime_zone\x18\x04 \x01(\tB\x07\xbaH\x04r\x02\x18@R\x08timeZone*\xe5\x01\n\x15RosterAttentionReason\x12\'\n#ROSTER_ATTENTION_REASON_UNSPECIFIED\x10\x00\x12%\n!ROSTER_ATTENTION_REASON_LOAD_FLAG\x10\x01\x12)\n%ROSTER_ATTENTION_REASON_LOW_READINESS\x10\x02\x12+\n\'ROSTER_ATTENTION_REASON_MISSED_SESSIONS\x10\x03\x12$\n ROSTER_ATTENTION_REASON_INACTIVE\x10\x04\x32\xd7\x01\n\rRosterService\x12\xc5\x01\n\x0fGetRosterStatus\x12\x30.calisthenics.training.v1.GetRosterStatusRequest\x1a&.calisthenics.training.v1.RosterStatus\"X\xa8\xbb\x18\x02\xb2\xbb\x18\x02\xc9\x01\xc0\xbb\x18\x01\x82\xd3\xe4\x93\x02\x44\x12\x42/api/v1/training/users/{external_user_id}/groups/{group_id}/rosterb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'calisthenics.training.v1.roster_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_ROSTERATTENTION'].fields_by_name['description']._loaded_options = None
+  _globals['_ROSTERATTENTION'].fields_by_name['description']._serialized_options = b'\310\274\030\001'
+  _globals['_ROSTERREADINESS'].fields_by_name['score']._loaded_options = None
+  _globals['_ROSTERREADINESS'].fields_by_name['score']._serialized_options = b'\310\274\030\001'
+  _globals['_ROSTERREADINESS'].fields_by_name['band']._loaded_options = None
+  _globals['_ROSTERREADINESS'].fields_by_name['band']._serialized_options = b'\310\274\030\001'
+  _globals['_ROSTERSTATUS'].fields_by_name['note']._loaded_options = None
+  _globals['_ROSTERSTATUS'].fields_by_name['note']._serialized_options = b'\310\274\030\001'
   _globals['_GETROSTERSTATUSREQUEST'].fields_by_name['external_user_id']._loaded_options = None
   _globals['_GETROSTERSTATUSREQUEST'].fields_by_name['external_user_id']._serialized_options = b'\272H\010r\003\260\001\001\330\001\001'
   _globals['_GETROSTERSTATUSREQUEST'].fields_by_name['group_id']._loaded_options = None
@@ -47,27 +55,27 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETROSTERSTATUSREQUEST'].fields_by_name['time_zone']._loaded_options = None
   _globals['_GETROSTERSTATUSREQUEST'].fields_by_name['time_zone']._serialized_options = b'\272H\004r\002\030@'
   _globals['_ROSTERSERVICE'].methods_by_name['GetRosterStatus']._loaded_options = None
-  _globals['_ROSTERSERVICE'].methods_by_name['GetRosterStatus']._serialized_options = b'\250\273\030\002\262\273\030\002\311\001\202\323\344\223\002D\022B/api/v1/training/users/{external_user_id}/groups/{group_id}/roster'
-  _globals['_ROSTERATTENTIONREASON']._serialized_start=2464
-  _globals['_ROSTERATTENTIONREASON']._serialized_end=2693
+  _globals['_ROSTERSERVICE'].methods_by_name['GetRosterStatus']._serialized_options = b'\250\273\030\002\262\273\030\002\311\001\300\273\030\001\202\323\344\223\002D\022B/api/v1/training/users/{external_user_id}/groups/{group_id}/roster'
+  _globals['_ROSTERATTENTIONREASON']._serialized_start=2488
+  _globals['_ROSTERATTENTIONREASON']._serialized_end=2717
   _globals['_ROSTERATTENTION']._serialized_start=380
-  _globals['_ROSTERATTENTION']._serialized_end=528
-  _globals['_ROSTERACTIVITY']._serialized_start=531
-  _globals['_ROSTERACTIVITY']._serialized_end=785
-  _globals['_ROSTERADHERENCE']._serialized_start=788
-  _globals['_ROSTERADHERENCE']._serialized_end=1006
-  _globals['_ROSTERLOAD']._serialized_start=1008
-  _globals['_ROSTERLOAD']._serialized_end=1129
-  _globals['_ROSTERREADINESS']._serialized_start=1132
-  _globals['_ROSTERREADINESS']._serialized_end=1367
-  _globals['_ROSTERRECORDS']._serialized_start=1369
-  _globals['_ROSTERRECORDS']._serialized_end=1487
-  _globals['_ROSTERENTRY']._serialized_start=1490
-  _globals['_ROSTERENTRY']._serialized_end=2071
-  _globals['_ROSTERSTATUS']._serialized_start=2074
-  _globals['_ROSTERSTATUS']._serialized_end=2250
-  _globals['_GETROSTERSTATUSREQUEST']._serialized_start=2253
-  _globals['_GETROSTERSTATUSREQUEST']._serialized_end=2461
-  _globals['_ROSTERSERVICE']._serialized_start=2696
-  _globals['_ROSTERSERVICE']._serialized_end=2907
+  _globals['_ROSTERATTENTION']._serialized_end=534
+  _globals['_ROSTERACTIVITY']._serialized_start=537
+  _globals['_ROSTERACTIVITY']._serialized_end=791
+  _globals['_ROSTERADHERENCE']._serialized_start=794
+  _globals['_ROSTERADHERENCE']._serialized_end=1012
+  _globals['_ROSTERLOAD']._serialized_start=1014
+  _globals['_ROSTERLOAD']._serialized_end=1135
+  _globals['_ROSTERREADINESS']._serialized_start=1138
+  _globals['_ROSTERREADINESS']._serialized_end=1385
+  _globals['_ROSTERRECORDS']._serialized_start=1387
+  _globals['_ROSTERRECORDS']._serialized_end=1505
+  _globals['_ROSTERENTRY']._serialized_start=1508
+  _globals['_ROSTERENTRY']._serialized_end=2089
+  _globals['_ROSTERSTATUS']._serialized_start=2092
+  _globals['_ROSTERSTATUS']._serialized_end=2274
+  _globals['_GETROSTERSTATUSREQUEST']._serialized_start=2277
+  _globals['_GETROSTERSTATUSREQUEST']._serialized_end=2485
+  _globals['_ROSTERSERVICE']._serialized_start=2720
+  _globals['_ROSTERSERVICE']._serialized_end=2935
 # @@protoc_insertion_point(module_scope)

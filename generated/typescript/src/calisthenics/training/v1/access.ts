@@ -51,3 +51,21 @@ export enum GrantScope {
   GRANT_SCOPE_LOG_SESSIONS = 6,
   UNRECOGNIZED = -1,
 }
+
+/**
+ * What a call costs the service, and so which of its caller's budgets it is taken from. The service
+ * refuses to start when an RPC declares none.
+ */
+export enum CostClass {
+  /** COST_CLASS_UNSPECIFIED - Not declared. */
+  COST_CLASS_UNSPECIFIED = 0,
+  /** COST_CLASS_READ - Reads, or computes from what the request has, and answers at once. */
+  COST_CLASS_READ = 1,
+  /** COST_CLASS_WRITE - Stores something. */
+  COST_CLASS_WRITE = 2,
+  /** COST_CLASS_STREAM - Answers for as long as there is something to tell. How many a caller has open is limited too. */
+  COST_CLASS_STREAM = 3,
+  /** COST_CLASS_CHART - Draws a picture: the dearest, since one is drawn at a time. */
+  COST_CLASS_CHART = 4,
+  UNRECOGNIZED = -1,
+}

@@ -141,8 +141,31 @@ export enum ErrorReason {
   OVERLOADED = 84,
   /** INTERNAL - A fault of this service; the request id finds it in the log. */
   INTERNAL = 83,
+  /**
+   * RATE_LIMITED - The caller made more calls of this cost class than it may. Retry after the delay in the RetryInfo
+   * detail; the QuotaFailure detail names the limit.
+   */
+  RATE_LIMITED = 221,
+  /**
+   * TOO_MANY_STREAMS - The caller has as many streams open as it may. End one, or retry after the delay in the RetryInfo
+   * detail; the QuotaFailure detail names the limit.
+   */
+  TOO_MANY_STREAMS = 222,
+  /**
+   * QUOTA_EXCEEDED - The athlete has, or has logged today, as many as they may; nothing was stored. The QuotaFailure
+   * detail names the quota; so does the metadata, as `quota`, with its `limit` and, for a quota of a
+   * day, `resets_at`, when the RetryInfo detail has the time until then. Retrying before is of no use.
+   */
+  QUOTA_EXCEEDED = 223,
   /** FORM_STREAM_IDLE - No frame came for so long that the stream was ended. */
   FORM_STREAM_IDLE = 220,
+  /**
+   * ARCHIVE_UNAVAILABLE - A session that the call needs is in the archive, and the archive does not answer; others can be
+   * read meanwhile. Retry after the delay in the RetryInfo detail.
+   */
+  ARCHIVE_UNAVAILABLE = 224,
+  /** ATHLETE_ERASED - The user was erased, or is being erased: nothing of or about them is read or stored any more. */
+  ATHLETE_ERASED = 230,
   /** GOAL_NOT_FOUND - No such goal for this athlete. */
   GOAL_NOT_FOUND = 120,
   /** GOAL_ABANDONED - The goal is abandoned, so it can't change any more. */

@@ -1,0 +1,182 @@
+"""Where archived objects are: a folder, or a bucket of an object store."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import obstore
+import structlog
+from obstore.exceptions import BaseError
+from obstore.store import LocalStore, from_url
+
+from training_service.errors import Reason, TrainingError
+from training_service.settings import Settings, SettingsError
+
+logger = structlog.get_logger(__name__)
+
+FOLDER = "archive"
+"""The folder in the data directory, unless another place is named."""
+CONNECT_TIMEOUT = "2s"
+REQUEST_TIMEOUT = "10s"
+MAX_RETRIES = 2
+LIST_CHUNK = 1000
+LOCAL_ENDPOINT = "http://"
+
+
+class ObjectStore:
+    """Objects by key. What does not answer surfaces as ARCHIVE_UNAVAILABLE."""
+
+    async def put(self, key: str, data: bytes) -> None:
+        """Stores an object. When this returns, it stays, whatever fails afterwards."""
+        raise NotImplementedError
+
+    async def get(self, key: str) -> bytes | None:
+        """Returns an object, None when there is none of this key."""
+        raise NotImplementedError
+
+    def list_keys(self, prefix: str = "") -> AsyncIterator[Sequence[str]]:
+        """Yields the keys there are under a prefix, some at a time."""
+        raise NotImplementedError
+
+    async def delete(self, keys: Sequence[str]) -> None:
+        """Removes objects; those that are not there are no mistake."""
+        raise NotImplementedError
+
+
+class BucketStore(ObjectStore):
+    """A bucket, or what is under a prefix of one. Credentials and region come from the variables
+    that its vendor's own tools read, such as AWS_ACCESS_KEY_ID and AWS_ENDPOINT_URL."""
+
+    def __init__(self, url: str) -> None:
+        endpoint = os.environ.get("AWS_ENDPOINT_URL") or os.environ.get("AWS_ENDPOINT", "")
+        try:
+            self._store = from_url(
+                url,
+                client_options={
+                    "connect_timeout": CONNECT_TIMEOUT,
+                    "timeout": REQUEST_TIMEOUT,
+                    # Who names such an endpoint means it.
+                    "allow_http": endpoint.startswith(LOCAL_ENDPOINT),
+                },
+                retry_config={"max_retries": MAX_RETRIES},
+            )
+        except (BaseError, ValueError) as error:
+            raise SettingsError(f"TRAINING_ARCHIVE_URL: {_first_line(error)}") from None
+
+    async def put(self, key: str, data: bytes) -> None:
+        """See ObjectStore.put. One request: an object is there as a whole or not at all."""
+        try:
+            await obstore.put_async(self._store, key, data, use_multipart=False)
+        except (BaseError, OSError) as error:
+            raise _unavailable(error) from error
+
+    async def get(self, key: str) -> bytes | None:
+        """See ObjectStore.get."""
+        try:
+            found = await obstore.get_async(self._store, key)
+            return bytes(await found.bytes_async())
+        except FileNotFoundError:
+            return None
+        except (BaseError, OSError) as error:
+            raise _unavailable(error) from error
+
+    async def list_keys(self, prefix: str = "") -> AsyncIterator[Sequence[str]]:
+        """See ObjectStore.list_keys."""
+        try:
+            async for found in obstore.list(self._store, prefix or None, chunk_size=LIST_CHUNK):
+                yield [one["path"] for one in found]
+        except (BaseError, OSError) as error:
+            raise _unavailable(error) from error
+
+    async def delete(self, keys: Sequence[str]) -> None:
+        """See ObjectStore.delete."""
+        try:
+            if keys:
+                await obstore.delete_async(self._store, keys)
+        except FileNotFoundError:
+            return
+        except (BaseError, OSError) as error:
+            raise _unavailable(error) from error
+
+
+class FolderStore(ObjectStore):
+    """A folder of this machine, made when the first object is stored."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    async def put(self, key: str, data: bytes) -> None:
+        """See ObjectStore.put."""
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            await obstore.put_async(LocalStore(self._folder), key, data, use_multipart=False)
+            await asyncio.to_thread(self._make_durable, key)
+        except (BaseError, OSError) as error:
+            raise _unavailable(error) from error
+
+    def _make_durable(self, key: str) -> None:
+        # The file's bytes, and its names in the folders above it.
+        file = self._folder / key
+        for path in (file, *file.parents[: len(Path(key).parts)]):
+            descriptor = os.open(path, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+
+    async def get(self, key: str) -> bytes | None:
+        """See ObjectStore.get."""
+        try:
+            found = await obstore.get_async(LocalStore(self._folder), key)
+            return bytes(await found.bytes_async())
+        except FileNotFoundError:
+            return None
+        except (BaseError, OSError) as error:
+            # A folder that is gone is a disk that is not mounted.
+            raise _unavailable(error) from error
+
+    async def list_keys(self, prefix: str = "") -> AsyncIterator[Sequence[str]]:
+        """See ObjectStore.list_keys. With what killed writers left, which obstore hides."""
+        for folder in sorted(self._folder.glob(prefix or "*")):
+            yield [file.relative_to(self._folder).as_posix() for file in sorted(folder.glob("*"))]
+
+    async def delete(self, keys: Sequence[str]) -> None:
+        """See ObjectStore.delete."""
+        try:
+            for key in keys:
+                (self._folder / key).unlink(missing_ok=True)
+        except OSError as error:
+            raise _unavailable(error) from error
+
+
+def open_store(settings: Settings) -> ObjectStore:
+    """Returns the store that the settings name. Nothing is asked of it yet.
+
+    Raises SettingsError for a URL that leads nowhere.
+    """
+    if not settings.archive_url:
+        return FolderStore(settings.data_directory / FOLDER)
+    url = urlsplit(settings.archive_url)
+    if url.scheme == "file":
+        return FolderStore(Path(unquote(url.path)))
+    return BucketStore(settings.archive_url)
+
+
+def archive_unavailable() -> TrainingError:
+    """Returns the refusal of a call that needs what is archived and can't be had now."""
+    return TrainingError(
+        Reason.ARCHIVE_UNAVAILABLE,
+        "the archive does not answer; try again",
+        retry_after_seconds=1.0,
+    )
+
+
+def _unavailable(error: Exception) -> TrainingError:
+    logger.warning("archive unavailable", why=_first_line(error))
+    return archive_unavailable()
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0]

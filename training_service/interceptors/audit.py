@@ -1,0 +1,174 @@
+"""One access record for each call: who, whose data, which RPC, how it ended; never what it carried.
+
+Each goes to standard output as a line of JSON. Those of accesses to others' data and by
+administrators are stored too, before a read is answered.
+"""
+
+import asyncio
+import os
+import time
+from datetime import UTC, datetime
+from queue import SimpleQueue
+from threading import Thread
+from types import TracebackType
+from uuid import UUID
+
+import orjson
+import structlog
+import uuid6
+from google.rpc import code_pb2
+
+from training_service.contract import STATUS_CODES
+from training_service.errors import Reason, TrainingError, database_unavailable
+from training_service.interceptors.call import Call
+from training_service.pseudonym import Pseudonyms
+from training_service.storage.audit import AuditRecord, AuditRepository
+
+logger = structlog.get_logger(__name__)
+
+STORE_TIMEOUT_SECONDS = 5.0
+"""Longest that a call waits for its record to be stored."""
+MAX_WAITING_LINES = 10_000
+"""When nobody takes what is written, records beyond this are lost rather than memory."""
+CLOSE_TIMEOUT_SECONDS = 2.0
+STDOUT = 1
+
+
+class AccessLog:
+    """Writes lines to a file descriptor from a thread: a pipe that is full holds up no call."""
+
+    def __init__(self, file: int = STDOUT) -> None:
+        self._file = file
+        self._lines: SimpleQueue[bytes | None] = SimpleQueue()
+        self._is_losing = False
+        self._thread = Thread(target=self._write, name="access-log", daemon=True)
+        self._thread.start()
+
+    def add(self, line: bytes) -> None:
+        """Queues a line, unless too many wait."""
+        is_full = self._lines.qsize() >= MAX_WAITING_LINES
+        if is_full and not self._is_losing:
+            logger.error("access records lost: nobody reads standard output")
+        self._is_losing = is_full
+        if not is_full:
+            self._lines.put(line)
+
+    def close(self) -> None:
+        """Writes what waits, if somebody takes it in time."""
+        self._lines.put(None)
+        self._thread.join(CLOSE_TIMEOUT_SECONDS)
+
+    def _write(self) -> None:
+        while (line := self._lines.get()) is not None:
+            try:
+                while line:
+                    line = line[os.write(self._file, line) :]
+            except OSError as error:
+                logger.error("access record not written", why=type(error).__name__)
+                if isinstance(error, BrokenPipeError):
+                    return  # nobody will read what comes
+
+
+class Auditor:
+    """Makes the records of this process's calls."""
+
+    def __init__(
+        self, pseudonyms: Pseudonyms, records: AuditRepository, log: AccessLog | None
+    ) -> None:
+        self._pseudonyms = pseudonyms
+        self._records = records
+        self._log = log
+
+    def of(self, call: Call) -> "Audit":
+        """Returns the block that records a call: `async with`."""
+        return Audit(call, self)
+
+    async def record(self, call: Call, error: BaseException | None, duration_ms: float) -> None:
+        """Records how a call ended.
+
+        Raises DATABASE_UNAVAILABLE for a read that would be answered without its record.
+        """
+        failure = None
+        if call.is_about_others:
+            failure = await self._store(self._make(call, error, duration_ms))
+        is_refused = failure is not None and error is None and call.method.is_read
+        if is_refused:
+            error = failure
+        if self._log:
+            self._log.add(_line(self._make(call, error, duration_ms)))
+        if is_refused and failure is not None:
+            raise failure
+
+    async def _store(self, record: AuditRecord) -> TrainingError | None:
+        """Stores a record; returns why it could not be."""
+        try:
+            async with asyncio.timeout(STORE_TIMEOUT_SECONDS):
+                await self._records.add(record)
+        except Exception as error:
+            logger.error("access record not stored", why=type(error).__name__, **_shown(record))
+            return database_unavailable()
+        return None
+
+    def _make(self, call: Call, error: BaseException | None, duration_ms: float) -> AuditRecord:
+        status, reason = _outcome(error)
+        caller = call.caller
+        return AuditRecord(
+            id=uuid6.uuid7(),
+            recorded_at=datetime.now(UTC),
+            request_id=call.logged_id,
+            method=call.method.path,
+            status=status,
+            reason=reason,
+            duration_ms=duration_ms,
+            caller=self._name(caller.external_user_id if caller else None) or "",
+            caller_roles=sorted(caller.roles) if caller else [],
+            subject=self._name(call.subject),
+            grant_id=call.grant_id,
+        )
+
+    def _name(self, user_id: UUID | None) -> str | None:
+        return None if user_id is None else self._pseudonyms.of(user_id)
+
+
+class Audit:
+    """Records a call when it is over."""
+
+    __slots__ = ("_auditor", "_began", "_call")
+
+    def __init__(self, call: Call, auditor: Auditor) -> None:
+        self._call = call
+        self._auditor = auditor
+
+    async def __aenter__(self) -> None:
+        self._began = time.perf_counter()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        duration_ms = round((time.perf_counter() - self._began) * 1000, 2)
+        await self._auditor.record(self._call, error, duration_ms)
+
+
+def _outcome(error: BaseException | None) -> tuple[str, str]:
+    """Returns the status of a call and the reason of its refusal."""
+    if error is None:
+        return "OK", ""
+    if isinstance(error, TrainingError):
+        return code_pb2.Code.Name(STATUS_CODES[error.reason]), error.reason.value
+    if isinstance(error, Exception):
+        return "INTERNAL", Reason.INTERNAL.value
+    return "CANCELLED", ""
+
+
+def _shown(record: AuditRecord) -> dict[str, object]:
+    """Returns a record as it is printed."""
+    shown = record._asdict()
+    del shown["id"]
+    return {"time": shown.pop("recorded_at"), **shown}
+
+
+def _line(record: AuditRecord) -> bytes:
+    return orjson.dumps(_shown(record), option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_UTC_Z)
