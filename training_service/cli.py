@@ -4,7 +4,7 @@ import asyncio
 import json
 import shlex
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -16,12 +16,9 @@ from zoneinfo import ZoneInfo, available_timezones
 import typer
 from rich.console import Console
 from rich.progress import Progress
-from rich.table import Table
-from rich.text import Text
 
 from training_service.archive.content import DamagedObjectError
 from training_service.catalogue import load_catalogue
-from training_service.doctor import Finding, Verdict, examine, to_json
 from training_service.domain.exercise import exercise_id
 from training_service.embedded import database_url
 from training_service.errors import TrainingError
@@ -493,6 +490,8 @@ def doctor(
     clocks. Changes nothing. Exits with 1 when something keeps the service from running as it
     should; warnings alone do not.
     """
+    from training_service.doctor import Finding, Verdict, examine, to_json, to_table
+
     try:
         settings = load_settings()
         configure_logs(settings)
@@ -505,18 +504,9 @@ def doctor(
     if as_json:
         print(to_json(findings))
     else:
-        _print_findings(findings)
+        Console().print(to_table(findings))
     if any(one.verdict is Verdict.FAILED for one in findings):
         raise typer.Exit(1)
-
-
-def _print_findings(findings: Sequence[Finding]) -> None:
-    table = Table(box=None, show_header=False)
-    for one in findings:
-        style = {"warning": "yellow", "failed": "red"}.get(one.verdict, "green")
-        lines = f"{one.seen}\n→ {one.remedy}" if one.remedy else one.seen
-        table.add_row(Text(one.verdict, style=style), one.check, Text(lines))
-    Console().print(table)
 
 
 @app.command()

@@ -11,6 +11,8 @@ import jwt
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.x509.oid import ExtensionOID
+from rich.table import Table
+from rich.text import Text
 
 from training_service.interceptors.identity import read_key_set
 from training_service.settings import Settings
@@ -327,3 +329,13 @@ def check_clock(facts: DatabaseFacts) -> Finding:
 def to_json(findings: Sequence[Finding]) -> str:
     """Returns findings for a machine."""
     return json.dumps([vars(one) for one in findings], indent=2)
+
+
+def to_table(findings: Sequence[Finding]) -> Table:
+    """Returns findings for people."""
+    table = Table(box=None, show_header=False)
+    for one in findings:
+        style = {"warning": "yellow", "failed": "red"}.get(one.verdict, "green")
+        lines = f"{one.seen}\n→ {one.remedy}" if one.remedy else one.seen
+        table.add_row(Text(one.verdict, style=style), one.check, Text(lines))
+    return table

@@ -1,8 +1,8 @@
 """Reasons of recommended exercises and of what is left out: each goes with its cause."""
 
 from collections.abc import Callable
-from dataclasses import replace
-from datetime import date, timedelta
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from random import Random
 from uuid import UUID
 
@@ -10,7 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.test_recommendation import IDS, MUSCLES, NOW, PATTERNS, trained, workout
+from tests.unit.test_recommendation import (
+    IDS,
+    MUSCLES,
+    NOW,
+    PATTERNS,
+    TODAY,
+    athlete,
+    trained,
+    workout,
+)
 from training_service.domain.exercise import Criterion, MovementKind
 from training_service.domain.readiness import Band
 from training_service.domain.recommendation import (
@@ -32,7 +41,6 @@ from training_service.domain.recommendation import (
 from training_service.domain.recovery import Muscles, muscle_recoveries
 from training_service.domain.skill import Practice, Skill, graph_of
 
-TODAY = date(2026, 3, 2)
 OF_WORKOUTS = {
     ReasonKind.RECOVERED,
     ReasonKind.TOWARDS_GOAL,
@@ -69,23 +77,16 @@ ALL = {one.id: one for ladder in LADDERS.values() for one in ladder}
 STEPS = {one.id: (ladder, n) for ladder in LADDERS.values() for n, one in enumerate(ladder)}
 
 
+@dataclass(frozen=True)
 class Situation:
     """An athlete, of whom one thing at a time can be taken away."""
 
-    def __init__(
-        self,
-        passed: frozenset[UUID],
-        sets: dict[Pattern, float],
-        sessions: list[tuple[str, float]],
-        goals: list[GoalRef],
-        swapped: UUID,
-        order: int = 0,
-    ) -> None:
-        self.passed, self.sets, self.sessions = passed, sets, sessions
-        self.goals, self.swapped, self.order = goals, swapped, order
-
-    def but(self, **changes: object) -> "Situation":
-        return Situation(**{**vars(self), **changes})  # type: ignore[arg-type]
+    passed: frozenset[UUID]
+    sets: dict[Pattern, float]
+    sessions: list[tuple[str, float]]
+    goals: list[GoalRef]
+    swapped: UUID
+    order: int = 0
 
     def exercises(self) -> Exercises:
         ids = [*ALL]
@@ -158,20 +159,20 @@ def situations(draw: st.DrawFn) -> Situation:
 def without_lack(of: Situation, one: ExerciseRecommendation, reason: Reason) -> Situation:
     assert reason.pattern is not None
     assert reason.value == of.sets[reason.pattern]
-    return of.but(sets=dict.fromkeys(Pattern, 9.0))
+    return replace(of, sets=dict.fromkeys(Pattern, 9.0))
 
 
 def without_passing(of: Situation, one: ExerciseRecommendation, reason: Reason) -> Situation:
     [id] = reason.exercise_ids
     assert id in of.passed
     assert reason.session_ids == [UUID(int=1000 + id.int)]
-    return of.but(passed=of.passed - {id})
+    return replace(of, passed=of.passed - {id})
 
 
 def swapping_for_another(of: Situation, one: ExerciseRecommendation, reason: Reason) -> Situation:
     assert reason.exercise_ids == [of.swapped]
     other = next(m for m in MUSCLES if m not in one.exercise.muscles.primary)
-    return of.but(swapped=LADDERS[other][0].id)
+    return replace(of, swapped=LADDERS[other][0].id)
 
 
 def without_level(of: Situation, one: ExerciseRecommendation, reason: Reason) -> Situation:
@@ -179,27 +180,27 @@ def without_level(of: Situation, one: ExerciseRecommendation, reason: Reason) ->
     assert id in of.passed
     assert reason.threshold == ALL[id].difficulty
     assert abs(one.exercise.difficulty - ALL[id].difficulty) <= NEAR_STEPS
-    return of.but(passed=frozenset())
+    return replace(of, passed=frozenset())
 
 
 def without_goals(of: Situation, one: ExerciseRecommendation, reason: Reason) -> Situation:
     cited = [goal for goal in of.goals if goal.id in reason.goal_ids]
     assert cited
     assert all(one.exercise.id in goal.exercise_ids for goal in cited)
-    return of.but(goals=[goal for goal in of.goals if goal not in cited])
+    return replace(of, goals=[goal for goal in of.goals if goal not in cited])
 
 
 def having_just_trained(of: Situation, one: ExerciseRecommendation, reason: Reason) -> Situation:
     named = {id.int for id in reason.session_ids}
     assert named <= set(range(1, len(of.sessions) + 1))
-    return of.but(sessions=[(muscle, 0.0) for muscle in MUSCLES])
+    return replace(of, sessions=[(muscle, 0.0) for muscle in MUSCLES])
 
 
 def without_what_leads_to_it(
     of: Situation, one: ExerciseRecommendation, reason: Reason
 ) -> Situation:
     assert set(reason.exercise_ids) <= of.passed
-    return of.but(passed=of.passed - {*reason.exercise_ids} | {one.exercise.id})
+    return replace(of, passed=of.passed - {*reason.exercise_ids} | {one.exercise.id})
 
 
 REMOVALS: dict[ReasonKind, Callable[[Situation, ExerciseRecommendation, Reason], Situation]] = {
@@ -249,7 +250,7 @@ def test_each_kind_is_given_to_somebody(kind: ReasonKind) -> None:
 
 @given(situations(), st.integers(1, 10**6))
 def test_no_order_matters(of: Situation, order: int) -> None:
-    shuffled = of.but(order=order, goals=of.goals[::-1])
+    shuffled = replace(of, order=order, goals=of.goals[::-1])
     assert shuffled.found() == of.found()
 
 
@@ -258,13 +259,7 @@ def test_no_order_matters(of: Situation, order: int) -> None:
 
 @pytest.mark.parametrize("band", Band)
 def test_only_an_intensity_near_to_the_target_is_a_reason(band: Band) -> None:
-    rested = Athlete(
-        today=TODAY,
-        recoveries=muscle_recoveries(MUSCLES, [trained(m, 0, 1) for m in MUSCLES], NOW),
-        goals=[],
-        sets=dict.fromkeys(Pattern, 0.0),
-        band=band,
-    )
+    rested = athlete([trained(m, 0, 1) for m in MUSCLES], [], 0, 0, band)
     [found] = recommend_workouts([workout("LATS", days_ago=0)], rested)
     kinds = {reason.kind: reason for reason in found.reasons}
     planned, target = 55.0, {"TRAIN_AS_PLANNED": 70, "REDUCE": 50, "EASY_OR_REST": 30}[band]
@@ -332,12 +327,7 @@ def test_a_rule_of_another_workout_leaves_nothing_out() -> None:
 
 
 def test_days_are_counted_by_dates() -> None:
-    of = Athlete(
-        today=TODAY,
-        recoveries=muscle_recoveries(MUSCLES, [trained(m, 0, 1) for m in MUSCLES], NOW),
-        goals=[],
-        sets=dict.fromkeys(Pattern, 0.0),
-    )
+    of = athlete([trained(m, 0, 1) for m in MUSCLES], [], 0, 0, None)
     [yesterday] = recommend_workouts([workout("LATS", days_ago=1)], of)
     [reason] = yesterday.reasons
     assert (reason.value, reason.local_date) == (1, TODAY - timedelta(1))

@@ -157,7 +157,7 @@ class Choices:
     @property
     def best_other(self) -> ChoiceScore:
         """Returns the best of those that are not the recommender."""
-        return next(one for one in self.scores if one.name != RECOMMENDER)
+        return _best_other(self.scores)
 
 
 def replay_choices(
@@ -242,12 +242,16 @@ def _scores(folds: Sequence[Sequence[Judged]]) -> list[ChoiceScore]:
         return []
     names = [RECOMMENDER, *BASELINES, CHANCE]
     found = sorted((_score(name, folds) for name in names), key=lambda one: -one.reciprocal_rank)
-    best = next(one for one in found if one.name != RECOMMENDER)
+    best = _best_other(found)
     gains: dict[str, list[float]] = defaultdict(list)
     for one in judged:
         own, other = one.hits[RECOMMENDER], one.hits[best.name]
         gains[one.user_id].append(own.reciprocal_rank - other.reciprocal_rank)
     return [replace(one, gain=gain_of(gains)) if one.name == RECOMMENDER else one for one in found]
+
+
+def _best_other(scores: Iterable[ChoiceScore]) -> ChoiceScore:
+    return next(one for one in scores if one.name != RECOMMENDER)
 
 
 def _score(name: str, folds: Sequence[Sequence[Judged]]) -> ChoiceScore:

@@ -233,6 +233,8 @@ class RecommendationServicer(RecommendationServiceServicer):
             for rule, one in zip(used, standings, strict=True)
             if on_day(one.rule, one.state, today).state.phase is Phase.DELOAD
         }
+        if not resting:
+            return {}
         return {
             UUID(workout.id): frozenset(
                 exercise_uuid(exercise.exercise_id)

@@ -60,6 +60,14 @@ class DatabaseFacts:
     """None when tables are missing, or can't be read."""
 
 
+_NOT_TO_BE_SEEN = (
+    psycopg.errors.InsufficientPrivilege,
+    psycopg.errors.InvalidParameterValue,
+    psycopg.errors.UndefinedTable,
+    psycopg.errors.InvalidSchemaName,
+)
+
+
 class DatabaseUnreachableError(Exception):
     """No connection; the message is the driver's."""
 
@@ -132,9 +140,7 @@ def _as_role(
         if role:
             connection.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(role)))
         return ask(connection)
-    except (psycopg.errors.InsufficientPrivilege, psycopg.errors.InvalidParameterValue):
-        return None
-    except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName):
+    except _NOT_TO_BE_SEEN:
         return None
     finally:
         connection.execute("RESET ROLE")
