@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import contextlib
+import inspect
 import json
 import os
 import re
@@ -16,6 +17,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from types import ModuleType
 from typing import IO, Any
 
 import grpc
@@ -64,8 +66,11 @@ from training_service.server import TrainingServer
 from training_service.settings import Settings
 from training_service.storage.pipeline import OneWritePipeline
 
-HOUSEKEEPING = r"alembic_version|installation|pg_roles|catalogue_state|FROM training\.exercises"
-"""Statements that no call sends: health checks, and what is remembered."""
+HOUSEKEEPING = (
+    r"alembic_version|installation|pg_roles|catalogue_state|FROM training\.exercises|refuse_erased"
+)
+"""Statements that no call has of its own: health checks, what is remembered, and the one that
+begins each athlete's transaction."""
 
 PULL_UP = str(exercise_id("pull-up"))
 PUSH_UP = str(exercise_id("push-up"))
@@ -503,7 +508,7 @@ class Queries:
 
     @property
     def data(self) -> list[str]:
-        """The statements, without BEGIN, SET and COMMIT, health checks and the catalogue."""
+        """The statements, without BEGIN, SET and COMMIT, and HOUSEKEEPING."""
         return [
             q
             for q in self.sql
@@ -602,6 +607,11 @@ class Proxy:
         """Ends the proxy."""
         self.cut()
         self._listener.close()
+
+
+def failpoints_of(module: ModuleType) -> list[str]:
+    """Returns the names of a module's failpoints, in the order of its text."""
+    return re.findall(r'\breach\("(.+?)"\)', inspect.getsource(module))
 
 
 def eventually(condition: Callable[[], bool], *, within_seconds: float = 20.0) -> None:

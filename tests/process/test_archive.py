@@ -20,8 +20,17 @@ from pyarrow import parquet
 from typer.testing import CliRunner
 
 from tests.conftest import prepared
-from tests.support import Athlete, RunningService, a_session, at, running_service
+from tests.support import (
+    Athlete,
+    RunningService,
+    a_session,
+    at,
+    failpoints_of,
+    running_service,
+)
+from training_service import failpoint
 from training_service.cli import app
+from training_service.storage import archiving
 from training_service.storage.archiving import OBJECT_SESSIONS
 
 LONG_AGO = "2020-01-01T12:00:00"
@@ -55,7 +64,7 @@ class Command:
 
     def run(self, command: str, *options: str, crash_at: str = "") -> int:
         """Runs it as a process of its own and returns how it ended."""
-        crash = {"TRAINING_TEST_CRASH_AT": crash_at} if crash_at else {}
+        crash = {failpoint.VARIABLE: crash_at} if crash_at else {}
         ended = subprocess.run(
             [
                 sys.executable,
@@ -139,6 +148,10 @@ def sessions_in(folder: Path, keys: set[str]) -> Counter[str]:
 
 ARCHIVE_STEPS = ["read", "written", "verified", "taken", "committed"]
 RESTORE_STEPS = ["fetched", "put back", "restored", "deleted"]
+
+
+def test_no_step_is_forgotten() -> None:
+    assert failpoints_of(archiving) == [*ARCHIVE_STEPS, *RESTORE_STEPS]
 
 
 @pytest.mark.parametrize("step", ARCHIVE_STEPS)

@@ -27,11 +27,13 @@ from tests.support import (
     a_session,
     at,
     eventually,
+    failpoints_of,
     free_port,
     running_service,
 )
+from training_service import failpoint
 from training_service.receipt import kept
-from training_service.storage.erasure import CRASH_POINTS
+from training_service.storage import erasure
 from training_service.storage.migrations import migrate
 
 NOTE = "the left shoulder aches in the mornings"
@@ -73,7 +75,7 @@ class Command:
         """Runs a command as a process of its own."""
         return subprocess.run(
             [sys.executable, "-m", "training_service", *arguments],
-            env={**self._environment, "TRAINING_TEST_CRASH_AT": crash_at},
+            env={**self._environment, failpoint.VARIABLE: crash_at},
             capture_output=True,
             text=True,
             timeout=60,
@@ -127,7 +129,7 @@ def spellings(user: Athlete) -> list[bytes]:
     ]
 
 
-@pytest.mark.parametrize("step", CRASH_POINTS)
+@pytest.mark.parametrize("step", failpoints_of(erasure))
 def test_after_kill_9_erasure_goes_on_where_it_was(
     step: str, alice: Athlete, bob: Athlete, owner: psycopg.Connection, command: Command
 ) -> None:

@@ -3,6 +3,7 @@
 import hashlib
 import uuid
 from collections.abc import Callable, Iterable, Sequence
+from random import Random
 
 import grpc
 import psycopg
@@ -39,9 +40,15 @@ def log_many(athlete: Athlete, count: int, **fields: object) -> list[str]:
 
 
 def log_much(athlete: Athlete, count: int = 800) -> list[str]:
-    """Logs sessions of 32 kB each: by default more than lies between a server and its reader."""
-    exercise = pb.SessionExercise(exercise_id=PULL_UP, notes="x" * 4000)
-    return log_many(athlete, count, exercises=[exercise] * 8)
+    """Logs sessions of 32 kB each: by default more than lies between a server and its reader.
+
+    Their notes can't be compressed by much.
+    """
+    exercises = [
+        pb.SessionExercise(exercise_id=PULL_UP, notes=Random(number).randbytes(2000).hex())
+        for number in range(8)
+    ]
+    return log_many(athlete, count, exercises=exercises)
 
 
 def export(athlete: Athlete, **request: object) -> list[pb.ExportSessionsResponse]:

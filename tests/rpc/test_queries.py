@@ -24,7 +24,7 @@ def test_getting_a_session_takes_one_statement(alice: Athlete, queries: Queries)
     logged = alice.log()
     queries.clear()
     alice.sessions.GetSession(pb.GetSessionRequest(session_id=logged.id))
-    assert len(queries.data) == 2  # that nobody was erased, and the session
+    assert len(queries.data) == 1
 
 
 @pytest.mark.parametrize("view", [pb.SESSION_VIEW_BASIC, pb.SESSION_VIEW_FULL])
@@ -39,7 +39,7 @@ def test_listing_takes_one_statement_for_one_session_and_for_a_thousand(
         listed = athlete.sessions.ListSessions(pb.ListSessionsRequest(page_size=1000, view=view))
         assert len(listed.sessions) == count
         sent.append(queries.data)
-    assert len(sent[0]) == 2  # that nobody was erased, and the sessions
+    assert len(sent[0]) == 1
     assert sent[0] == sent[1]
 
 
@@ -57,13 +57,13 @@ def test_logging_takes_as_many_statements_for_a_hundred_exercises_as_for_one(
         queries.clear()
         alice.log(a_session(exercises=[entry] * exercises, start_time=now))
         counts.append(len(queries.data))
-    # That nobody was erased, session, exercises, metrics of both, records, chain and link, how many
+    # Session, exercises, metrics of both, records, chain and link, how many
     # on this day.
-    assert counts == [9, 9]
+    assert counts == [8, 8]
     assert sum(sql.startswith("BEGIN") for sql in queries.sql) == 1
     queries.clear()
     alice.log(a_session(start_time=at("2025-03-03T12:00:00")))
-    assert len(queries.data) == 12  # and checkpoints of load, of a day so long past
+    assert len(queries.data) == 11  # and checkpoints of load, of a day so long past
 
 
 def test_readiness_takes_one_round_trip_for_no_session_and_for_a_hundred(
@@ -78,8 +78,8 @@ def test_readiness_takes_one_round_trip_for_no_session_and_for_a_hundred(
         athlete.readiness.GetReadiness(request)
         assert sum(sql.startswith("BEGIN") for sql in queries.sql) == 1
         sent.append(queries.data)
-    # That nobody was erased; sessions, last day, wellness; loads, their first day and checkpoint.
-    assert len(sent[0]) == 7
+    # Sessions, last day, wellness; loads, their first day and checkpoint.
+    assert len(sent[0]) == 6
     assert sent[0] == sent[1]
 
 

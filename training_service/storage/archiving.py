@@ -8,10 +8,7 @@ before it is deleted.
 """
 
 import asyncio
-import os
 import re
-import signal
-from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
@@ -50,6 +47,7 @@ from training_service.archive.content import (
 )
 from training_service.archive.store import ObjectStore, open_store
 from training_service.errors import Reason, TrainingError, unless_erased
+from training_service.failpoint import reach
 from training_service.pseudonym import Pseudonyms
 from training_service.settings import Settings
 from training_service.storage.database import Database, Transaction
@@ -61,11 +59,8 @@ OBJECT_SESSIONS = 500
 OBJECT_RECORD_BYTES = 8_000_000
 """About how many bytes of records an object has at most: what reading one of them may cost."""
 KEYS_AT_ONCE = 1000
-CRASH_AT = "TRAINING_TEST_CRASH_AT"
-"""Of tests: the step at which the process kills itself; `taken:2` is the second time there."""
 
 _KEY = re.compile(r"([0-9a-f]{32})/[0-9a-f-]{36}\.parquet(#\d+)?")
-_reached: Counter[str] = Counter()
 
 
 class AthletePlan(NamedTuple):
@@ -247,7 +242,7 @@ class Archiving:
             )
             if not records:
                 return None
-            _reach("read")
+            reach("read")
             new_id = uuid6.uuid7()
             data = await asyncio.to_thread(encode, user_id, records)
             stored = _Object(
@@ -259,13 +254,13 @@ class Archiving:
                 len(data),
             )
             await self._store.put(stored.key, data)
-            _reach("written")
+            reach("written")
             await self._verify(stored, records)
-            _reach("verified")
+            reach("verified")
             await transaction.insert(archive_objects, [_row(stored, records)])
             await _take_all(transaction, stored, records)
-            _reach("taken")
-        _reach("committed")
+            reach("taken")
+        reach("committed")
         return Summary(
             stored.session_count, 1, sum(len(one.record) for one in records), stored.byte_count
         )
@@ -309,7 +304,7 @@ class Archiving:
             if stored is None:
                 return None
             records = await self._read(stored)
-            _reach("fetched")
+            reach("fetched")
             given = {"session_ids": list(records), "records": list(records.values())}
             put_back = await transaction.fetch(_PUT_BACK, {**own_object, **given})
             if len(put_back) != stored.session_count:
@@ -317,10 +312,10 @@ class Archiving:
                     f"the archived object {stored.key} has not the sessions that it should"
                 )
             await transaction.execute(_DELETE, own_object)
-            _reach("put back")
-        _reach("restored")
+            reach("put back")
+        reach("restored")
         await self._store.delete([stored.key])
-        _reach("deleted")
+        reach("deleted")
         size = sum(len(record) for record in records.values())
         return Summary(stored.session_count, 1, size, stored.byte_count)
 
@@ -426,15 +421,6 @@ async def _without_row(transaction: Transaction, keys: Iterable[str]) -> list[st
 
 def _prefix_of(key: str) -> str:
     return key.partition("/")[0]
-
-
-def _reach(step: str) -> None:
-    """Says where a run is; a test may have it end there."""
-    wanted, _, time = os.environ.get(CRASH_AT, "").partition(":")
-    if step == wanted:
-        _reached[step] += 1
-        if _reached[step] == int(time or 1):
-            os.kill(os.getpid(), signal.SIGKILL)
 
 
 @asynccontextmanager

@@ -5,8 +5,6 @@ column that holds a user's id has a name that ends in `user_id`, and one whose n
 here stops the import.
 """
 
-import os
-import signal
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -32,6 +30,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from training_service.archive.store import ObjectStore, open_store
 from training_service.domain.group import Role
+from training_service.failpoint import reach
 from training_service.receipt import Receipt, Signer, signer
 from training_service.settings import Settings
 from training_service.storage.archiving import Archiving
@@ -239,12 +238,12 @@ class Erasure:
             [tombstone] = await transaction.fetch(_LOCK_TOMBSTONE, who)
         if tombstone.receipt is not None:
             return tombstone.receipt
-        crash_point("buried")
+        reach("buried")
         removed = await Archiving(self._database, self._store, pseudonyms).remove_athlete(user_id)
-        crash_point("archive forgotten")
+        reach("archive forgotten")
         async with self._database.erasure(user_id) as transaction:
             await transaction.execute(_COUNT_ARCHIVE, {**who, "removed": removed})
-            crash_point("archive counted")
+            reach("archive counted")
         return await self._erase_rows(user_id, who, now)
 
     async def _erase_rows(self, user_id: UUID, who: Mapping[str, bytes], now: datetime) -> str:
@@ -258,7 +257,7 @@ class Erasure:
                 [count] = await transaction.fetch(statement, {"user_id": user_id})
                 if count:
                     counts[table] = counts.get(table, 0) + count
-            crash_point("rows removed")
+            reach("rows removed")
             receipt = self._signer.sign(
                 Receipt(
                     who["pseudonym"].hex(),
@@ -270,7 +269,7 @@ class Erasure:
             )
             done = {**who, "erased_at": now, "receipt": receipt}
             await transaction.execute(_COMPLETE, done)
-        crash_point("done")
+        reach("done")
         return receipt
 
     async def unfinished(self) -> list[tuple[str, datetime]]:
@@ -280,15 +279,6 @@ class Erasure:
         """
         async with self._database.erasure(NOBODY) as transaction:
             return await transaction.fetch(_UNFINISHED, {})
-
-
-def crash_point(name: str) -> None:
-    """Ends the process without a word where a test asks for it."""
-    if os.environ.get("TRAINING_TEST_CRASH_AT") == name:
-        os.kill(os.getpid(), signal.SIGKILL)
-
-
-CRASH_POINTS = ("buried", "archive forgotten", "archive counted", "rows removed", "done")
 
 
 @asynccontextmanager
