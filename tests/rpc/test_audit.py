@@ -4,6 +4,7 @@ import json
 import os
 import uuid
 from collections.abc import Iterator
+from select import PIPE_BUF
 from typing import Any
 
 import grpc
@@ -331,6 +332,7 @@ def test_a_line_that_could_not_be_written_is_not_the_last(monkeypatch: pytest.Mo
     monkeypatch.setattr("training_service.interceptors.audit.os.write", write)
     log = AccessLog()
     log.add(b"first")
+    eventually(lambda: written == [b""])
     log.add(b"second")
     log.close()
     assert written == [b"", b"second"]
@@ -339,12 +341,29 @@ def test_a_line_that_could_not_be_written_is_not_the_last(monkeypatch: pytest.Mo
 def test_lines_are_written_whole_and_in_order() -> None:
     reading, writing = os.pipe()
     log = AccessLog(writing)
-    for number in range(100):
+    for number in range(1000):
         log.add(b"%d\n" % number)
     log.close()
     os.close(writing)
     with os.fdopen(reading) as file:
-        assert file.read().split() == [str(number) for number in range(100)]
+        assert file.read().split() == [str(number) for number in range(1000)]
+
+
+def test_no_write_is_longer_than_a_pipe_keeps_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[bytes] = []
+
+    def write(_: int, lines: bytes) -> int:
+        written.append(lines)
+        return len(lines)
+
+    monkeypatch.setattr("training_service.interceptors.audit.os.write", write)
+    log = AccessLog()
+    for _ in range(50):
+        log.add(b"x" * 399 + b"\n")
+    log.close()
+    assert b"".join(written) == (b"x" * 399 + b"\n") * 50
+    assert max(map(len, written)) <= PIPE_BUF
+    assert len(written) < 10
 
 
 # The commands

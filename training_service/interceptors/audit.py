@@ -7,9 +7,10 @@ administrators are stored too, before a read is answered.
 import asyncio
 import os
 import time
+from collections import deque
 from datetime import UTC, datetime
-from queue import SimpleQueue
-from threading import Thread
+from select import PIPE_BUF
+from threading import Event, Thread
 from types import TracebackType
 from uuid import UUID
 
@@ -30,43 +31,69 @@ STORE_TIMEOUT_SECONDS = 5.0
 """Longest that a call waits for its record to be stored."""
 MAX_WAITING_LINES = 10_000
 """When nobody takes what is written, records beyond this are lost rather than memory."""
+GATHER_SECONDS = 0.05
+"""How long lines wait for others to be written with."""
 CLOSE_TIMEOUT_SECONDS = 2.0
 STDOUT = 1
 
 
 class AccessLog:
-    """Writes lines to a file descriptor from a thread: a pipe that is full holds up no call."""
+    """Writes lines to a file descriptor from a thread: a pipe that is full holds up no call.
+
+    The thread is woken for many lines together, since each time costs the calls under way more than
+    the line does.
+    """
 
     def __init__(self, file: int = STDOUT) -> None:
         self._file = file
-        self._lines: SimpleQueue[bytes | None] = SimpleQueue()
+        self._lines: deque[bytes] = deque()
         self._is_losing = False
-        self._thread = Thread(target=self._write, name="access-log", daemon=True)
+        self._has_lines = Event()
+        self._is_closing = Event()
+        self._thread = Thread(target=self._run, name="access-log", daemon=True)
         self._thread.start()
 
     def add(self, line: bytes) -> None:
         """Queues a line, unless too many wait."""
-        is_full = self._lines.qsize() >= MAX_WAITING_LINES
+        is_full = len(self._lines) >= MAX_WAITING_LINES
         if is_full and not self._is_losing:
             logger.error("access records lost: nobody reads standard output")
         self._is_losing = is_full
         if not is_full:
-            self._lines.put(line)
+            self._lines.append(line)
+            if not self._has_lines.is_set():
+                self._has_lines.set()
 
     def close(self) -> None:
         """Writes what waits, if somebody takes it in time."""
-        self._lines.put(None)
+        self._is_closing.set()
+        self._has_lines.set()
         self._thread.join(CLOSE_TIMEOUT_SECONDS)
 
-    def _write(self) -> None:
-        while (line := self._lines.get()) is not None:
-            try:
-                while line:
-                    line = line[os.write(self._file, line) :]
-            except OSError as error:
-                logger.error("access record not written", why=type(error).__name__)
-                if isinstance(error, BrokenPipeError):
-                    return  # nobody will read what comes
+    def _run(self) -> None:
+        is_last = False
+        while not is_last:
+            self._has_lines.wait()
+            is_last = self._is_closing.wait(GATHER_SECONDS)
+            self._has_lines.clear()
+            while self._lines:
+                try:
+                    self._write(self._group())
+                except OSError as error:
+                    logger.error("access record not written", why=type(error).__name__)
+                    if isinstance(error, BrokenPipeError):
+                        return  # nobody will read what comes
+
+    def _group(self) -> bytes:
+        """Takes as many lines as a pipe keeps together when several workers write to it."""
+        group = self._lines.popleft()
+        while self._lines and len(group) + len(self._lines[0]) <= PIPE_BUF:
+            group += self._lines.popleft()
+        return group
+
+    def _write(self, lines: bytes) -> None:
+        while lines:
+            lines = lines[os.write(self._file, lines) :]
 
 
 class Auditor:
