@@ -119,7 +119,7 @@ def test_memory_is_bounded_whatever_there_is() -> None:
         _, peak_bytes = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    stream.close({})
+    stream.finish({})
     sizes += [len(chunk) for chunk in stream.chunks(at_least=1)]
     assert max(sizes) <= CHUNK_BYTES
     assert sum(sizes) > 2 * CHUNK_BYTES

@@ -3,7 +3,7 @@
 import asyncio
 from base64 import b64encode
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import aclosing
+from contextlib import aclosing, closing
 from datetime import UTC, date, datetime
 from typing import Any
 from uuid import UUID
@@ -31,24 +31,24 @@ async def export_user_data(
 ) -> AsyncGenerator[HttpBody]:
     """Yields a zip file of all a user has, in messages of at most a megabyte."""
     made_at = utc_now()
-    stream = ZipStream(made_at)
     manifest: dict[str, Any] = {
         "athlete": str(scope.external_user_id),
         "created_at": made_at.isoformat(),
         "left_out": dict(LEFT_OUT),
     }
-    async with aclosing(repository.export(scope)) as parts:
-        async for part in parts:
-            if isinstance(part, str):
-                manifest["schema_revision"] = part
-                continue
-            # Other calls have their turn while a page is made JSON of and compressed.
-            await asyncio.to_thread(_add, stream, part)
-            for chunk in stream.chunks():
-                yield _body(chunk)
-    stream.close(manifest)
-    for chunk in stream.chunks(at_least=1):
-        yield _body(chunk)
+    with closing(ZipStream(made_at)) as stream:
+        async with aclosing(repository.export(scope)) as parts:
+            async for part in parts:
+                if isinstance(part, str):
+                    manifest["schema_revision"] = part
+                    continue
+                # Other calls have their turn while a page is made JSON of and compressed.
+                await asyncio.to_thread(_add, stream, part)
+                for chunk in stream.chunks():
+                    yield _body(chunk)
+        stream.finish(manifest)
+        for chunk in stream.chunks(at_least=1):
+            yield _body(chunk)
 
 
 def _body(chunk: bytes) -> HttpBody:

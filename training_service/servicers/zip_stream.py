@@ -29,7 +29,10 @@ class _Sink:
 
 
 class ZipStream:
-    """Adds lines to one file after another; what was written so far is taken in chunks."""
+    """Adds lines to one file after another; what was written so far is taken in chunks.
+
+    Close it (`contextlib.closing`), whether or not it came to its end.
+    """
 
     def __init__(self, made_at: datetime) -> None:
         self._made_at = made_at
@@ -52,13 +55,19 @@ class ZipStream:
             self._digest.update(line)
         self._files[name]["rows"] += len(rows)
 
-    def close(self, manifest: Mapping[str, Any]) -> None:
+    def finish(self, manifest: Mapping[str, Any]) -> None:
         """Ends the zip file with manifest.json, to which it adds `files`: of each the name, the
         number of rows, and the SHA-256 of its lines."""
         self._end_file()
         whole = {**manifest, "files": list(self._files.values())}
         with self._zip.open(self._info("manifest.json"), "w") as file:
             file.write(json.dumps(whole, ensure_ascii=False, indent=2).encode())
+        self._zip.close()
+
+    def close(self) -> None:
+        """Lets go of what is open: zipfile complains of a file that was never ended."""
+        if self._open is not None:
+            self._open.close()
         self._zip.close()
 
     def chunks(self, *, at_least: int = CHUNK_BYTES) -> Iterator[bytes]:
