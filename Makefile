@@ -8,7 +8,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help run gateway demo test bench drill lint types layers contracts check generate packages format migrate lock clean
+.PHONY: help run gateway demo test bench drill soak lint types layers contracts check generate packages format migrate lock clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,6 +43,9 @@ bench: $(INSTALLED) ## Measure calls beside what they could cost at best (about 
 
 drill: $(INSTALLED) ## Let processes, database, disk, clock and network fail under load (about 3 minutes)
 	$(BIN)/python -m tests.drills --report docs/reliability.md
+
+soak: $(INSTALLED) ## Put a mixed load on the service for ten minutes and watch its memory (needs h2load)
+	$(BIN)/python -m benchmarks.soak --picture docs/soak.svg
 
 lint: $(INSTALLED) ## Check style and common mistakes
 	$(BIN)/ruff format --check .

@@ -1,6 +1,7 @@
 """Rounds in which everything that is compared takes its turn."""
 
 import re
+import time
 from collections.abc import Sequence
 from functools import partial
 from typing import TypeVar
@@ -12,6 +13,9 @@ from benchmarks.load import Sample, measure, median
 from benchmarks.stack import Comparison, Target
 
 T = TypeVar("T")
+
+LAST_RECORDS_SECONDS = 0.2
+"""Access records are written many at a time."""
 
 console = Console(stderr=True)
 
@@ -44,6 +48,7 @@ def send(target: Target, count: int) -> Sample:
     seen = target.log.stat().st_size if target.log else 0
     sample = measure(partial(target.send, count), count, target.pids)
     if target.log:
+        time.sleep(LAST_RECORDS_SECONDS)
         with target.log.open() as log:
             log.seek(seen)
             statuses = re.findall(r'"status":"(\w+)"', log.read())
