@@ -4,7 +4,6 @@ import asyncio
 import gc
 import signal
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import grpc
@@ -33,8 +32,6 @@ from calisthenics.training.v1.session_pb2_grpc import add_SessionServiceServicer
 from calisthenics.training.v1.skill_pb2_grpc import add_SkillServiceServicer_to_server
 from calisthenics.training.v1.team_pb2_grpc import add_TeamServiceServicer_to_server
 from calisthenics.training.v1.workout_pb2_grpc import add_WorkoutServiceServicer_to_server
-from cryptography import x509
-from cryptography.hazmat.primitives import serialization
 from grpc_channelz.v1 import channelz, channelz_pb2
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
@@ -111,6 +108,7 @@ from training_service.storage.team import TeamRepository
 from training_service.storage.user_export import UserExportRepository
 from training_service.storage.wellness import WellnessRepository
 from training_service.storage.workout import WorkoutRepository
+from training_service.tls import server_credentials
 
 logger = structlog.get_logger(__name__)
 
@@ -286,7 +284,7 @@ class TrainingServer:
 
     def _listen(self) -> int:
         address = self._settings.listen_address
-        credentials = _credentials(self._settings)
+        credentials = server_credentials(self._settings)
         try:
             if credentials is None:
                 return self._server.add_insecure_port(address)
@@ -388,39 +386,6 @@ def _options(settings: Settings) -> list[tuple[str, int]]:
         ("grpc.http2.min_ping_interval_without_data_ms", LEAST_PING_SECONDS * 1000),
         ("grpc.enable_channelz", int(settings.reflection)),
     ]
-
-
-def _credentials(settings: Settings) -> grpc.ServerCredentials | None:
-    if settings.tls_certificate_file is None or settings.tls_private_key_file is None:
-        return None
-    key = _read_pem("TLS_PRIVATE_KEY_FILE", settings.tls_private_key_file, _check_key)
-    certificate = _read_pem("TLS_CERTIFICATE_FILE", settings.tls_certificate_file, _check_chain)
-    authority = None
-    if settings.tls_client_ca_file:
-        authority = _read_pem("TLS_CLIENT_CA_FILE", settings.tls_client_ca_file, _check_chain)
-    return grpc.ssl_server_credentials(
-        [(key, certificate)],
-        root_certificates=authority,
-        require_client_auth=authority is not None,
-    )
-
-
-def _read_pem(name: str, file: Path, check: Callable[[bytes], object]) -> bytes:
-    """Returns what is in a file of the settings; refuses one that does not hold what it should."""
-    try:
-        content = file.read_bytes()
-        check(content)
-    except (OSError, ValueError) as error:
-        raise SettingsError(f"TRAINING_{name}: {error}") from None
-    return content
-
-
-def _check_chain(content: bytes) -> None:
-    x509.load_pem_x509_certificates(content)
-
-
-def _check_key(content: bytes) -> None:
-    serialization.load_pem_private_key(content, password=None)
 
 
 def _calm_garbage_collector() -> None:
