@@ -17,11 +17,15 @@ RUN --mount=type=cache,target=/root/.cache/pip \
     && /venv/bin/pip uninstall --yes pip
 
 FROM python:3.13-slim
-RUN useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin training
+# A volume that is new takes its owner from /data: for an archive in a folder, and nothing else. The
+# rest may be read-only.
+RUN useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin training \
+    && install --directory --owner=10001 --group=10001 /data
 COPY --from=build /venv /venv
 ENV PATH=/venv/bin:$PATH \
     PYTHONUNBUFFERED=1 \
-    TRAINING_LISTEN_ADDRESS=0.0.0.0:50051
+    TRAINING_LISTEN_ADDRESS=0.0.0.0:50051 \
+    TRAINING_DATA_DIRECTORY=/data
 USER 10001:10001
 EXPOSE 50051
 STOPSIGNAL SIGTERM
