@@ -461,16 +461,24 @@ def pseudonym(user: Annotated[UUID, typer.Argument(help="The user's external_use
 
 @app.command()
 def prune_audit(
-    before: Annotated[datetime, typer.Option(help="Remove what was recorded before then, UTC.")],
+    before: Annotated[
+        datetime | None, typer.Option(help="Remove what was recorded before then, UTC.")
+    ] = None,
+    older_than_days: Annotated[
+        int | None, typer.Option(min=0, help="The same, counted back from now: for a job.")
+    ] = None,
 ) -> None:
     """Remove stored access records that are old enough.
 
     Runs as the login of TRAINING_MIGRATION_DATABASE_URL; the service itself can remove none.
     """
+    if (before is None) == (older_than_days is None):
+        raise typer.BadParameter("say either --before or --older-than-days")
+    limit = before or datetime.now(UTC) - timedelta(days=older_than_days or 0)
     with _settings() as settings:
         owner = _migration_settings(settings)
         with database_url(owner) as url:
-            count = asyncio.run(prune_records(owner, url, before.replace(tzinfo=UTC)))
+            count = asyncio.run(prune_records(owner, url, limit.replace(tzinfo=UTC)))
         console.print(f"access records: {count} removed")
 
 
@@ -514,6 +522,9 @@ def probe(
     target: Annotated[
         str | None, typer.Option(help="Address to ask; by default this service's own port.")
     ] = None,
+    alive: Annotated[
+        bool, typer.Option("--alive", help="Ask whether it answers, whatever the database does.")
+    ] = False,
 ) -> None:
     """Ask a service whether it is SERVING, for a container's health check.
 
@@ -523,7 +534,7 @@ def probe(
 
     with _settings() as settings:
         port = settings.listen_address.rpartition(":")[2]
-        if not is_serving(target or f"localhost:{port}", settings):
+        if not is_serving(target or f"localhost:{port}", settings, alive=alive):
             console.print("not serving")
             raise typer.Exit(1)
 

@@ -4,18 +4,23 @@ import grpc
 from cryptography import x509
 from cryptography.x509.oid import ExtensionOID
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1.health import SERVICE_NAME
 
 from training_service.settings import Settings
 
 TIMEOUT_SECONDS = 2.0
 
 
-def is_serving(target: str, settings: Settings) -> bool:
-    """Returns whether the service at an address reports SERVING, in time."""
+def is_serving(target: str, settings: Settings, *, alive: bool = False) -> bool:
+    """Returns whether the service at an address reports SERVING, in time.
+
+    With `alive`, whether its process answers, whatever the database does.
+    """
+    service = SERVICE_NAME if alive else ""
     with _channel(target, settings) as channel:
         try:
             answer = health_pb2_grpc.HealthStub(channel).Check(  # type: ignore[attr-defined]
-                health_pb2.HealthCheckRequest(), timeout=TIMEOUT_SECONDS
+                health_pb2.HealthCheckRequest(service=service), timeout=TIMEOUT_SECONDS
             )
         except grpc.RpcError:
             return False

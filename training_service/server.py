@@ -75,7 +75,7 @@ from training_service.servicers.skill import SkillServicer
 from training_service.servicers.skill_source import SkillSource
 from training_service.servicers.team import TeamServicer
 from training_service.servicers.workout import WorkoutServicer
-from training_service.settings import Settings, SettingsError
+from training_service.settings import PREFIX, Settings, SettingsError
 from training_service.storage.archive import Archive
 from training_service.storage.assignment import AssignmentRepository
 from training_service.storage.audit import AuditRepository
@@ -158,7 +158,16 @@ class TrainingServer:
             interceptors=[chain],
             options=_options(settings),
         )
+        self._health_server = self._make_health_server()
         self._register()
+
+    def _make_health_server(self) -> grpc.aio.Server | None:
+        """Returns what serves health alone, None when nobody asks for it."""
+        if not self._settings.health_address:
+            return None
+        server = grpc.aio.server(options=_options(self._settings))
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        return server
 
     def _buckets(self) -> Buckets:
         if self._settings.rate_limit_store == "process":
@@ -276,21 +285,21 @@ class TrainingServer:
     async def start(self) -> int:
         """Begins to listen, NOT_SERVING until the database is well; returns the port."""
         await self._set_health(NOT_SERVING)
+        # Of itself: whether this process answers at all, whatever the database does.
+        await self._health.set(health.SERVICE_NAME, SERVING)
         await self._database.open()
         port = self._listen()
         await self._server.start()
+        if self._health_server:
+            await self._health_server.start()
         self._monitor = asyncio.create_task(self._watch_database())
         return port
 
     def _listen(self) -> int:
-        address = self._settings.listen_address
+        if self._health_server:
+            _bind(self._health_server, "HEALTH_ADDRESS", self._settings.health_address, None)
         credentials = server_credentials(self._settings)
-        try:
-            if credentials is None:
-                return self._server.add_insecure_port(address)
-            return self._server.add_secure_port(address, credentials)
-        except RuntimeError:
-            raise SettingsError(f"TRAINING_LISTEN_ADDRESS: can't listen on {address}") from None
+        return _bind(self._server, "LISTEN_ADDRESS", self._settings.listen_address, credentials)
 
     async def wait_until_serving(self) -> None:
         """Returns when the service first reports SERVING.
@@ -314,6 +323,8 @@ class TrainingServer:
         if self._serving.is_set():
             await asyncio.sleep(self._settings.drain_delay_seconds)
         await self._server.stop(self._settings.grace_seconds)
+        if self._health_server:
+            await self._health_server.stop(None)
         await self._charts.close()
         await self._database.close()
         if self._access_log:
@@ -366,6 +377,18 @@ class TrainingServer:
         if excess:
             raise SettingsError(f"TRAINING_DATABASE_ROLE: {excess}")
         self._has_checked_role = True
+
+
+def _bind(
+    server: grpc.aio.Server, name: str, address: str, credentials: grpc.ServerCredentials | None
+) -> int:
+    """Makes a server listen where a setting says, and returns the port."""
+    try:
+        if credentials is None:
+            return server.add_insecure_port(address)
+        return server.add_secure_port(address, credentials)
+    except RuntimeError:
+        raise SettingsError(f"{PREFIX}{name}: can't listen on {address}") from None
 
 
 def _options(settings: Settings) -> list[tuple[str, int]]:

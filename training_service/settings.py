@@ -120,6 +120,12 @@ class Settings(BaseSettings):
         pattern=r"^.+:\d{1,5}$",
         description="Where gRPC is served, host and port.",
     )
+    health_address: str = Field(
+        "",
+        pattern=r"^.+:\d{1,5}$|^$",
+        description="Where gRPC health alone is served too, without TLS, for an orchestrator that "
+        "has no certificate. Empty: nowhere.",
+    )
     workers: int = Field(1, ge=1, le=64, description="Processes that share the port.")
     grace_seconds: float = Field(
         10.0, ge=0, le=300, description="Time for calls under way to finish after SIGTERM."
@@ -294,10 +300,10 @@ class Settings(BaseSettings):
             values["jwt_algorithms"] = tuple(a.strip() for a in algorithms.split(",") if a.strip())
         return values
 
-    @field_validator("listen_address")
+    @field_validator("listen_address", "health_address")
     @classmethod
     def _port_in_range(cls, value: str) -> str:
-        if int(value.rpartition(":")[2]) > MAX_PORT:
+        if value and int(value.rpartition(":")[2]) > MAX_PORT:
             raise ValueError(f"the port must not be above {MAX_PORT}")
         return value
 

@@ -4,9 +4,9 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-import click
 import pytest
 import typer
+from typer.core import TyperGroup
 
 from training_service.cli import app
 from training_service.settings import PREFIX, Settings, load_settings
@@ -19,10 +19,10 @@ SECRET = {PREFIX + name.upper() for name, f in Settings.model_fields.items() if 
 def parse(arguments: list[str]) -> str:
     """Parses the arguments of `training-service` as it would, and returns the command's name.
 
-    Raises click.UsageError for a command, an option or a value that it does not take.
+    Raises an error for a command, an option or a value that it does not take.
     """
     group = typer.main.get_command(app)
-    assert isinstance(group, click.Group)
+    assert isinstance(group, TyperGroup)
     with group.make_context("training-service", list(arguments)) as context:
         name, command, rest = group.resolve_command(context, list(arguments))
         assert command is not None

@@ -1,4 +1,4 @@
-"""The Dockerfile, as far as it can be tried without an engine: its style, its context, its wheel."""
+"""The Dockerfile, as far as it can be tried without an engine: style, context and wheel."""
 
 import os
 import re
@@ -29,9 +29,6 @@ locked = {normal(line.split("==")[0]) for line in open(sys.argv.pop(1)) if "==" 
 for module, owners in packages_distributions().items():
     if module not in sys.modules and not locked & {normal(owner) for owner in owners}:
         sys.modules[module] = None
-sys.modules.pop("training_service", None), sys.modules.pop("migrations", None)
-for name in ("calisthenics", "buf"):
-    sys.modules.pop(name, None)
 """
 
 

@@ -4,16 +4,18 @@ container's health check runs."""
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import grpc
 import pytest
 from calisthenics.training.v1 import exercise_pb2, exercise_pb2_grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1.health import SERVICE_NAME
 
 from tests.certificates import Authority
-from tests.support import ServiceProcess, free_port, service_process
+from tests.support import ServiceProcess, eventually, free_port, service_process
 
 NAME = "training.internal"
 
@@ -66,9 +68,9 @@ def is_refused(address: str, authority: Authority, *certificate: Path) -> bool:
     return False
 
 
-def probe(service: ServiceProcess, settings: dict[str, str]) -> int:
+def probe(service: ServiceProcess, settings: dict[str, str], *options: str) -> int:
     environment = {**os.environ, **settings, "TRAINING_LISTEN_ADDRESS": service.address}
-    command = [sys.executable, "-m", "training_service", "probe"]
+    command = [sys.executable, "-m", "training_service", "probe", *options]
     return subprocess.run(command, env=environment, check=False, capture_output=True).returncode
 
 
@@ -206,3 +208,47 @@ def test_the_probe_says_whether_a_service_serves(database_url: str) -> None:
     service.port = free_port()
     service.address = f"127.0.0.1:{service.port}"
     assert probe(service, {}) == 1
+    assert probe(service, {}, "--alive") == 1
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_health_alone_is_served_to_an_orchestrator_without_a_certificate(
+    database_url: str, authority: Authority, workers: int
+) -> None:
+    address = f"127.0.0.1:{free_port()}"
+    settings = {**tls_settings(authority), "TRAINING_HEALTH_ADDRESS": address}
+    with service_process(database_url, "--workers", str(workers), **settings) as service:
+        with grpc.insecure_channel(address) as channel:
+            health = health_pb2_grpc.HealthStub(channel)
+            for name in ("", "calisthenics.training.v1.SessionService", SERVICE_NAME):
+                answer = health.Check(health_pb2.HealthCheckRequest(service=name), timeout=10)
+                assert answer.status == health_pb2.HealthCheckResponse.SERVING
+            with pytest.raises(grpc.RpcError) as caught:
+                read_over(channel)
+            assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
+        with grpc.insecure_channel(service.address) as channel:
+            with pytest.raises(grpc.RpcError) as caught:
+                health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest())
+            assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+
+
+def test_a_process_that_waits_for_its_database_is_alive_and_does_not_serve(
+    make_database: Callable[[], str],
+) -> None:
+    address = f"127.0.0.1:{free_port()}"
+    service = ServiceProcess(make_database(), TRAINING_HEALTH_ADDRESS=address)
+    try:
+        eventually(lambda: probe(service, {}, "--alive") == 0)
+        assert probe(service, {}, "--alive", "--target", address) == 0
+        assert probe(service, {}) == 1
+        assert probe(service, {}, "--target", address) == 1
+    finally:
+        service.stop()
+
+
+def test_an_address_of_health_that_is_taken_is_named(database_url: str) -> None:
+    with service_process(database_url) as other:
+        service = ServiceProcess(database_url, TRAINING_HEALTH_ADDRESS=other.address)
+        _, said = service.process.communicate(timeout=30)
+    assert service.process.returncode == 2
+    assert f"TRAINING_HEALTH_ADDRESS: can't listen on {other.address}" in said

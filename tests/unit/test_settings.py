@@ -41,6 +41,7 @@ WRONG = {
     "pool_timeout_seconds": ["0", "-1", "61", "soon", "inf", "nan"],
     "statement_timeout_seconds": ["0", "3601", "x", "inf", "nan"],
     "listen_address": ["", "localhost", "50051", ":50051", "localhost:", "localhost:http", "x:1y"],
+    "health_address": ["localhost", "50051", ":50051", "localhost:http", "x:65536"],
     "workers": ["0", "65", "many", ""],
     "grace_seconds": ["-1", "301", "x", "nan"],
     "drain_delay_seconds": ["-0.1", "301", "x", "nan"],
