@@ -30,7 +30,7 @@ USER 10001:10001
 EXPOSE 50051
 STOPSIGNAL SIGTERM
 # The service's own gRPC health, over the same TLS as its callers.
-HEALTHCHECK --interval=10s --timeout=3s --start-period=20s --retries=3 \
-    CMD ["training-service", "probe"]
+HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
+    CMD ["python", "-m", "training_service.probe"]
 ENTRYPOINT ["training-service"]
 CMD ["serve"]

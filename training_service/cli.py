@@ -530,11 +530,10 @@ def probe(
 
     Exits with 1 when it is not. With TLS, asks as the service itself: with its own certificate.
     """
-    from training_service.probe import is_serving
+    from training_service.probe import is_serving, own_address
 
     with _settings() as settings:
-        port = settings.listen_address.rpartition(":")[2]
-        if not is_serving(target or f"localhost:{port}", settings, alive=alive):
+        if not is_serving(target or own_address(settings), settings, alive=alive):
             console.print("not serving")
             raise typer.Exit(1)
 

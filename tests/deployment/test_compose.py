@@ -1,5 +1,6 @@
 """compose.yaml: valid for Docker Compose, hardened, and what it names is there."""
 
+import json
 import os
 import re
 import subprocess
@@ -25,7 +26,7 @@ from training_service.storage.migrations import migrate
 
 BIN = Path(sys.executable).parent
 FOLDER = "${TRAINING_COMPOSE_DIRECTORY:-./.data/compose}"
-OURS = {"migrate", "seed", "training", "archive", "verify"}
+OURS = {"migrate", "seed", "training", "archive", "verify", "prune-audit"}
 
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
@@ -150,7 +151,8 @@ def test_the_service_takes_its_settings_and_commands(
     assert patience > settings.drain_delay_seconds + settings.grace_seconds
     # Envoy looks every second.
     assert settings.drain_delay_seconds > 1
-    parse(service["healthcheck"]["test"][2:])
+    image = json.loads(re.findall(r"^ +CMD (.+)$", (ROOT / "Dockerfile").read_text(), re.M)[0])
+    assert service["healthcheck"]["test"] == ["CMD", *image]
 
 
 def test_nobody_but_the_gateway_reaches_the_service() -> None:

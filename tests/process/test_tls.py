@@ -69,8 +69,12 @@ def is_refused(address: str, authority: Authority, *certificate: Path) -> bool:
 
 
 def probe(service: ServiceProcess, settings: dict[str, str], *options: str) -> int:
+    return ask(service, settings, "training_service", "probe", *options)
+
+
+def ask(service: ServiceProcess, settings: dict[str, str], *module: str) -> int:
     environment = {**os.environ, **settings, "TRAINING_LISTEN_ADDRESS": service.address}
-    command = [sys.executable, "-m", "training_service", "probe", *options]
+    command = [sys.executable, "-m", *module]
     return subprocess.run(command, env=environment, check=False, capture_output=True).returncode
 
 
@@ -82,6 +86,7 @@ def test_peers_must_show_a_certificate_of_the_authority(
         peer = authority.issue("gateway.internal")
         assert read_catalogue(service.address, authority, *peer) == "pull-up"
         assert probe(service, settings) == 0
+        assert ask(service, settings, "training_service.probe") == 0
 
         (tmp_path / "other").mkdir()
         stranger = Authority(tmp_path / "other").issue("gateway.internal")
@@ -209,6 +214,7 @@ def test_the_probe_says_whether_a_service_serves(database_url: str) -> None:
     service.address = f"127.0.0.1:{service.port}"
     assert probe(service, {}) == 1
     assert probe(service, {}, "--alive") == 1
+    assert ask(service, {}, "training_service.probe") == 1
 
 
 @pytest.mark.parametrize("workers", [1, 2])
