@@ -22,7 +22,9 @@ FROM python:3.13-slim
 RUN useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin training \
     && install --directory --owner=10001 --group=10001 /data
 COPY --from=build /venv /venv
+# The process that draws charts asks for a home, and may write there.
 ENV PATH=/venv/bin:$PATH \
+    HOME=/tmp \
     PYTHONUNBUFFERED=1 \
     TRAINING_LISTEN_ADDRESS=0.0.0.0:50051 \
     TRAINING_DATA_DIRECTORY=/data

@@ -25,7 +25,8 @@ from importlib.metadata import packages_distributions
 def normal(name):
     return re.sub(r"[-_.]+", "-", name).lower()
 
-locked = {"training-service"} | {normal(line.split("==")[0]) for line in open(sys.argv.pop(1)) if "==" in line}
+lines = open(sys.argv.pop(1)).read().splitlines()
+locked = {normal(line.split("==")[0]) for line in lines if "==" in line} | {"training-service"}
 for module, owners in packages_distributions().items():
     if module not in sys.modules and not locked & {normal(owner) for owner in owners}:
         sys.modules[module] = None
