@@ -68,7 +68,7 @@ def server_credentials(settings: Settings) -> grpc.ServerCredentials | None:
     files = Files.of(settings)
     if files is None:
         return None
-    certificates = _Certificates(files)
+    certificates = Certificates(files)
     return grpc.dynamic_ssl_server_credentials(
         certificates.first,
         certificates.renewed,  # type: ignore[arg-type] # None is for no change
@@ -76,7 +76,7 @@ def server_credentials(settings: Settings) -> grpc.ServerCredentials | None:
     )
 
 
-class _Certificates:
+class Certificates:
     """What gRPC asks before each handshake, one at a time and on a thread of its own."""
 
     def __init__(self, files: Files) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.deployment.support import ROOT
 from training_service.storage.migrations import head_revision
@@ -47,6 +48,13 @@ def test_hadolint_would_find_what_is_wrong(tmp_path: Path) -> None:
     wrong = tmp_path / "Dockerfile"
     wrong.write_text("FROM python\nRUN cd /tmp && pip install training-service\n")
     assert lint(wrong).returncode != 0
+
+
+def test_its_home_is_where_every_container_may_write() -> None:
+    # The process that draws charts does not start without a home.
+    assert re.findall(r"^ +HOME=(\S+)", DOCKERFILE.read_text(), re.MULTILINE) == ["/tmp"]
+    compose = yaml.safe_load((ROOT / "compose.yaml").read_text())
+    assert any(one.startswith("/tmp:") for one in compose["services"]["training"]["tmpfs"])
 
 
 def sources() -> list[str]:

@@ -252,9 +252,12 @@ def test_a_process_that_waits_for_its_database_is_alive_and_does_not_serve(
         service.stop()
 
 
-def test_an_address_of_health_that_is_taken_is_named(database_url: str) -> None:
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_an_address_of_health_that_is_taken_is_named(database_url: str, workers: str) -> None:
     with service_process(database_url) as other:
-        service = ServiceProcess(database_url, TRAINING_HEALTH_ADDRESS=other.address)
+        service = ServiceProcess(
+            database_url, "--workers", workers, TRAINING_HEALTH_ADDRESS=other.address
+        )
         _, said = service.process.communicate(timeout=30)
     assert service.process.returncode == 2
     assert f"TRAINING_HEALTH_ADDRESS: can't listen on {other.address}" in said

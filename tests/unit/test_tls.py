@@ -13,7 +13,7 @@ from structlog.testing import LogCapture
 from tests.certificates import Authority
 from training_service import tls
 from training_service.settings import Settings, SettingsError
-from training_service.tls import Files, _Certificates, server_credentials
+from training_service.tls import Certificates, Files, server_credentials
 
 NAME = "training.internal"
 
@@ -57,7 +57,7 @@ def issue_anew(authority: Authority, files: Files) -> None:
 
 
 def test_files_that_stay_as_they_are_are_not_read_again(files: Files, logs: LogCapture) -> None:
-    certificates = _Certificates(files)
+    certificates = Certificates(files)
     for file in files:
         assert file is not None
         # What reads it now would fail.
@@ -69,7 +69,7 @@ def test_files_that_stay_as_they_are_are_not_read_again(files: Files, logs: LogC
 
 
 def test_a_new_pair_is_taken_once(authority: Authority, files: Files, logs: LogCapture) -> None:
-    certificates = _Certificates(files)
+    certificates = Certificates(files)
     issue_anew(authority, files)
     assert certificates.renewed() is not None
     assert certificates.renewed() is None
@@ -77,7 +77,7 @@ def test_a_new_pair_is_taken_once(authority: Authority, files: Files, logs: LogC
 
 
 def test_a_new_authority_of_peers_is_taken(authority: Authority, files: Files) -> None:
-    certificates = _Certificates(files)
+    certificates = Certificates(files)
     assert files.authority is not None
     replace(files.authority, authority.file.read_bytes())
     assert certificates.renewed() is not None
@@ -139,7 +139,7 @@ def test_what_is_not_good_is_not_taken_and_said_once(
     files: Files,
     logs: LogCapture,
 ) -> None:
-    certificates = _Certificates(files)
+    certificates = Certificates(files)
     fault(authority, files)
     assert certificates.renewed() is None
     assert certificates.renewed() is None
