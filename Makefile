@@ -8,7 +8,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help run gateway demo test bench drill soak lint types layers contracts check generate packages format migrate lock clean
+.PHONY: help run gateway compose demo test bench drill soak lint types layers contracts check generate packages format migrate lock clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,6 +31,10 @@ gateway: $(INSTALLED) $(DOCS) ## The same behind Envoy: REST and its documentati
 	@$(BIN)/training-service migrate
 	@$(BIN)/training-service seed
 	@TRAINING_LOG_FORMAT=$${TRAINING_LOG_FORMAT:-console} $(BIN)/python deploy/envoy/gateway.py run
+
+compose: $(INSTALLED) ## The same in containers, from the image (needs Docker)
+	@$(BIN)/python deploy/compose/prepare.py
+	docker compose up --build --detach --wait
 
 demo: $(INSTALLED) ## Fill a running service with two athletes' logs and show them
 	@$(BIN)/training-service demo

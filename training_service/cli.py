@@ -461,16 +461,24 @@ def pseudonym(user: Annotated[UUID, typer.Argument(help="The user's external_use
 
 @app.command()
 def prune_audit(
-    before: Annotated[datetime, typer.Option(help="Remove what was recorded before then, UTC.")],
+    before: Annotated[
+        datetime | None, typer.Option(help="Remove what was recorded before then, UTC.")
+    ] = None,
+    older_than_days: Annotated[
+        int | None, typer.Option(min=0, help="The same, counted back from now: for a job.")
+    ] = None,
 ) -> None:
     """Remove stored access records that are old enough.
 
     Runs as the login of TRAINING_MIGRATION_DATABASE_URL; the service itself can remove none.
     """
+    if (before is None) == (older_than_days is None):
+        raise typer.BadParameter("say either --before or --older-than-days")
+    limit = before or datetime.now(UTC) - timedelta(days=older_than_days or 0)
     with _settings() as settings:
         owner = _migration_settings(settings)
         with database_url(owner) as url:
-            count = asyncio.run(prune_records(owner, url, before.replace(tzinfo=UTC)))
+            count = asyncio.run(prune_records(owner, url, limit.replace(tzinfo=UTC)))
         console.print(f"access records: {count} removed")
 
 
@@ -514,16 +522,18 @@ def probe(
     target: Annotated[
         str | None, typer.Option(help="Address to ask; by default this service's own port.")
     ] = None,
+    alive: Annotated[
+        bool, typer.Option("--alive", help="Ask whether it answers, whatever the database does.")
+    ] = False,
 ) -> None:
     """Ask a service whether it is SERVING, for a container's health check.
 
     Exits with 1 when it is not. With TLS, asks as the service itself: with its own certificate.
     """
-    from training_service.probe import is_serving
+    from training_service.probe import is_serving, own_address
 
     with _settings() as settings:
-        port = settings.listen_address.rpartition(":")[2]
-        if not is_serving(target or f"localhost:{port}", settings):
+        if not is_serving(target or own_address(settings), settings, alive=alive):
             console.print("not serving")
             raise typer.Exit(1)
 

@@ -27,6 +27,7 @@ SKEW_NOTICED_SECONDS = 1.0
 SKEW_WRONG_SECONDS = 30.0
 """As much as a token's times may be off: TRAINING_JWT_LEEWAY_SECONDS by default."""
 EXPIRY_NOTICE = timedelta(days=30)
+RENEWAL = "Renew it: a server takes the new file up by itself."
 OTHERS_MAY_READ = 0o007
 
 
@@ -146,9 +147,9 @@ def _check_chain(name: str, file: Path, now: datetime) -> Iterator[Finding]:
     if begins > now:
         yield _failed(check, f"{name}: not valid before {begins:%F %R} UTC", "Look at the clock.")
     elif ends <= now:
-        yield _failed(check, f"{name}: expired on {ends:%F %R} UTC", "Renew it, and restart.")
+        yield _failed(check, f"{name}: expired on {ends:%F %R} UTC", RENEWAL)
     elif ends - now < EXPIRY_NOTICE:
-        yield _warning(check, f"{name}: expires on {ends:%F %R} UTC", "Renew it, and restart.")
+        yield _warning(check, f"{name}: expires on {ends:%F %R} UTC", RENEWAL)
     else:
         yield _ok(check, f"{name}: until {ends:%F}")
 

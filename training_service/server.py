@@ -4,7 +4,6 @@ import asyncio
 import gc
 import signal
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import grpc
@@ -33,8 +32,6 @@ from calisthenics.training.v1.session_pb2_grpc import add_SessionServiceServicer
 from calisthenics.training.v1.skill_pb2_grpc import add_SkillServiceServicer_to_server
 from calisthenics.training.v1.team_pb2_grpc import add_TeamServiceServicer_to_server
 from calisthenics.training.v1.workout_pb2_grpc import add_WorkoutServiceServicer_to_server
-from cryptography import x509
-from cryptography.hazmat.primitives import serialization
 from grpc_channelz.v1 import channelz, channelz_pb2
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
@@ -78,7 +75,7 @@ from training_service.servicers.skill import SkillServicer
 from training_service.servicers.skill_source import SkillSource
 from training_service.servicers.team import TeamServicer
 from training_service.servicers.workout import WorkoutServicer
-from training_service.settings import Settings, SettingsError
+from training_service.settings import PREFIX, Settings, SettingsError
 from training_service.storage.archive import Archive
 from training_service.storage.assignment import AssignmentRepository
 from training_service.storage.audit import AuditRepository
@@ -111,6 +108,7 @@ from training_service.storage.team import TeamRepository
 from training_service.storage.user_export import UserExportRepository
 from training_service.storage.wellness import WellnessRepository
 from training_service.storage.workout import WorkoutRepository
+from training_service.tls import server_credentials
 
 logger = structlog.get_logger(__name__)
 
@@ -160,7 +158,16 @@ class TrainingServer:
             interceptors=[chain],
             options=_options(settings),
         )
+        self._health_server = self._make_health_server()
         self._register()
+
+    def _make_health_server(self) -> grpc.aio.Server | None:
+        """Returns what serves health alone, None when nobody asks for it."""
+        if not self._settings.health_address:
+            return None
+        server = grpc.aio.server(options=_options(self._settings))
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        return server
 
     def _buckets(self) -> Buckets:
         if self._settings.rate_limit_store == "process":
@@ -278,21 +285,21 @@ class TrainingServer:
     async def start(self) -> int:
         """Begins to listen, NOT_SERVING until the database is well; returns the port."""
         await self._set_health(NOT_SERVING)
+        # Of itself: whether this process answers at all, whatever the database does.
+        await self._health.set(health.SERVICE_NAME, SERVING)
         await self._database.open()
         port = self._listen()
         await self._server.start()
+        if self._health_server:
+            await self._health_server.start()
         self._monitor = asyncio.create_task(self._watch_database())
         return port
 
     def _listen(self) -> int:
-        address = self._settings.listen_address
-        credentials = _credentials(self._settings)
-        try:
-            if credentials is None:
-                return self._server.add_insecure_port(address)
-            return self._server.add_secure_port(address, credentials)
-        except RuntimeError:
-            raise SettingsError(f"TRAINING_LISTEN_ADDRESS: can't listen on {address}") from None
+        if self._health_server:
+            _bind(self._health_server, "HEALTH_ADDRESS", self._settings.health_address, None)
+        credentials = server_credentials(self._settings)
+        return _bind(self._server, "LISTEN_ADDRESS", self._settings.listen_address, credentials)
 
     async def wait_until_serving(self) -> None:
         """Returns when the service first reports SERVING.
@@ -316,6 +323,8 @@ class TrainingServer:
         if self._serving.is_set():
             await asyncio.sleep(self._settings.drain_delay_seconds)
         await self._server.stop(self._settings.grace_seconds)
+        if self._health_server:
+            await self._health_server.stop(None)
         await self._charts.close()
         await self._database.close()
         if self._access_log:
@@ -370,6 +379,18 @@ class TrainingServer:
         self._has_checked_role = True
 
 
+def _bind(
+    server: grpc.aio.Server, name: str, address: str, credentials: grpc.ServerCredentials | None
+) -> int:
+    """Makes a server listen where a setting says, and returns the port."""
+    try:
+        if credentials is None:
+            return server.add_insecure_port(address)
+        return server.add_secure_port(address, credentials)
+    except RuntimeError:
+        raise SettingsError(f"{PREFIX}{name}: can't listen on {address}") from None
+
+
 def _options(settings: Settings) -> list[tuple[str, int]]:
     return [
         # Several workers share the port; a lone one must notice that it is taken.
@@ -388,39 +409,6 @@ def _options(settings: Settings) -> list[tuple[str, int]]:
         ("grpc.http2.min_ping_interval_without_data_ms", LEAST_PING_SECONDS * 1000),
         ("grpc.enable_channelz", int(settings.reflection)),
     ]
-
-
-def _credentials(settings: Settings) -> grpc.ServerCredentials | None:
-    if settings.tls_certificate_file is None or settings.tls_private_key_file is None:
-        return None
-    key = _read_pem("TLS_PRIVATE_KEY_FILE", settings.tls_private_key_file, _check_key)
-    certificate = _read_pem("TLS_CERTIFICATE_FILE", settings.tls_certificate_file, _check_chain)
-    authority = None
-    if settings.tls_client_ca_file:
-        authority = _read_pem("TLS_CLIENT_CA_FILE", settings.tls_client_ca_file, _check_chain)
-    return grpc.ssl_server_credentials(
-        [(key, certificate)],
-        root_certificates=authority,
-        require_client_auth=authority is not None,
-    )
-
-
-def _read_pem(name: str, file: Path, check: Callable[[bytes], object]) -> bytes:
-    """Returns what is in a file of the settings; refuses one that does not hold what it should."""
-    try:
-        content = file.read_bytes()
-        check(content)
-    except (OSError, ValueError) as error:
-        raise SettingsError(f"TRAINING_{name}: {error}") from None
-    return content
-
-
-def _check_chain(content: bytes) -> None:
-    x509.load_pem_x509_certificates(content)
-
-
-def _check_key(content: bytes) -> None:
-    serialization.load_pem_private_key(content, password=None)
 
 
 def _calm_garbage_collector() -> None:

@@ -1,7 +1,8 @@
-"""Settings, each an environment variable with the prefix TRAINING_."""
+"""Settings, each an environment variable with the prefix TRAINING_, or a file of that name."""
 
 import difflib
 import os
+from collections.abc import Iterable
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -10,6 +11,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 PREFIX = "TRAINING_"
+SECRETS_DIRECTORY = "TRAINING_SECRETS_DIRECTORY"
 MAX_PORT = 65535
 POSTGRESQL_URL = r"^postgres(ql)?://|^$"
 ASYMMETRIC_ALGORITHMS = frozenset(
@@ -22,17 +24,27 @@ class SettingsError(Exception):
 
 
 class Settings(BaseSettings):
-    """How the service runs. The defaults suit a developer's machine."""
+    """How the service runs. The defaults suit a developer's machine.
+
+    What is secret is left out of its representation, which might come into a log.
+    """
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True)
 
+    secrets_directory: Path | None = Field(
+        None,
+        description="Folder with files named like these variables, or like a store's credentials "
+        "(AWS_SECRET_ACCESS_KEY), each with a value. Variables are stronger.",
+    )
     database_url: str = Field(
         "",
+        repr=False,
         pattern=POSTGRESQL_URL,
         description="PostgreSQL URL of the service's login. Empty: the embedded PostgreSQL.",
     )
     migration_database_url: str = Field(
         "",
+        repr=False,
         pattern=POSTGRESQL_URL,
         description="PostgreSQL URL of the owner of the schema, for migrate and seed. "
         "Empty: the same as database_url.",
@@ -107,6 +119,12 @@ class Settings(BaseSettings):
         "127.0.0.1:50051",
         pattern=r"^.+:\d{1,5}$",
         description="Where gRPC is served, host and port.",
+    )
+    health_address: str = Field(
+        "",
+        pattern=r"^.+:\d{1,5}$|^$",
+        description="Where gRPC health alone is served too, without TLS, for an orchestrator that "
+        "has no certificate. Empty: nowhere.",
     )
     workers: int = Field(1, ge=1, le=64, description="Processes that share the port.")
     grace_seconds: float = Field(
@@ -282,10 +300,10 @@ class Settings(BaseSettings):
             values["jwt_algorithms"] = tuple(a.strip() for a in algorithms.split(",") if a.strip())
         return values
 
-    @field_validator("listen_address")
+    @field_validator("listen_address", "health_address")
     @classmethod
     def _port_in_range(cls, value: str) -> str:
-        if int(value.rpartition(":")[2]) > MAX_PORT:
+        if value and int(value.rpartition(":")[2]) > MAX_PORT:
             raise ValueError(f"the port must not be above {MAX_PORT}")
         return value
 
@@ -331,19 +349,50 @@ def _is_loopback(listen_address: str) -> bool:
 
 
 def load_settings(**overrides: object) -> Settings:
-    """Reads the settings from the environment; overrides come from the command line.
+    """Reads the settings from the environment, and from the files of TRAINING_SECRETS_DIRECTORY
+    what is not there; overrides come from the command line.
 
-    Raises SettingsError for a value that does not fit and for a TRAINING_ variable that is not a
-    setting, naming it.
+    Raises SettingsError for a value that does not fit, and for a TRAINING_ variable or file that is
+    not a setting, naming it.
     """
-    _refuse_unknown_names()
+    _refuse_unknown_names(os.environ)
     given = {name: value for name, value in overrides.items() if value is not None}
     try:
-        return Settings(**given)  # type: ignore[arg-type]
+        return Settings(**{**_from_files(), **given})  # type: ignore[arg-type]
     except ValidationError as error:
         raise SettingsError(
             "\n".join(_describe(e["loc"], e["msg"]) for e in error.errors())
         ) from None
+
+
+def _from_files() -> dict[str, str]:
+    """Returns the settings that files give and no variable does."""
+    folder = os.environ.get(SECRETS_DIRECTORY)
+    files = secret_files(Path(folder), PREFIX) if folder else {}
+    _refuse_unknown_names(files)
+    # Elsewhere than where it is looked for, it would be ignored.
+    if SECRETS_DIRECTORY in files:
+        raise SettingsError(f"{SECRETS_DIRECTORY}: it can't be a file in itself")
+    return {
+        name.removeprefix(PREFIX).lower(): value
+        for name, value in files.items()
+        if name not in os.environ
+    }
+
+
+def secret_files(folder: Path, prefix: str) -> dict[str, str]:
+    """Returns what is in the files of a folder whose names begin so, by name, without the newline
+    at the end.
+
+    Raises SettingsError, which names a file and never says what is in it.
+    """
+    try:
+        files = [file for file in folder.iterdir() if file.name.startswith(prefix)]
+        return {file.name: file.read_text("utf-8").rstrip("\r\n") for file in files}
+    except OSError as error:
+        raise SettingsError(f"{SECRETS_DIRECTORY}: {error.strerror}: {error.filename}") from None
+    except UnicodeDecodeError:
+        raise SettingsError(f"{SECRETS_DIRECTORY}: {folder}: a file is not text") from None
 
 
 def settings_table() -> str:
@@ -363,9 +412,9 @@ def _describe(location: tuple[int | str, ...], message: str) -> str:
     return f"{PREFIX}{str(location[0]).upper()}: {message}" if location else message
 
 
-def _refuse_unknown_names() -> None:
+def _refuse_unknown_names(names: Iterable[str]) -> None:
     known = {PREFIX + name.upper() for name in Settings.model_fields}
-    for name in os.environ:
+    for name in names:
         # The test suite's own variables are not settings of the service.
         if not name.startswith(PREFIX) or name in known or name.startswith("TRAINING_TEST_"):
             continue

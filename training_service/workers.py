@@ -14,7 +14,7 @@ from multiprocessing.process import BaseProcess
 import structlog
 
 from training_service.logs import configure_logs
-from training_service.settings import Settings, SettingsError
+from training_service.settings import PREFIX, Settings, SettingsError
 
 logger = structlog.get_logger(__name__)
 
@@ -50,7 +50,9 @@ class Supervisor:
 
     def run(self, on_ready: Callable[[int], None]) -> None:
         """Serves until SIGTERM or SIGINT; calls `on_ready` when all workers first serve."""
-        port = _require_free_port(self._settings.listen_address)
+        port = _require_free_port("LISTEN_ADDRESS", self._settings.listen_address)
+        if self._settings.health_address:
+            _require_free_port("HEALTH_ADDRESS", self._settings.health_address)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
         for _ in range(self._settings.workers):
@@ -121,16 +123,16 @@ def _stop_with_parent() -> None:
         os.kill(os.getpid(), signal.SIGTERM)
 
 
-def _require_free_port(address: str) -> int:
+def _require_free_port(name: str, address: str) -> int:
     """Refuses a port that something else listens on: sharing would hide it. Returns the port."""
     host, _, port = address.rpartition(":")
     if port == "0":
-        raise SettingsError("TRAINING_LISTEN_ADDRESS: several workers need a fixed port")
+        raise SettingsError(f"{PREFIX}{name}: several workers need a fixed port")
     family = socket.AF_INET6 if "[" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host.strip("[]"), int(port)))
         except OSError:
-            raise SettingsError(f"TRAINING_LISTEN_ADDRESS: can't listen on {address}") from None
+            raise SettingsError(f"{PREFIX}{name}: can't listen on {address}") from None
     return int(port)

@@ -72,6 +72,8 @@ class Gateway:
     health_interval_seconds: float = 1.0
     tls: UpstreamTls | None = None
     docs: bool = True
+    descriptor_set: Path = GENERATED / "training.binpb"
+    """The contract's descriptors, where Envoy finds them."""
 
 
 def render(gateway: Gateway) -> str:
@@ -93,7 +95,7 @@ def render(gateway: Gateway) -> str:
         "jwks_folder": str(gateway.jwks_file.absolute().parent),
         "user_calls_per_second": gateway.user_calls_per_second,
         "user_burst": gateway.user_burst,
-        "descriptor_set": str(GENERATED / "training.binpb"),
+        "descriptor_set": str(gateway.descriptor_set),
         "services": [service.full_name for service in contract.SERVICES],
         "reads": _regex(reads),
         "streams": _regex(streams),
@@ -279,6 +281,9 @@ def print_configuration(
     tls_key: Annotated[Path | None, typer.Option(help="mTLS: its key.")] = None,
     tls_server_name: Annotated[str, typer.Option(help="mTLS: the service's DNS name.")] = "",
     docs: Annotated[bool, typer.Option(help="Whether the documentation page is served.")] = True,
+    descriptor_set: Annotated[
+        Path, typer.Option(help="generated/training.binpb, where Envoy finds it.")
+    ] = GENERATED / "training.binpb",
 ) -> None:
     """Print the configuration of an Envoy."""
     tls = None
@@ -302,6 +307,7 @@ def print_configuration(
         user_burst=user_burst,
         tls=tls,
         docs=docs,
+        descriptor_set=descriptor_set.absolute(),
     )
     print(render(gateway))
 

@@ -1,5 +1,6 @@
 """training-service archive and restore as processes: killed at every step, and with a real S3."""
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -29,7 +30,9 @@ from tests.support import (
     running_service,
 )
 from training_service import failpoint
+from training_service.archive.store import open_store
 from training_service.cli import app
+from training_service.settings import Settings, SettingsError
 from training_service.storage import archiving
 from training_service.storage.archiving import OBJECT_SESSIONS
 
@@ -348,6 +351,24 @@ def test_an_s3_server_holds_the_archive(
         assert keys_in(s3) == []
         assert all_of(alice) == before
         alice.close()
+
+
+def test_credentials_of_a_store_may_be_files(
+    s3: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        (tmp_path / name).write_text("test\n")
+        monkeypatch.delenv(name)
+    url = f"s3://{BUCKET}/cold"
+
+    async def put(**settings: object) -> None:
+        await open_store(Settings(archive_url=url, **settings)).put("a", b"1")  # type: ignore[arg-type]
+
+    asyncio.run(put(secrets_directory=tmp_path))
+    assert keys_in(s3) == ["cold/a"]
+    (tmp_path / "AWS_SECRET_ACCESS_KEY").unlink()
+    with pytest.raises(SettingsError, match="TRAINING_ARCHIVE_URL"):
+        asyncio.run(put(secrets_directory=tmp_path))
 
 
 def test_no_answer_from_s3_is_an_answer(

@@ -403,5 +403,6 @@ def test_what_is_kept_can_be_listed_and_pruned(
     assert audit("--until=2000-01-01") == audit("--since=2100-01-01") == []
 
     assert "0 removed" in command("prune-audit", "--before=2000-01-01").stderr
+    assert "0 removed" in command("prune-audit", "--older-than-days=1").stderr
     assert "2 removed" in command("prune-audit", "--before=2100-01-01").stderr
     assert audit() == []

@@ -41,6 +41,7 @@ WRONG = {
     "pool_timeout_seconds": ["0", "-1", "61", "soon", "inf", "nan"],
     "statement_timeout_seconds": ["0", "3601", "x", "inf", "nan"],
     "listen_address": ["", "localhost", "50051", ":50051", "localhost:", "localhost:http", "x:1y"],
+    "health_address": ["localhost", "50051", ":50051", "localhost:http", "x:65536"],
     "workers": ["0", "65", "many", ""],
     "grace_seconds": ["-1", "301", "x", "nan"],
     "drain_delay_seconds": ["-0.1", "301", "x", "nan"],
@@ -73,6 +74,7 @@ WRONG = {
     "log_format": ["", "xml"],
 }
 ANY_TEXT = {
+    "secrets_directory",
     "data_directory",
     "model_directory",
     "receipt_key_file",
@@ -182,6 +184,91 @@ def test_a_list_is_separated_by_commas(
 ) -> None:
     set_all(monkeypatch, jwt_algorithms=text)
     assert load_settings().jwt_algorithms == algorithms
+
+
+# Values in files.
+
+
+@pytest.fixture
+def secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of secrets, empty so far."""
+    monkeypatch.setenv("TRAINING_SECRETS_DIRECTORY", str(tmp_path))
+    return tmp_path
+
+
+def test_values_are_read_from_files_without_their_last_newline(secrets: Path) -> None:
+    (secrets / "TRAINING_DATABASE_URL").write_text("postgresql://ada:hunter2@host/training\n")
+    (secrets / "TRAINING_WORKERS").write_text("3")
+    (secrets / "TRAINING_JWT_ALGORITHMS").write_text("ES256,PS256\r\n")
+    (secrets / "TRAINING_REFLECTION").write_text("false\n")
+    settings = load_settings()
+    assert settings.database_url == "postgresql://ada:hunter2@host/training"
+    assert (settings.workers, settings.reflection) == (3, False)
+    assert settings.jwt_algorithms == ("ES256", "PS256")
+
+
+def test_files_are_followed_as_kubernetes_links_them(secrets: Path) -> None:
+    (secrets / "..version").mkdir()
+    (secrets / "..version" / "TRAINING_WORKERS").write_text("3")
+    (secrets / "..data").symlink_to("..version")
+    (secrets / "TRAINING_WORKERS").symlink_to("..data/TRAINING_WORKERS")
+    assert load_settings().workers == 3
+
+
+def test_a_variable_is_stronger_than_a_file_and_the_command_line_than_both(
+    secrets: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("WORKERS", "LOG_LEVEL", "POOL_MAX_SIZE"):
+        (secrets / f"TRAINING_{name}").write_text({"LOG_LEVEL": "ERROR"}.get(name, "3"))
+    set_all(monkeypatch, workers="4", log_level="DEBUG")
+    settings = load_settings(workers=5)
+    assert (settings.workers, settings.log_level, settings.pool_max_size) == (5, "DEBUG", 3)
+
+
+def test_other_files_are_left_alone(secrets: Path) -> None:
+    for name in ("tls.key", "AWS_SECRET_ACCESS_KEY", "training_workers"):
+        (secrets / name).write_bytes(b"\xff")
+    assert load_settings() == Settings()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("TRAINING_DATABASE_URI", b"x", "; did you mean TRAINING_DATABASE_URL?"),
+        ("TRAINING_DATABASE_URL", b"hunter2", "TRAINING_DATABASE_URL: "),
+        ("TRAINING_DATABASE_URL", b"postgresql://\xff", "TRAINING_SECRETS_DIRECTORY: "),
+        ("TRAINING_SECRETS_DIRECTORY", b"/", "TRAINING_SECRETS_DIRECTORY: "),
+    ],
+)
+def test_a_file_that_is_wrong_is_refused_by_its_name_and_not_repeated(
+    name: str, content: bytes, said: str, secrets: Path
+) -> None:
+    (secrets / name).write_bytes(content)
+    with pytest.raises(SettingsError) as raised:
+        load_settings()
+    assert said in str(raised.value)
+    assert "hunter2" not in str(raised.value)
+
+
+def test_a_folder_of_secrets_that_is_not_there_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRAINING_SECRETS_DIRECTORY", str(tmp_path / "none"))
+    with pytest.raises(SettingsError, match=r"^TRAINING_SECRETS_DIRECTORY: No such file"):
+        load_settings()
+
+
+def test_a_secret_that_is_a_folder_is_refused(secrets: Path) -> None:
+    (secrets / "TRAINING_DATABASE_URL").mkdir()
+    with pytest.raises(SettingsError, match=r"^TRAINING_SECRETS_DIRECTORY: Is a directory"):
+        load_settings()
+
+
+def test_secrets_do_not_show_where_settings_do() -> None:
+    url = "postgresql://ada:hunter2@host/training"
+    settings = Settings(database_url=url, migration_database_url=url)
+    assert "hunter2" not in repr(settings) + str(settings)
+    assert "hunter2" not in settings_table()
 
 
 def test_settings_do_not_change_once_read() -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -12,7 +12,7 @@ from obstore.exceptions import BaseError
 from obstore.store import LocalStore, from_url
 
 from training_service.errors import Reason, TrainingError
-from training_service.settings import Settings, SettingsError
+from training_service.settings import Settings, SettingsError, secret_files
 
 logger = structlog.get_logger(__name__)
 
@@ -22,6 +22,7 @@ CONNECT_TIMEOUT = "2s"
 REQUEST_TIMEOUT = "10s"
 MAX_RETRIES = 2
 LIST_CHUNK = 1000
+VENDOR_PREFIXES = {"s3": "AWS_", "gs": "GOOGLE_", "az": "AZURE_"}
 LOCAL_ENDPOINT = "http://"
 
 
@@ -47,13 +48,15 @@ class ObjectStore:
 
 class BucketStore(ObjectStore):
     """A bucket, or what is under a prefix of one. Credentials and region come from the variables
-    that its vendor's own tools read, such as AWS_ACCESS_KEY_ID and AWS_ENDPOINT_URL."""
+    that its vendor's own tools read, such as AWS_ACCESS_KEY_ID and AWS_ENDPOINT_URL, or files of
+    the same names."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, credentials: Mapping[str, str]) -> None:
         endpoint = os.environ.get("AWS_ENDPOINT_URL") or os.environ.get("AWS_ENDPOINT", "")
         try:
             self._store = from_url(
                 url,
+                config=dict(credentials),  # type: ignore[call-overload] # by name
                 client_options={
                     "connect_timeout": CONNECT_TIMEOUT,
                     "timeout": REQUEST_TIMEOUT,
@@ -161,7 +164,15 @@ def open_store(settings: Settings) -> ObjectStore:
     url = urlsplit(settings.archive_url)
     if url.scheme == "file":
         return FolderStore(Path(unquote(url.path)))
-    return BucketStore(settings.archive_url)
+    return BucketStore(settings.archive_url, _credentials(settings, url.scheme))
+
+
+def _credentials(settings: Settings, scheme: str) -> dict[str, str]:
+    """Returns what files say of a vendor's credentials and no variable does."""
+    if settings.secrets_directory is None:
+        return {}
+    files = secret_files(settings.secrets_directory, VENDOR_PREFIXES[scheme])
+    return {name: value for name, value in files.items() if name not in os.environ}
 
 
 def archive_unavailable() -> TrainingError:

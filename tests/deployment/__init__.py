@@ -1,0 +1,1 @@
+"""Image, compose.yaml and manifests: valid, and in step with the service."""
