@@ -41,6 +41,8 @@ class AccessLog:
         self._file = file
         self._lines: SimpleQueue[bytes | None] = SimpleQueue()
         self._is_losing = False
+        self.lost = 0
+        """Lines that were not queued, or not written."""
         self._thread = Thread(target=self._write, name="access-log", daemon=True)
         self._thread.start()
 
@@ -50,7 +52,9 @@ class AccessLog:
         if is_full and not self._is_losing:
             logger.error("access records lost: nobody reads standard output")
         self._is_losing = is_full
-        if not is_full:
+        if is_full:
+            self.lost += 1
+        else:
             self._lines.put(line)
 
     def close(self) -> None:
@@ -64,6 +68,7 @@ class AccessLog:
                 while line:
                     line = line[os.write(self._file, line) :]
             except OSError as error:
+                self.lost += 1
                 logger.error("access record not written", why=type(error).__name__)
                 if isinstance(error, BrokenPipeError):
                     return  # nobody will read what comes
@@ -78,6 +83,8 @@ class Auditor:
         self._pseudonyms = pseudonyms
         self._records = records
         self._log = log
+        self.unstored = 0
+        """Records that the database did not take."""
 
     def of(self, call: Call) -> "Audit":
         """Returns the block that records a call: `async with`."""
@@ -95,7 +102,7 @@ class Auditor:
         if is_refused:
             error = failure
         if self._log:
-            self._log.add(_line(self._make(call, error, duration_ms)))
+            self._log.add(_line(self._make(call, error, duration_ms), call))
         if is_refused and failure is not None:
             raise failure
 
@@ -105,6 +112,7 @@ class Auditor:
             async with asyncio.timeout(STORE_TIMEOUT_SECONDS):
                 await self._records.add(record)
         except Exception as error:
+            self.unstored += 1
             logger.error("access record not stored", why=type(error).__name__, **_shown(record))
             return database_unavailable()
         return None
@@ -170,5 +178,8 @@ def _shown(record: AuditRecord) -> dict[str, object]:
     return {"time": shown.pop("recorded_at"), **shown}
 
 
-def _line(record: AuditRecord) -> bytes:
-    return orjson.dumps(_shown(record), option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_UTC_Z)
+def _line(record: AuditRecord, call: Call) -> bytes:
+    shown = _shown(record)
+    if call.trace is not None:
+        shown["trace_id"] = call.trace.trace_id
+    return orjson.dumps(shown, option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_UTC_Z)
