@@ -1,7 +1,7 @@
 """What a service under test shows of itself: its metrics, and spans that are kept in memory."""
 
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -58,7 +58,7 @@ class Collector(pb_grpc.TraceServiceServicer):
         self._spans: list[tuple[str, trace_pb2.Span]] = []
         self.address = ""
 
-    def Export(self, request: Any, context: Any) -> Any:
+    def Export(self, request: Any, context: Any) -> Any:  # noqa: N802
         with self._lock:
             for of in request.resource_spans:
                 names = [a.value.string_value for a in of.resource.attributes if a.key == NAME]
