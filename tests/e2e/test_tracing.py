@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import uuid
 from collections.abc import Iterator
 from uuid import UUID
 
@@ -32,13 +33,13 @@ def traced(database_url: str, start_gateway: StartGateway) -> Iterator[tuple[Col
         yield collector, envoy.address, service.address
 
 
-def get(address: str, path: str, **headers: str) -> int:
+def get(address: str, path: str, **headers: str) -> http.client.HTTPResponse:
     connection = http.client.HTTPConnection(address, timeout=30)
     try:
         connection.request("GET", path, headers=headers)
         answer = connection.getresponse()
         answer.read()
-        return answer.status
+        return answer
     finally:
         connection.close()
 
@@ -60,7 +61,7 @@ def test_a_rest_call_is_one_trace_through_gateway_rpc_and_sql(
         "traceparent": f"00-{TRACE}-{PARENT}-01",
         "x-request-id": f"of-{athlete.id}",
     }
-    assert get(gateway, path, **asked) == 200
+    assert get(gateway, path, **asked).status == 200
 
     eventually(lambda: len(of_trace(collector, GATEWAY, TRACE)) == 2)
     eventually(lambda: len(of_trace(collector, SERVICE, TRACE)) == 3)
@@ -86,7 +87,10 @@ def test_without_a_traceparent_the_gateway_begins_the_trace(
     traced: tuple[Collector, str, str],
 ) -> None:
     collector, gateway, _ = traced
-    assert get(gateway, f"{BASE}/programs") == 200
+    request_id = str(uuid.uuid4())
+    answer = get(gateway, f"{BASE}/programs", **{"x-request-id": request_id})
+    assert answer.status == 200
+    assert answer.headers["x-request-id"] == request_id  # no trace is noted in it
 
     def roots() -> set[bytes]:
         return {s.trace_id for s in collector.spans(GATEWAY) if not s.parent_span_id}
