@@ -116,19 +116,18 @@ class _WatchedObservation(Observation):
         call = self._call
         code = _code(call, error)
         name = code_pb2.Code.Name(code)
-        reason = call.refused_for.value if call.refused_for else ""
         if self._trace is not None:
-            self._trace.end(code, name, reason)
+            self._trace.end(code, name, call.refused_for.value if call.refused_for else "")
         if self._watched.rpc is not None and self._watched.instruments is not None:
             self._watched.rpc.ended(name, seconds, call.statements)
-            _count(self._watched.instruments, call.sessions_logged, reason)
+            _count(self._watched.instruments, call)
 
 
-def _count(instruments: "Instruments", sessions_logged: int, reason: str) -> None:
-    if sessions_logged:
-        instruments.sessions_logged(sessions_logged)
-    if reason:
-        instruments.refused(reason)
+def _count(instruments: "Instruments", call: Call) -> None:
+    if call.sessions_logged:
+        instruments.sessions_logged(call.sessions_logged)
+    if call.refused_for is not None:
+        instruments.refused(call.refused_for)
 
 
 def _code(call: Call, error: BaseException | None) -> "code_pb2.Code.ValueType":

@@ -13,6 +13,8 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from training_service.errors import Reason
+
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 """Upper bounds of the latency histogram."""
 STATEMENTS = (0, 2, 5, 10, 20, 50, 100, 500)
@@ -104,14 +106,17 @@ class Instruments:
         self.registry = CollectorRegistry()
         self._of = {one.name: _make(one, self.registry) for one in ALL}
         self._totals: dict[str, int] = {}
+        # All from 0 on: of a counter that begins with its first refusal, no rate could be told.
+        refusals = self._of["training_refusals_total"]
+        self._refusals = {reason: refusals.labels(reason.value) for reason in Reason}
 
     def of_rpc(self, kind: str, service: str, method: str) -> RpcInstruments:
         """Returns the metrics of one method; `kind` is unary, server_stream or bidi_stream."""
         return RpcInstruments(self._of, (kind, service, method))
 
-    def refused(self, reason: str) -> None:
+    def refused(self, reason: Reason) -> None:
         """Counts a call that was refused."""
-        self._of["training_refusals_total"].labels(reason).inc()
+        self._refusals[reason].inc()
 
     def sessions_logged(self, count: int) -> None:
         """Counts sessions that were added."""
