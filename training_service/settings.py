@@ -282,7 +282,7 @@ class Settings(BaseSettings):
     )
     otlp_endpoint: str = Field(
         "",
-        pattern=r"^https?://[^\s/]+$|^$",
+        pattern=r"^https?://[^\s/]+:\d{1,5}$|^$",
         description="OpenTelemetry collector that spans are sent to with OTLP over gRPC, such as "
         "http://collector:4317. Empty: nothing is traced.",
     )

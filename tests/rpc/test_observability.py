@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import grpc
 import psycopg
 import pytest
+from calisthenics.training.v1 import exercise_pb2
 from calisthenics.training.v1 import session_pb2 as pb
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
@@ -44,7 +45,7 @@ def observed(
             database_url,
             metrics_address=metrics,
             otlp_endpoint="http://127.0.0.1:1",
-            quota_sessions_a_day=10,
+            abuse_threshold=3,
         ) as service:
             yield service.address, Exported(metrics), spans
 
@@ -142,6 +143,31 @@ def test_gauges_tell_of_pool_and_workers(
         connection.rollback()
     under_way.result()
     eventually(lambda: exported.value("training_calls_in_flight", limit="calls") == 0)
+
+
+def test_a_caller_who_is_named_in_the_log_is_counted(athlete: Athlete, exported: Exported) -> None:
+    request = pb.ListSessionsRequest(external_user_id=str(uuid.uuid4()))
+    for _ in range(4):
+        with pytest.raises(grpc.RpcError):
+            athlete.sessions.ListSessions(request)
+    eventually(lambda: exported.value("training_abuse_suspected_total") == 1)
+
+
+def test_an_access_record_that_is_not_stored_is_counted(
+    observed: tuple[str, Exported, InMemorySpanExporter], owner: psycopg.Connection
+) -> None:
+    address, exported, _ = observed
+    admin = Athlete(address, roles="admin")
+    request = exercise_pb2.DeprecateExerciseRequest(exercise_id=str(uuid.uuid4()))
+    owner.execute("ALTER TABLE training.audit_records RENAME TO audit_records_away")
+    try:
+        with pytest.raises(grpc.RpcError):
+            admin.exercises.DeprecateExercise(request)
+    finally:
+        owner.execute("ALTER TABLE training.audit_records_away RENAME TO audit_records")
+        admin.close()
+    eventually(lambda: exported.value("training_access_records_unstored_total") == 1)
+    assert exported.value("training_access_records_lost_total") == 0
 
 
 def test_labels_come_from_the_contract(athlete: Athlete, exported: Exported) -> None:
