@@ -105,6 +105,16 @@ def test_calls_are_counted_by_method_and_status(athlete: Athlete, exported: Expo
     eventually(lambda: grown() == [2, 1, 1, 1, 2, 4, 1])
 
 
+def test_streams_are_counted_too(athlete: Athlete, exported: Exported) -> None:
+    def handled(method: str, code: str, kind: str) -> float:
+        labels = {"grpc_method": method, "grpc_code": code, "grpc_type": kind}
+        return exported.value("grpc_server_handled_total", **labels)
+
+    streamed = handled("ExportSessions", "OK", "server_stream")
+    list(athlete.sessions.ExportSessions(pb.ExportSessionsRequest()))
+    eventually(lambda: handled("ExportSessions", "OK", "server_stream") == streamed + 1)
+
+
 def test_sessions_are_counted_once(athlete: Athlete, exported: Exported) -> None:
     name = "training_sessions_logged_total"
     before = exported.value(name)
