@@ -10,6 +10,7 @@ import orjson
 import structlog
 
 from training_service.errors import TrainingError
+from training_service.observability.current import current_call
 from training_service.settings import Settings
 
 
@@ -84,6 +85,18 @@ def _format_exception(
     return record
 
 
+def _name_call(_: Any, __: str, record: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """Adds what finds the call under way: its request id, and its trace if one is recorded."""
+    call = current_call()
+    if call is None:
+        return record
+    record.setdefault("request_id", call.logged_id)
+    if call.trace is not None:
+        record["trace_id"] = call.trace.trace_id
+        record["span_id"] = call.trace.span_id
+    return record
+
+
 def _to_json(record: dict[str, Any], **options: Any) -> str:
     return orjson.dumps(record, **options).decode()
 
@@ -101,6 +114,7 @@ def configure_logs(settings: Settings) -> None:
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             _format_exception,
+            _name_call,
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),

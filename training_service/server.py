@@ -4,7 +4,8 @@ import asyncio
 import gc
 import signal
 from collections.abc import Callable
-from typing import Any
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
 
 import grpc
 import structlog
@@ -45,8 +46,11 @@ from training_service.interceptors.audit import AccessLog, Auditor
 from training_service.interceptors.chain import InterceptorChain
 from training_service.interceptors.identity import make_authenticator
 from training_service.interceptors.rate import Buckets, ProcessBuckets, SharedBuckets
+from training_service.interceptors.telemetry import Telemetry
 from training_service.logs import log_loop_error
+from training_service.observability import scrape
 from training_service.pseudonym import Pseudonyms
+from training_service.sampler import Sampler
 from training_service.servicers.adaptation import AdaptationServicer
 from training_service.servicers.assignment import AssignmentServicer
 from training_service.servicers.coaching import CoachingServicer
@@ -110,6 +114,10 @@ from training_service.storage.wellness import WellnessRepository
 from training_service.storage.workout import WorkoutRepository
 from training_service.tls import server_credentials
 
+if TYPE_CHECKING:
+    from training_service.observability.instruments import Instruments
+    from training_service.observability.tracing import Tracing
+
 logger = structlog.get_logger(__name__)
 
 MAX_METADATA_BYTES = 16 * 1024
@@ -133,8 +141,10 @@ NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 class TrainingServer:
     """The service in this process. `start`, then `stop`."""
 
-    def __init__(self, settings: Settings, url: str) -> None:
+    def __init__(self, settings: Settings, url: str, *, is_worker: bool = False) -> None:
+        """Makes a server; the metrics of a worker, one of several, are served elsewhere."""
         self._settings = settings
+        self._is_worker = is_worker
         self._database = Database(settings, url)
         self._charts = ChartRenderer()
         self._health = health.aio.HealthServicer()
@@ -146,14 +156,26 @@ class TrainingServer:
         self._pseudonyms = Pseudonyms()
         self._grants = GrantRepository(self._database)
         self._access_log = AccessLog() if settings.access_log == "stdout" else None
+        signals = AbuseSignals(self._pseudonyms, settings.abuse_threshold)
+        auditor = Auditor(self._pseudonyms, AuditRepository(self._database), self._access_log)
+        self._instruments = _instruments(settings)
+        self._tracing = _tracing(settings)
+        self._scraped = ExitStack()
         chain = InterceptorChain(
             settings,
             make_authenticator(settings),
             self._grants,
             self._buckets(),
-            AbuseSignals(self._pseudonyms, settings.abuse_threshold),
-            Auditor(self._pseudonyms, AuditRepository(self._database), self._access_log),
+            signals,
+            auditor,
+            Telemetry(self._instruments, self._tracing),
         )
+        self._sampler: Sampler | None = None
+        if self._instruments:
+            self._sampler = Sampler(
+                self._instruments, chain, self._database, signals, auditor, self._access_log
+            )
+        self._sampling: asyncio.Task[None] | None = None
         self._server = grpc.aio.server(
             interceptors=[chain],
             options=_options(settings),
@@ -289,11 +311,27 @@ class TrainingServer:
         await self._health.set(health.SERVICE_NAME, SERVING)
         await self._database.open()
         port = self._listen()
+        self._begin_sampling()
         await self._server.start()
         if self._health_server:
             await self._health_server.start()
         self._monitor = asyncio.create_task(self._watch_database())
         return port
+
+    def _begin_sampling(self) -> None:
+        if self._sampler is None or self._instruments is None:
+            return
+        if not self._is_worker:
+            self._scraped.enter_context(scrape.serving(self._settings, self._instruments.registry))
+        self._sampling = asyncio.create_task(self._sampler.run())
+
+    async def _end_sampling(self) -> None:
+        if self._sampler is None:
+            return
+        if self._sampling is not None:
+            self._sampling.cancel()
+        self._sampler.sample()
+        await asyncio.to_thread(self._scraped.close)
 
     def _listen(self) -> int:
         if self._health_server:
@@ -319,6 +357,9 @@ class TrainingServer:
             # Before Python 3.12 asyncio.wait_for, which the pool waits with, may swallow one.
             self._monitor.cancel()
             await asyncio.wait([self._monitor], timeout=CANCEL_AGAIN_SECONDS)
+        if self._sampler is not None:
+            self._sampler.is_serving, self._sampler.is_draining = False, True
+            self._sampler.sample()
         await self._health.enter_graceful_shutdown()
         if self._serving.is_set():
             await asyncio.sleep(self._settings.drain_delay_seconds)
@@ -329,6 +370,9 @@ class TrainingServer:
         await self._database.close()
         if self._access_log:
             await asyncio.to_thread(self._access_log.close)
+        await self._end_sampling()
+        if self._tracing:
+            await asyncio.to_thread(self._tracing.close)
 
     async def _set_health(self, status: Any) -> None:
         for service in ("", *self._service_names()):
@@ -344,6 +388,8 @@ class TrainingServer:
                 await self._set_health(SERVING if well else NOT_SERVING)
                 logger.info("health", serving=well, why=trouble)
                 was_well = well
+                if self._sampler is not None:
+                    self._sampler.is_serving = well
             if well:
                 self._serving.set()
             await asyncio.sleep(self._settings.health_interval_seconds)
@@ -391,6 +437,24 @@ def _bind(
         raise SettingsError(f"{PREFIX}{name}: can't listen on {address}") from None
 
 
+def _instruments(settings: Settings) -> "Instruments | None":
+    """Returns the metrics, None when they are off: then their library is not loaded either."""
+    if not settings.metrics_address:
+        return None
+    from training_service.observability.instruments import Instruments
+
+    return Instruments()
+
+
+def _tracing(settings: Settings) -> "Tracing | None":
+    """The same for traces."""
+    if not settings.otlp_endpoint:
+        return None
+    from training_service.observability.tracing import Tracing
+
+    return Tracing(settings)
+
+
 def _options(settings: Settings) -> list[tuple[str, int]]:
     return [
         # Several workers share the port; a lone one must notice that it is taken.
@@ -421,14 +485,16 @@ def _calm_garbage_collector() -> None:
     gc.set_threshold(GARBAGE_THRESHOLD)
 
 
-async def run(settings: Settings, url: str, on_ready: Callable[[int], None]) -> None:
+async def run(
+    settings: Settings, url: str, on_ready: Callable[[int], None], *, is_worker: bool = False
+) -> None:
     """Serves until SIGTERM or SIGINT; calls `on_ready` with the port when first SERVING."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(log_loop_error)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    server = TrainingServer(settings, url)
+    server = TrainingServer(settings, url, is_worker=is_worker)
     try:
         port = await server.start()
         ready = asyncio.create_task(server.wait_until_serving())

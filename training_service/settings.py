@@ -292,6 +292,26 @@ class Settings(BaseSettings):
         "kept in the database are kept in any case.",
     )
 
+    metrics_address: str = Field(
+        "",
+        pattern=r"^.+:\d{1,5}$|^$",
+        description="Where Prometheus reads metrics over HTTP, host and port, of all workers "
+        "together. Anybody who reaches it may read them. Empty: none are kept.",
+    )
+    otlp_endpoint: str = Field(
+        "",
+        pattern=r"^https?://[^\s/]+:\d{1,5}$|^$",
+        description="OpenTelemetry collector that spans are sent to with OTLP over gRPC, such as "
+        "http://collector:4317. Empty: nothing is traced.",
+    )
+    trace_ratio: float = Field(
+        1.0,
+        ge=0,
+        le=1,
+        description="Share of the calls that are traced among those whose caller does not say "
+        "(traceparent).",
+    )
+
     @model_validator(mode="before")
     @classmethod
     def _split_lists(cls, values: dict[str, object]) -> dict[str, object]:
@@ -300,7 +320,7 @@ class Settings(BaseSettings):
             values["jwt_algorithms"] = tuple(a.strip() for a in algorithms.split(",") if a.strip())
         return values
 
-    @field_validator("listen_address", "health_address")
+    @field_validator("listen_address", "health_address", "metrics_address")
     @classmethod
     def _port_in_range(cls, value: str) -> str:
         if value and int(value.rpartition(":")[2]) > MAX_PORT:

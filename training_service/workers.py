@@ -14,6 +14,7 @@ from multiprocessing.process import BaseProcess
 import structlog
 
 from training_service.logs import configure_logs
+from training_service.observability.scrape import forget_worker, serving_of_workers, write_to
 from training_service.settings import PREFIX, Settings, SettingsError
 
 logger = structlog.get_logger(__name__)
@@ -25,14 +26,16 @@ RESTART_DELAY_SECONDS = 1.0
 _CONTEXT = multiprocessing.get_context("spawn")
 
 
-def run_here(settings: Settings, url: str, on_ready: Callable[[int], None]) -> None:
-    """Serves in this process until SIGTERM or SIGINT."""
+def run_here(
+    settings: Settings, url: str, on_ready: Callable[[int], None], *, is_worker: bool = False
+) -> None:
+    """Serves in this process, alone or as one of several, until SIGTERM or SIGINT."""
     import uvloop
 
     from training_service.server import run
 
     try:
-        uvloop.run(run(settings, url, on_ready))
+        uvloop.run(run(settings, url, on_ready, is_worker=is_worker))
     finally:
         # Being told twice must not keep the embedded database from being stopped in order.
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -47,6 +50,7 @@ class Supervisor:
         self._url = url
         self._workers: dict[BaseProcess, Connection] = {}
         self._stopping = False
+        self._metrics_folder = ""
 
     def run(self, on_ready: Callable[[int], None]) -> None:
         """Serves until SIGTERM or SIGINT; calls `on_ready` when all workers first serve."""
@@ -55,6 +59,10 @@ class Supervisor:
             _require_free_port("HEALTH_ADDRESS", self._settings.health_address)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
+        with serving_of_workers(self._settings) as self._metrics_folder:
+            self._run_workers(port, on_ready)
+
+    def _run_workers(self, port: int, on_ready: Callable[[int], None]) -> None:
         for _ in range(self._settings.workers):
             self._start_worker()
         if self._wait_until_ready():
@@ -67,7 +75,8 @@ class Supervisor:
 
     def _start_worker(self) -> None:
         receiver, sender = _CONTEXT.Pipe(duplex=False)
-        worker = _CONTEXT.Process(target=_work, args=(self._settings, self._url, sender))
+        arguments = (self._settings, self._url, sender, self._metrics_folder)
+        worker = _CONTEXT.Process(target=_work, args=arguments)
         worker.start()
         sender.close()
         self._workers[worker] = receiver
@@ -96,6 +105,7 @@ class Supervisor:
         for worker in dead:
             logger.error("worker died", pid=worker.pid, exit_code=worker.exitcode)
             self._workers.pop(worker).close()
+            forget_worker(self._metrics_folder, worker.pid)
             self._start_worker()
 
     def _stop(self, *_signal: object) -> None:
@@ -105,12 +115,13 @@ class Supervisor:
                 worker.terminate()
 
 
-def _work(settings: Settings, url: str, ready: Connection) -> None:
+def _work(settings: Settings, url: str, ready: Connection, metrics_folder: str) -> None:
     """The main function of a worker process."""
+    write_to(metrics_folder)
     configure_logs(settings)
     threading.Thread(target=_stop_with_parent, daemon=True).start()
     try:
-        run_here(settings, url, ready.send)
+        run_here(settings, url, ready.send, is_worker=True)
     except SettingsError as error:
         sys.exit(str(error))
 

@@ -74,6 +74,10 @@ class Gateway:
     docs: bool = True
     descriptor_set: Path = GENERATED / "training.binpb"
     """The contract's descriptors, where Envoy finds them."""
+    otlp: str = ""
+    """Address of the OpenTelemetry collector that spans are sent to; empty for none."""
+    trace_percent: float = 100.0
+    """Share of the calls that are traced among those whose caller does not say."""
 
 
 def render(gateway: Gateway) -> str:
@@ -87,6 +91,7 @@ def render(gateway: Gateway) -> str:
         "listen_port": port,
         "admin_port": gateway.admin_port,
         "endpoints": [_endpoint(address) for address in gateway.services],
+        "tracing": _tracing(gateway),
         "upstream_transport_socket": _transport_socket(gateway.tls),
         "health_interval": f"{gateway.health_interval_seconds:g}s",
         "issuer": gateway.issuer,
@@ -105,6 +110,8 @@ def render(gateway: Gateway) -> str:
     filled = {name: json.dumps(value) for name, value in values.items()}
     routes = _docs_routes() if gateway.docs else []
     filled["docs_routes"] = ("\n" + " " * 14).join(f"- {json.dumps(route)}" for route in routes)
+    clusters = [_collector(gateway.otlp)] if gateway.otlp else []
+    filled["collector_clusters"] = "\n  ".join(f"- {json.dumps(cluster)}" for cluster in clusters)
     return Template(TEMPLATE.read_text()).substitute(filled)
 
 
@@ -116,6 +123,46 @@ def _split(address: str) -> tuple[str, int]:
 def _endpoint(address: str) -> dict[str, Any]:
     host, port = _split(address)
     return {"endpoint": {"address": {"socket_address": {"address": host, "port_value": port}}}}
+
+
+def _tracing(gateway: Gateway) -> dict[str, Any] | None:
+    """Returns how calls are traced.
+
+    A path names users, and a request id is whatever the caller made it: neither stands in a span.
+    """
+    if not gateway.otlp:
+        return None
+    config = {
+        "@type": "type.googleapis.com/envoy.config.trace.v3.OpenTelemetryConfig",
+        "service_name": "training-gateway",
+        "grpc_service": {"envoy_grpc": {"cluster_name": "collector"}, "timeout": "1s"},
+    }
+    return {
+        "random_sampling": {"value": gateway.trace_percent},
+        "spawn_upstream_span": True,
+        "max_path_tag_length": 0,
+        "custom_tags": [{"tag": "guid:x-request-id", "literal": {"value": "-"}}],
+        "provider": {"name": "envoy.tracers.opentelemetry", "typed_config": config},
+    }
+
+
+def _collector(address: str) -> dict[str, Any]:
+    """Returns the cluster of the collector."""
+    options = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+    http2 = {
+        "@type": f"type.googleapis.com/{options}",
+        "explicit_http_config": {"http2_protocol_options": {}},
+    }
+    return {
+        "name": "collector",
+        "type": "STRICT_DNS",
+        "connect_timeout": "1s",
+        "typed_extension_protocol_options": {options: http2},
+        "load_assignment": {
+            "cluster_name": "collector",
+            "endpoints": [{"lb_endpoints": [_endpoint(address)]}],
+        },
+    }
 
 
 def _transport_socket(tls: UpstreamTls | None) -> dict[str, Any]:
@@ -284,6 +331,10 @@ def print_configuration(
     descriptor_set: Annotated[
         Path, typer.Option(help="generated/training.binpb, where Envoy finds it.")
     ] = GENERATED / "training.binpb",
+    otlp: Annotated[str, typer.Option(help="Address of an OpenTelemetry collector, gRPC.")] = "",
+    trace_percent: Annotated[
+        float, typer.Option(min=0, max=100, help="Share of the calls to trace, unless they say.")
+    ] = 100.0,
 ) -> None:
     """Print the configuration of an Envoy."""
     tls = None
@@ -308,6 +359,8 @@ def print_configuration(
         tls=tls,
         docs=docs,
         descriptor_set=descriptor_set.absolute(),
+        otlp=otlp,
+        trace_percent=trace_percent,
     )
     print(render(gateway))
 
@@ -325,6 +378,7 @@ def run(
         admin_port=admin_port,
         services=[settings.listen_address],
         jwks_file=issuer.jwks_file,
+        otlp=settings.otlp_endpoint.rpartition("/")[2],
     )
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _stop)

@@ -41,6 +41,15 @@ def test_sizes_are_measured_side_by_side() -> None:
     assert "GetSession, at random" in run("benchmarks.growth", *sizes)
 
 
+@needs_h2load
+def test_the_price_of_metrics_is_measured(tmp_path: Path) -> None:
+    output = tmp_path / "ratios.json"
+    run("benchmarks.observability", "--rounds=1", "--scale=0.02", f"--output={output}")
+    ratios = json.loads(output.read_text())["ratios"]
+    assert {"GetSession", "LogSession"} <= set(ratios)
+    assert all(of["off"] == 1 and of["metrics"] > 0 for of in ratios.values())
+
+
 def test_overload_is_measured() -> None:
     assert "RESOURCE_EXHAUSTED" in run("benchmarks.overload", "--seconds=0.5")
 

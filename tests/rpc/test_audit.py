@@ -317,6 +317,7 @@ def test_a_pipe_that_nobody_reads_holds_up_nobody(monkeypatch: pytest.MonkeyPatc
     log.close()
     os.close(reading)
     assert [one["event"] for one in seen] == ["access records lost: nobody reads standard output"]
+    assert log.lost >= 20
 
 
 def test_a_line_that_could_not_be_written_is_not_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -336,6 +337,7 @@ def test_a_line_that_could_not_be_written_is_not_the_last(monkeypatch: pytest.Mo
     log.add(b"second")
     log.close()
     assert written == [b"", b"second"]
+    assert log.lost == 1
 
 
 def test_lines_are_written_whole_and_in_order() -> None:

@@ -71,6 +71,16 @@ WRONG = {
     "jwt_leeway_seconds": ["-1", "301", "x", "nan"],
     "log_level": ["", "info", "TRACE"],
     "access_log": ["", "stderr"],
+    "metrics_address": ["9464", ":9464", "localhost", "localhost:", "localhost:65536", "x:1y"],
+    "otlp_endpoint": [
+        "collector:4317",
+        "ftp://collector",
+        "http://",
+        "http://a",
+        "http://a:4318/v1/traces",
+        "http://a b",
+    ],
+    "trace_ratio": ["-0.1", "1.1", "x", "nan"],
     "log_format": ["", "xml"],
 }
 ANY_TEXT = {

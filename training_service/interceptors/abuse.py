@@ -55,6 +55,8 @@ class AbuseSignals:
         self._callers: LRUCache[UUID, _Minute] = LRUCache(MAX_CALLERS)
         self.totals: Counter[Reason] = Counter()
         """How often each was given since the process began."""
+        self.suspected = 0
+        """How often a caller was named in the log."""
 
     def note(self, reason: Reason, caller_key: UUID) -> None:
         """Counts a refusal; those that are no sign of abuse don't count."""
@@ -69,6 +71,7 @@ class AbuseSignals:
         is_much = self._threshold and minute.refusals.total() >= self._threshold
         if is_much and not minute.is_logged:
             minute.is_logged = True
+            self.suspected += 1
             logger.warning(
                 "abuse suspected",
                 caller=self._pseudonyms.of(caller_key),

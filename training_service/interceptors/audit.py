@@ -48,6 +48,8 @@ class AccessLog:
         self._file = file
         self._lines: deque[bytes] = deque()
         self._is_losing = False
+        self.lost = 0
+        """Lines that were not queued, or not written."""
         self._has_lines = Event()
         self._is_closing = Event()
         self._thread = Thread(target=self._run, name="access-log", daemon=True)
@@ -59,10 +61,12 @@ class AccessLog:
         if is_full and not self._is_losing:
             logger.error("access records lost: nobody reads standard output")
         self._is_losing = is_full
-        if not is_full:
-            self._lines.append(line)
-            if not self._has_lines.is_set():
-                self._has_lines.set()
+        if is_full:
+            self.lost += 1
+            return
+        self._lines.append(line)
+        if not self._has_lines.is_set():
+            self._has_lines.set()
 
     def close(self) -> None:
         """Writes what waits, if somebody takes it in time."""
@@ -77,9 +81,11 @@ class AccessLog:
             is_last = self._is_closing.wait(GATHER_SECONDS)
             self._has_lines.clear()
             while self._lines:
+                lines = self._group()
                 try:
-                    self._write(self._group())
+                    self._write(lines)
                 except OSError as error:
+                    self.lost += lines.count(b"\n")
                     logger.error("access record not written", why=type(error).__name__)
                     if isinstance(error, BrokenPipeError):
                         return  # nobody will read what comes
@@ -105,6 +111,8 @@ class Auditor:
         self._pseudonyms = pseudonyms
         self._records = records
         self._log = log
+        self.unstored = 0
+        """Records that the database did not take."""
 
     def of(self, call: Call) -> "Audit":
         """Returns the block that records a call: `async with`."""
@@ -122,7 +130,7 @@ class Auditor:
         if is_refused:
             error = failure
         if self._log:
-            self._log.add(_line(self._make(call, error, duration_ms)))
+            self._log.add(_line(self._make(call, error, duration_ms), call))
         if is_refused and failure is not None:
             raise failure
 
@@ -132,6 +140,7 @@ class Auditor:
             async with asyncio.timeout(STORE_TIMEOUT_SECONDS):
                 await self._records.add(record)
         except Exception as error:
+            self.unstored += 1
             logger.error("access record not stored", why=type(error).__name__, **_shown(record))
             return database_unavailable()
         return None
@@ -197,5 +206,8 @@ def _shown(record: AuditRecord) -> dict[str, object]:
     return {"time": shown.pop("recorded_at"), **shown}
 
 
-def _line(record: AuditRecord) -> bytes:
-    return orjson.dumps(_shown(record), option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_UTC_Z)
+def _line(record: AuditRecord, call: Call) -> bytes:
+    shown = _shown(record)
+    if call.trace is not None:
+        shown["trace_id"] = call.trace.trace_id
+    return orjson.dumps(shown, option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_UTC_Z)

@@ -12,6 +12,8 @@ from google.protobuf.message import Message
 
 from training_service.caller import Caller, Role
 from training_service.contract import REDACTED, AccessLevel, Method
+from training_service.errors import Reason
+from training_service.observability.current import CallTrace
 
 MAX_REQUEST_ID_LENGTH = 128
 IPV6_SITE_BITS = 64
@@ -34,6 +36,12 @@ class Call:
     grant_id: UUID | None = None
     """The grant that let the caller in, if one did."""
     request: Message | None = None
+    refused_for: Reason | None = None
+    """Why it was refused, once it was."""
+    statements: int = 0
+    sessions_logged: int = 0
+    trace: CallTrace | None = None
+    """Its recorded span; None when no trace of it is recorded."""
 
     def __post_init__(self) -> None:
         given = self.metadata("x-request-id")

@@ -1,6 +1,6 @@
 """The interceptors, in order.
 
-1. telemetry   first: whatever stops the call, its request id goes back
+1. telemetry   first: whatever stops the call, it is counted and traced, its request id goes back
 2. refusals    outermost of those that may refuse: the one place that turns errors into an answer
 3. audit       sees how the call ended, whatever stopped it, and may refuse what it can't record
 4. deadline    bounds all the work that follows
@@ -55,6 +55,7 @@ class InterceptorChain(grpc.aio.ServerInterceptor):
         buckets: Buckets,
         signals: AbuseSignals,
         auditor: Auditor,
+        telemetry: Telemetry,
     ) -> None:
         self._settings = settings
         self._rate = RateLimit(settings, buckets)
@@ -63,8 +64,9 @@ class InterceptorChain(grpc.aio.ServerInterceptor):
         self._authenticator = authenticator
         self._grants = grants
         self._auditor = auditor
-        self._limit = InFlightLimit(settings.max_calls_in_flight)
-        self._live_limit = InFlightLimit(settings.max_form_streams)
+        self._telemetry = telemetry
+        self.limit = InFlightLimit(settings.max_calls_in_flight)
+        self.live_limit = InFlightLimit(settings.max_form_streams)
         self._methods = contract.access_levels()
         self._handlers: dict[str, Handler] = {}
 
@@ -90,16 +92,17 @@ class InterceptorChain(grpc.aio.ServerInterceptor):
 
     def _unary(self, method: contract.Method, handler: Any) -> "Handler":
         seconds = self._settings.default_deadline_seconds
+        observe = self._telemetry.of(method, handler)
 
         async def unary(body: bytes, context: Context) -> bytes:
             call = Call(method, context)
-            with Telemetry(call):
+            with observe(call):
                 async with (
                     Refusals(call, self._signals),
                     self._auditor.of(call),
                     Deadline(call, seconds),
                 ):
-                    with self._limit:
+                    with self.limit:
                         await self._admit(call)
                         request = await self._take(call, handler, body)
                         response = await handler.unary_unary(request, context)
@@ -112,18 +115,19 @@ class InterceptorChain(grpc.aio.ServerInterceptor):
 
     def _stream(self, method: contract.Method, handler: Any) -> "Handler":
         seconds = self._settings.stream_deadline_seconds
+        observe = self._telemetry.of(method, handler)
 
         # Written message by message, and not as a generator of its own: gRPC would leave that
         # suspended when the caller hangs up, with what it holds, until the garbage collector comes.
         async def stream(body: bytes, context: Context) -> None:
             call = Call(method, context)
-            with Telemetry(call):
+            with observe(call):
                 async with (
                     Refusals(call, self._signals),
                     self._auditor.of(call),
                     Deadline(call, seconds),
                 ):
-                    with self._limit:
+                    with self.limit:
                         await self._admit(call)
                         with self._streams.one(call):
                             request = await self._take(call, handler, body)
@@ -135,17 +139,18 @@ class InterceptorChain(grpc.aio.ServerInterceptor):
 
     def _live(self, method: contract.Method, handler: Any) -> "Handler":
         seconds = self._settings.form_deadline_seconds
+        observe = self._telemetry.of(method, handler)
 
         # Who streams goes on for long: a limit of its own leaves room for other calls.
         async def live(bodies: AsyncIterator[bytes], context: Context) -> None:
             call = Call(method, context)
-            with Telemetry(call):
+            with observe(call):
                 async with (
                     Refusals(call, self._signals),
                     self._auditor.of(call),
                     Deadline(call, seconds),
                 ):
-                    with self._live_limit:
+                    with self.live_limit:
                         await self._admit(call)
                         with self._streams.one(call):
                             await self._converse(handler, bodies, context)

@@ -58,6 +58,7 @@ class Refusals:
 
 
 async def _abort(call: Call, error: TrainingError) -> None:
+    call.refused_for = error.reason
     status = rpc_status.to_status(to_status(error, call.request_id))
     await call.context.abort(
         status.code,

@@ -13,20 +13,20 @@ class InFlightLimit:
     A block for each call: `with limit:`.
     """
 
-    __slots__ = ("_count", "_most")
+    __slots__ = ("count", "most")
 
     def __init__(self, most: int) -> None:
-        self._most = most
-        self._count = 0
+        self.most = most
+        self.count = 0
 
     def __enter__(self) -> None:
-        if self._count >= self._most:
+        if self.count >= self.most:
             raise TrainingError(
                 Reason.OVERLOADED,
                 "too many calls are under way",
                 retry_after_seconds=RETRY_AFTER_SECONDS,
             )
-        self._count += 1
+        self.count += 1
 
     def __exit__(
         self,
@@ -34,4 +34,4 @@ class InFlightLimit:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._count -= 1
+        self.count -= 1

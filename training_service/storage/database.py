@@ -24,6 +24,7 @@ from sqlalchemy import Table
 from training_service.caller import Scope
 from training_service.domain.quota import Quota
 from training_service.errors import Reason, TrainingError, athlete_erased, database_unavailable
+from training_service.observability.current import CallTrace, current_call
 from training_service.pseudonym import Pseudonyms
 from training_service.settings import Settings
 from training_service.storage.pipeline import OneWritePipeline
@@ -186,6 +187,14 @@ class Database:
     async def close(self) -> None:
         """Closes all connections."""
         await self._pool.close()
+
+    def pool_state(self) -> tuple[int, int, int, int]:
+        """Returns how many connections are in use and idle, the most there may be, and how many
+        wait for one."""
+        stats = self._pool.get_stats()
+        idle = stats.get("pool_available", 0)
+        in_use = stats.get("pool_size", 0) - idle
+        return in_use, idle, self._pool.max_size, stats.get("requests_waiting", 0)
 
     async def _configure(self, connection: AsyncConnection[Any]) -> None:
         if self._role:
@@ -389,6 +398,7 @@ class _Borrowed:
             if error is not None:
                 await _abandon_transaction(self._connection)
         finally:
+            _end_spans(self._connection, error)
             await self._pool.putconn(self._connection)
         if isinstance(error, errors.Error):
             refusal = _refusal(error)
@@ -396,11 +406,38 @@ class _Borrowed:
                 raise refusal from error
 
 
+class _TracedCursor(AsyncRawCursor[Row]):
+    """Ends the span of its statement when the rows are there."""
+
+    trace: CallTrace
+    span: Any
+
+    async def fetchall(self) -> list[Row]:
+        rows = await super().fetchall()
+        self.trace.answered(self.connection, self.span)
+        return rows
+
+
+def _traced_cursor(
+    connection: AsyncConnection[Any], statement: Statement[Row], trace: CallTrace
+) -> _TracedCursor[Row]:
+    cursor = _TracedCursor(connection, row_factory=args_row(statement.row))
+    cursor.trace = trace
+    cursor.span = trace.began(connection, statement.sql)
+    return cursor
+
+
 async def _run(
     connection: AsyncConnection[Any], statement: Statement[Row], values: Sequence[Any]
 ) -> AsyncCursor[Row]:
     """Sends a prepared statement, or queues it on a pipeline; the cursor gives its rows."""
-    cursor = AsyncRawCursor(connection, row_factory=args_row(statement.row))
+    call = current_call()
+    if call is not None:
+        call.statements += 1
+    if call is None or call.trace is None:
+        cursor = AsyncRawCursor(connection, row_factory=args_row(statement.row))
+    else:
+        cursor = _traced_cursor(connection, statement, call.trace)
     await cursor.execute(statement.sql, values, prepare=True, binary=True)
     return cursor
 
@@ -410,6 +447,18 @@ async def _refuse_erased(
 ) -> None:
     """Queues that the transaction fails if a user was erased; a write waits for who erases them."""
     await _run(connection, _REFUSE_ERASED, [pseudonyms.bytes_of(user_id), is_write])
+
+
+def _end_spans(connection: AsyncConnection[Any], error: BaseException | None) -> None:
+    """Ends the spans of statements whose result nobody asked for, or that failed."""
+    call = current_call()
+    if call is not None and call.trace is not None:
+        is_databases = isinstance(error, errors.Error)
+        call.trace.released(connection, _error_type(error) if is_databases else "")
+
+
+def _error_type(error: BaseException | None) -> str:
+    return getattr(error, "sqlstate", None) or type(error).__name__
 
 
 async def _abandon_transaction(connection: AsyncConnection[Any]) -> None:

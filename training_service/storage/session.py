@@ -37,6 +37,7 @@ from training_service.domain.session import (
 )
 from training_service.domain.session_chain import Link
 from training_service.errors import Reason, TrainingError, bad_reference
+from training_service.observability.current import note_sessions_logged
 from training_service.storage import metrics, session_link
 from training_service.storage.archive import RECORD, Archive
 from training_service.storage.author import signed, signed_record
@@ -372,6 +373,7 @@ class SessionRepository:
             return await self._answer(scope, new)
         except errors.ForeignKeyViolation:
             raise await self._unknown_workout(scope, new) from None
+        note_sessions_logged(1)
         return _signed(scope, new)
 
     async def amend(self, scope: Scope, new: NewSession, reason: str) -> bytes:
@@ -451,9 +453,12 @@ class SessionRepository:
                     results.append(_same_request(known[new.request_id], new))
                 except TrainingError as refusal:
                     results.append(refusal)
-            if not (atomic and any(isinstance(r, TrainingError) for r in results)):
+            if atomic and any(isinstance(r, TrainingError) for r in results):
+                fresh = []
+            else:
                 await _insert(transaction, scope, fresh)
                 await _count(transaction, scope, fresh)
+        note_sessions_logged(len(fresh))
         return results
 
     async def void(
