@@ -1,6 +1,6 @@
 """Failpoints: named places where a test may have the process end as `kill -9` ends it.
 
-`TRAINING_FAILPOINT=taken:2` ends it when it comes to "taken" for the second time. Without that
+`TRAINING_TEST_FAILPOINT=taken:2` ends it when it comes to "taken" for the second time. Without that
 variable a place costs one look at the environment, and there are none in the handling of calls.
 """
 
@@ -8,7 +8,7 @@ import os
 import signal
 from collections import Counter
 
-VARIABLE = "TRAINING_FAILPOINT"
+VARIABLE = "TRAINING_TEST_FAILPOINT"
 
 _reached: Counter[str] = Counter()
 

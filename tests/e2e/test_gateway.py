@@ -96,8 +96,8 @@ def catalogue_request(method: MethodDescriptor, admin: Athlete) -> Message:
             request.header.CopyFrom(a_header())
         elif field.name == "frames":
             request.frames.extend(push_ups(1))
-        elif field.name == "request_id":
-            request.request_id = str(uuid.uuid4())
+        elif field.name in {"request_id", "user_id"}:
+            setattr(request, field.name, str(uuid.uuid4()))
         elif field.name in OF_CATALOGUE and field.is_repeated:
             getattr(request, field.name).extend(OF_CATALOGUE[field.name])
         elif field.name in OF_CATALOGUE:
