@@ -14,7 +14,7 @@ class Telemetry:
         self._call = call
 
     def __enter__(self) -> None:
-        self._call.context.set_trailing_metadata((("x-request-id", self._call.request_id),))
+        self._call.context.set_trailing_metadata(self._call.trailing_metadata)
 
     def __exit__(
         self,
