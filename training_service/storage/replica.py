@@ -1,7 +1,8 @@
 """Reads that may be somewhat behind, from streaming replicas of the primary.
 
 Which reads those are is said in one place: the server gives some repositories `Analytics` where
-others get `Database`. Whether a replica may answer is decided in one place too, `Analytics._choose`:
+others get `Database`. Whether a replica may answer is decided in one place too, by
+`Analytics._choose`:
 
 - A call that writes reads from the primary alone.
 - A replica must have all that the call has to see (`consistency.py`): what its tokens name, and
