@@ -2,7 +2,6 @@
 
 import importlib
 import os
-import signal
 import subprocess
 import tempfile
 import warnings
@@ -11,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psutil
 import psycopg
 from sqlalchemy import make_url
 
@@ -43,14 +43,17 @@ class ReplicaServer:
         self._run("pg_basebackup", "-R", "-c", "fast", "-d", primary_url)
 
     def _run(self, program: str, *arguments: str) -> None:
-        subprocess.run(
+        ended = subprocess.run(
             [_programs() / program, "-D", self._data, *arguments],
             user=self._user,
             cwd="/",
-            check=True,
+            check=False,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
+        log = self._data / "log"
+        seen = log.read_text()[-2000:] if log.exists() else ""
+        assert ended.returncode == 0, f"{program} {arguments}: {seen}"
 
     def url(self, name: str | None = None) -> str:
         """The superuser's URL of one of its databases."""
@@ -68,11 +71,13 @@ class ReplicaServer:
 
     def kill(self) -> None:
         """Ends it as a power cut would."""
-        pid = int(self._pid_file.read_text().split()[0])
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        for one in (pid, *map(int, children)):
-            os.kill(one, signal.SIGKILL)
-        eventually(lambda: not Path(f"/proc/{pid}").exists() or _is_zombie(pid))
+        first = psutil.Process(int(self._pid_file.read_text().split()[0]))
+        processes = [first, *first.children()]
+        for one in processes:
+            one.kill()
+        eventually(lambda: not any(_is_alive(one) for one in processes))
+        # Where nobody waits for it, the process is not forgotten, and would count as running.
+        self._pid_file.unlink()
 
     @property
     def _pid_file(self) -> Path:
@@ -114,8 +119,11 @@ class ReplicaServer:
         eventually(lambda: bool(self.ask(f"SELECT pg_last_wal_replay_lsn() >= '{end}'")))
 
 
-def _is_zombie(pid: int) -> bool:
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+def _is_alive(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _ask(url: str, query: str) -> Any:
