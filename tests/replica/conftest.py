@@ -64,4 +64,3 @@ def _as_it_was(replica: ReplicaServer) -> Iterator[None]:
     replica.catch_up()
     yield
     replica.resume()
-    replica.catch_up()

@@ -77,7 +77,8 @@ class ReplicaServer:
             one.kill()
         eventually(lambda: not any(_is_alive(one) for one in processes))
         # Where nobody waits for it, the process is not forgotten, and would count as running.
-        self._pid_file.unlink()
+        for lock in (self._pid_file, *self._sockets.glob(".s.PGSQL.*.lock")):
+            lock.unlink()
 
     @property
     def _pid_file(self) -> Path:
