@@ -59,8 +59,9 @@ def service(serve: Serve) -> Iterator[RunningService]:
 
 
 @pytest.fixture(autouse=True)
-def _as_it_was(replica: ReplicaServer) -> Iterator[None]:
-    """Begins with a replica that has everything, and leaves one that replays."""
+def _as_it_was(replica: ReplicaServer, alice: Athlete) -> Iterator[None]:
+    """Begins with a replica that has everything and is read from, and leaves one that replays."""
     replica.catch_up()
+    eventually(lambda: is_read(replica, alice))
     yield
     replica.resume()

@@ -111,7 +111,11 @@ class ReplicaServer:
 
     def delay(self, milliseconds: int) -> None:
         """Lets it replay each commit so long after it was made; 0 for at once."""
-        self.ask(f"ALTER SYSTEM SET recovery_min_apply_delay = {milliseconds}")
+        self.configure("recovery_min_apply_delay", milliseconds)
+
+    def configure(self, setting: str, value: int) -> None:
+        """Changes a setting, for all connections."""
+        self.ask(f"ALTER SYSTEM SET {setting} = {value}")
         self.ask("SELECT pg_reload_conf()")
 
     def catch_up(self) -> None:
