@@ -15,8 +15,10 @@ from training_service.errors import TrainingError, invalid_field
 
 TOKEN_KEY = "x-consistency-token"  # noqa: S105
 """What the token is called in metadata, of a write's answer and of a read's request."""
+_MARK = b"TS"
+"""What tokens of all versions begin with; then comes the version."""
 VERSION = 1
-_LAYOUT = struct.Struct("!BqIQ")
+_LAYOUT = struct.Struct("!2sBqIQ")
 
 
 class History(NamedTuple):
@@ -84,7 +86,7 @@ def current_consistency() -> Consistency | None:
 def to_token(position: Position) -> str:
     """Returns a position as callers get it."""
     (cluster, timeline), lsn = position
-    packed = _LAYOUT.pack(VERSION, cluster, timeline, lsn)
+    packed = _LAYOUT.pack(_MARK, VERSION, cluster, timeline, lsn)
     return base64.urlsafe_b64encode(packed).decode()
 
 
@@ -97,13 +99,12 @@ def from_token(token: str) -> Position:
         packed = base64.b64decode(token, altchars=b"-_", validate=True)
     except (binascii.Error, ValueError):
         raise _no_token() from None
-    if not packed or packed[0] == 0:
-        raise _no_token()
-    if packed[0] > VERSION:
+    mark, version = packed[:2], packed[2:3]
+    if mark == _MARK and version > bytes([VERSION]):
         return Position(UNKNOWN, 0)
-    if len(packed) != _LAYOUT.size:
+    if mark != _MARK or version != bytes([VERSION]) or len(packed) != _LAYOUT.size:
         raise _no_token()
-    _, cluster, timeline, lsn = _LAYOUT.unpack(packed)
+    _, _, cluster, timeline, lsn = _LAYOUT.unpack(packed)
     return Position(History(cluster, timeline), lsn)
 
 

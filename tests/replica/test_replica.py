@@ -232,7 +232,7 @@ def _another(token: str, **changed: int) -> str:
 FOREIGN: dict[str, Callable[[str], str]] = {
     "of another cluster": lambda token: _another(token, cluster=7),
     "of another timeline": lambda token: _another(token, timeline=99),
-    "of a later version": lambda token: "Ag" + token[2:] + "AAAA",
+    "of a later version": lambda token: token.replace("VFMB", "VFMC") + "AAAA",
 }
 
 
@@ -247,7 +247,7 @@ def test_what_a_token_says_of_another_history_the_primary_answers(
     assert count(bob, foreign) == 0
 
 
-MALFORMED = ["", "x", "!!!!", "AAAA", "AQ==", "AQAAAA==", "AQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"]
+MALFORMED = ["", "x", "!!!!", "AAAA", "no-token", "VFM=", "VFMA", "VFMB", "VFMB" + "A" * 32]
 
 
 @pytest.mark.parametrize("token", MALFORMED)

@@ -105,7 +105,7 @@ class InterceptorChain(grpc.aio.ServerInterceptor):
                         await self._admit(call)
                         request = await self._take(call, handler, body)
                         response = await handler.unary_unary(request, context)
-                        hand_out_token(call)
+                        await hand_out_token(call)
                         return to_bytes(response)
             raise AssertionError("a refused call does not come here")
 

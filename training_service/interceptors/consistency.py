@@ -10,6 +10,9 @@ from training_service.consistency import (
 )
 from training_service.interceptors.call import Call
 
+TRANSCODED_KEY = "x-envoy-original-path"
+"""Metadata of calls that Envoy made of REST: it passes on initial metadata, and no trailing."""
+
 
 def establish_consistency(call: Call) -> None:
     """Records what the reads of a call have to see: all that its tokens name.
@@ -22,10 +25,12 @@ def establish_consistency(call: Call) -> None:
     set_consistency(Consistency(positions, is_write=not call.method.is_read))
 
 
-def hand_out_token(call: Call) -> None:
+async def hand_out_token(call: Call) -> None:
     """Adds to the trailing metadata of a write that is over by which token a read sees it."""
     consistency = current_consistency()
     if consistency is None or not consistency.is_write or consistency.reached is None:
         return
     token = (TOKEN_KEY, to_token(consistency.reached))
     call.context.set_trailing_metadata((*call.trailing_metadata, token))
+    if call.metadata(TRANSCODED_KEY):
+        await call.context.send_initial_metadata((token,))
