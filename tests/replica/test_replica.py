@@ -232,7 +232,7 @@ def _another(token: str, **changed: int) -> str:
 FOREIGN: dict[str, Callable[[str], str]] = {
     "of another cluster": lambda token: _another(token, cluster=7),
     "of another timeline": lambda token: _another(token, timeline=99),
-    "of a later version": lambda token: token.replace("VFMB", "VFMC") + "AAAA",
+    "of a later version": lambda token: token.replace("VFMB", "VFMC"),
 }
 
 
