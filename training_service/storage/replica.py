@@ -126,9 +126,15 @@ class Replica:
     @property
     def trouble(self) -> str | None:
         """Why it is left out; None when it is well."""
-        if self._trouble is None and self.lag_seconds > self._max_lag_seconds:
-            return "it is too far behind the primary"
-        return self._trouble
+        if self._trouble is not None:
+            return self._trouble
+        if self._complete_until == -math.inf:
+            return "it has not caught up yet"
+        return "it is too far behind the primary" if self._is_late else None
+
+    @property
+    def _is_late(self) -> bool:
+        return self.lag_seconds > self._max_lag_seconds
 
     def has(self, needed: Sequence[Position]) -> bool:
         """Whether it replayed the log up to all of the positions."""
