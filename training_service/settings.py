@@ -35,7 +35,8 @@ class Settings(BaseSettings):
     replica_urls: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
         description="PostgreSQL URLs of streaming replicas, separated by spaces: metrics, charts, "
-        "loads and exports are read from them (docs/replicas.md). Each has a pool like the primary's.",
+        "loads and exports are read from them (docs/replicas.md). Each has a pool like the "
+        "primary's.",
     )
     replica_wait_ms: int = Field(
         100,
