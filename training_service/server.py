@@ -102,6 +102,7 @@ from training_service.storage.progression import ProgressionRepository
 from training_service.storage.rate import RateBucketRepository
 from training_service.storage.readiness import ReadinessRepository
 from training_service.storage.recommendation import RecommendationRepository
+from training_service.storage.replica import Analytics
 from training_service.storage.roster import RosterRepository
 from training_service.storage.schedule import ScheduleRepository
 from training_service.storage.session import SessionRepository
@@ -146,6 +147,7 @@ class TrainingServer:
         self._settings = settings
         self._is_worker = is_worker
         self._database = Database(settings, url)
+        self._analytics = Analytics(settings, self._database)
         self._charts = ChartRenderer()
         self._health = health.aio.HealthServicer()
         self._expected_revision = head_revision()
@@ -207,19 +209,20 @@ class TrainingServer:
         logged = SessionRepository(self._database, archive)
         sessions = SessionServicer(
             logged,
-            SessionExportRepository(self._database, archive),
+            SessionExportRepository(self._analytics, archive),
             SessionChangeRepository(self._database, archive),
             catalogue,
         )
         loaded = LoadRepository(self._database)
+        series = LoadRepository(self._analytics)
         skill_source = SkillSource(SkillRepository(self._database), catalogue)
         metrics = MetricsServicer(
             logged,
-            MetricsRepository(self._database),
-            loaded,
-            PersonalRecordRepository(self._database),
+            MetricsRepository(self._analytics),
+            series,
+            PersonalRecordRepository(self._analytics),
             catalogue,
-            skill_source,
+            SkillSource(SkillRepository(self._analytics), catalogue),
             self._charts,
         )
         readiness_inputs = ReadinessRepository(loaded, archive)
@@ -232,9 +235,9 @@ class TrainingServer:
         scheduled = ScheduleRepository(self._database)
         planned = PlannedSessionReader(scheduled, cycles, templates, rules, standings)
         expected = ExpectedLoadReader(loaded, catalogue)
-        patterns = LoadPatternReader(loaded, catalogue)
+        patterns = LoadPatternReader(series, catalogue)
         outlooks = OutlookReader(patterns, planned, expected, catalogue)
-        loads = LoadServicer(loaded, patterns, outlooks)
+        loads = LoadServicer(series, patterns, outlooks)
         schedules = ScheduleServicer(scheduled, templates, planned)
         aims = GoalRepository(self._database)
         goals = GoalServicer(aims, catalogue, skill_source)
@@ -291,7 +294,7 @@ class TrainingServer:
             self._database,
             store,
             self._settings,
-            UserExportRepository(self._database, archive),
+            UserExportRepository(self._analytics, archive),
         )
         add_GovernanceServiceServicer_to_server(governance, self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
@@ -310,6 +313,7 @@ class TrainingServer:
         # Of itself: whether this process answers at all, whatever the database does.
         await self._health.set(health.SERVICE_NAME, SERVING)
         await self._database.open()
+        await self._analytics.open()
         port = self._listen()
         self._begin_sampling()
         await self._server.start()
@@ -367,6 +371,7 @@ class TrainingServer:
         if self._health_server:
             await self._health_server.stop(None)
         await self._charts.close()
+        await self._analytics.close()
         await self._database.close()
         if self._access_log:
             await asyncio.to_thread(self._access_log.close)
