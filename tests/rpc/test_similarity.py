@@ -180,6 +180,13 @@ def test_swaps_count_likeness_and_cite_it(alice: Athlete) -> None:
         assert all((r.value, [*r.exercise_ids]) == (term.value, [PULL_UP]) for r in reasons)
 
 
+def test_what_swaps_are_like_is_remembered(alice: Athlete, bob: Athlete, queries: Queries) -> None:
+    before = swaps(alice, L_SIT)
+    queries.clear()
+    assert swaps(bob, L_SIT) == before
+    assert [sql for sql in queries.sql if "exercise_vectors" in sql] == []
+
+
 KIND_SIMILAR = recommendation_pb2.RECOMMENDATION_REASON_KIND_SIMILAR
 
 
@@ -311,6 +318,12 @@ def test_without_the_extension_all_else_works(own_url: str, own_admin: Athlete) 
     embed_in(own_url)  # creates the extension again, as it may
     assert vector_facts(own_url) == VectorFacts(True, True, 249, 0)
     assert similar(own_admin, PUSH_UP)
+    with psycopg.connect(own_url, autocommit=True) as connection:
+        connection.execute("REVOKE ALL ON training.exercise_vectors FROM training_app")
+    with refused("SIMILARITY_UNAVAILABLE"):
+        similar(own_admin, SQUAT)
+    embed_in(own_url)
+    assert similar(own_admin, SQUAT)
     assert swaps(own_admin.as_another(), PULL_UP) == on
 
 

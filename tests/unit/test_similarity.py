@@ -25,6 +25,7 @@ from training_service.domain.similarity import (
     DIMENSIONS,
     FACTOR_DIMENSIONS,
     MIN_ATHLETES,
+    RELATIVES,
     Pairs,
     attribute_vectors,
     company_factors,
@@ -243,5 +244,13 @@ def test_what_nobody_trained_has_the_company_of_its_like() -> None:
     pairs = {pair: 6 + (pair[0].int + pair[1].int) % 5 for pair in combinations(trained[:40], 2)}
     pairs |= {(PULL_UP, other): 60 for other in trained[:10] if other != PULL_UP}
     found = vectors(CATALOGUE, pairs)
-    assert any(found[CHIN_UP][ATTRIBUTE_DIMENSIONS:])
-    assert similarity(found[CHIN_UP], found[CHIN_UP]) == pytest.approx(1)
+    company = found[CHIN_UP][ATTRIBUTE_DIMENSIONS:]
+    assert sum(value**2 for value in company) == pytest.approx(COMPANY_PERCENT / 100)
+    kept = company_factors(pairs)
+    alike = attribute_vectors(CATALOGUE)
+    nearest = sorted(kept, key=lambda id: (-similarity(alike[CHIN_UP], alike[id]), id))[:RELATIVES]
+    mean = [
+        sum(similarity(alike[CHIN_UP], alike[id]) * kept[id][n] for id in nearest)
+        for n in range(FACTOR_DIMENSIONS)
+    ]
+    assert similarity(company, mean) == pytest.approx(1)

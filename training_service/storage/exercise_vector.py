@@ -38,12 +38,12 @@ HAS_VECTORS = Statement(
     """
     SELECT EXISTS (
         SELECT FROM pg_attribute WHERE attrelid = to_regclass('training.exercise_vectors')
-        AND attname = 'vector' AND NOT attisdropped
+        AND attname = 'vector' AND NOT attisdropped AND has_table_privilege(attrelid, 'SELECT')
     )
     """,
     bool,
 )
-"""Whether there can be vectors. A dropped extension takes the column with it, and not the table."""
+"""Whether vectors can be read. A dropped extension takes the column with it, and not the table."""
 NEAREST = Statement(
     f"""
     SELECT exercise_id, 1 - (vector <=> (SELECT vector FROM training.exercise_vectors
