@@ -339,6 +339,34 @@ def test_a_database_that_is_seeded_and_no_more_is_off(make_database: Callable[[]
         alice.close()
 
 
+@pytest.mark.parametrize(
+    ("view", "obstacle"),
+    [
+        ("pg_available_extensions AS SELECT ''::name AS name", "does not have the extension"),
+        ("pg_extension AS SELECT 'vector' AS extname, '0.4.4' AS extversion", "vector is 0.4.4"),
+    ],
+    ids=["missing", "too old"],
+)
+def test_a_server_that_has_no_such_extension_is_migrated_all_the_same(
+    make_database: Callable[[], str], view: str, obstacle: str
+) -> None:
+    """As a view says, which is found before PostgreSQL's own."""
+    url = make_database()
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("CREATE SCHEMA other_server")
+        connection.execute(f"CREATE VIEW other_server.{view}".encode())
+        connection.execute("GRANT USAGE ON SCHEMA other_server TO PUBLIC")
+        connection.execute("GRANT SELECT ON ALL TABLES IN SCHEMA other_server TO PUBLIC")
+        path = "other_server, pg_catalog, public"
+        connection.execute(
+            f'ALTER DATABASE "{connection.info.dbname}" SET search_path = {path}'.encode()
+        )
+    migrate(url)
+    assert obstacle in embed_in(url).obstacle
+    found = vector_facts(url)
+    assert (found.is_available, found.is_on) == ("does not" not in obstacle, False)
+
+
 # The command.
 
 
