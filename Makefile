@@ -25,11 +25,13 @@ $(DOCS): deploy/envoy/docs/package-lock.json | $(INSTALLED)
 run: $(INSTALLED) ## Start PostgreSQL, migrate, seed and serve on port 50051, until Ctrl-C
 	@$(BIN)/training-service migrate
 	@$(BIN)/training-service seed
+	@$(BIN)/training-service embed || true
 	@TRAINING_LOG_FORMAT=$${TRAINING_LOG_FORMAT:-console} $(BIN)/training-service serve
 
 gateway: $(INSTALLED) $(DOCS) ## The same behind Envoy: REST and its documentation on port 8080
 	@$(BIN)/training-service migrate
 	@$(BIN)/training-service seed
+	@$(BIN)/training-service embed || true
 	@TRAINING_LOG_FORMAT=$${TRAINING_LOG_FORMAT:-console} $(BIN)/python deploy/envoy/gateway.py run
 
 compose: $(INSTALLED) ## The same in containers, from the image (needs Docker)

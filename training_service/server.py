@@ -85,6 +85,7 @@ from training_service.storage.assignment import AssignmentRepository
 from training_service.storage.audit import AuditRepository
 from training_service.storage.database import Database
 from training_service.storage.exercise import Catalogue, CatalogueVersion, ExerciseRepository
+from training_service.storage.exercise_vector import ExerciseVectors
 from training_service.storage.goal import GoalRepository
 from training_service.storage.grant import GrantRepository
 from training_service.storage.group import GroupRepository
@@ -200,8 +201,11 @@ class TrainingServer:
 
     def _register(self) -> None:
         version = CatalogueVersion(self._database)
-        exercises = ExerciseServicer(ExerciseRepository(self._database, version), version)
         catalogue = Catalogue(self._database, version)
+        vectors = ExerciseVectors(self._database, version)
+        exercises = ExerciseServicer(
+            ExerciseRepository(self._database, version), catalogue, vectors, version
+        )
         templates = WorkoutRepository(self._database)
         workouts = WorkoutServicer(templates, catalogue)
         store = open_store(self._settings)
@@ -283,6 +287,7 @@ class TrainingServer:
             aims,
             standings,
             catalogue,
+            vectors,
             self._charts,
         )
         add_RecommendationServiceServicer_to_server(recommendations, self._server)

@@ -305,6 +305,12 @@ class Database:
         timeout = f"SET LOCAL statement_timeout = {milliseconds}"
         return self._transaction(None, BEGIN_SNAPSHOT, role, timeout)
 
+    def nearest(self, candidates: int) -> AbstractAsyncContextManager[Transaction]:
+        """Opens a read-only transaction on shared data in which an HNSW index looks at so many
+        candidates, at most 1,000."""
+        setting = f"SET LOCAL hnsw.ef_search = {candidates}"
+        return self._transaction(None, b"BEGIN READ ONLY", setting)
+
     def job(self) -> AbstractAsyncContextManager[Transaction]:
         """Opens a transaction of the schema's owner, whose statements take as long as they do."""
         return self._transaction(None, b"BEGIN", "SET LOCAL statement_timeout = 0")
