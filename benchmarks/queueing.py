@@ -1,7 +1,7 @@
 """A queue of calls before workers: simulated, and by Erlang's formula to compare it with.
 
-A worker does one thing at a time. Each wait follows from the one before it (Lindley's recursion; with
-several workers that share a queue, Kiefer and Wolfowitz's: whoever is free first takes the next call).
+A worker does one thing at a time. Each wait follows from the one before it (Lindley's recursion;
+of several workers with one queue Kiefer and Wolfowitz's: who is free first takes the next call).
 """
 
 import heapq
@@ -59,9 +59,7 @@ def waits_shared(times: Numbers, busy: Numbers, workers: int) -> Numbers:
     return waited
 
 
-def waits_apart(
-    rng: np.random.Generator, times: Numbers, busy: Numbers, workers: int
-) -> Numbers:
+def waits_apart(rng: np.random.Generator, times: Numbers, busy: Numbers, workers: int) -> Numbers:
     """Returns how long each call waits when chance gives it to a worker, each with its own queue.
 
     That is how connections meet workers that share a port: the kernel does not know who is free.
