@@ -9,6 +9,7 @@ import asyncio
 import json
 import os
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -29,7 +30,7 @@ from benchmarks.cases import Case
 from benchmarks.load import Request, Sample, h2load, measure, median, require_h2load
 from benchmarks.processes import database_pid, usage
 from benchmarks.report import described
-from benchmarks.rounds import send
+from benchmarks.rounds import LAST_RECORDS_SECONDS, send
 from benchmarks.stack import (
     AT_A_TIME,
     Service,
@@ -48,6 +49,8 @@ from training_service.storage import archiving
 
 ONE_WORKER, TWO_WORKERS, DEMO = (f"127.0.0.1:{port}" for port in (15186, 15187, 15188))
 PACKAGE = "/calisthenics.training.v1"
+ONE_AT_A_TIME = {"GetProgressChart"}
+"""A worker refuses to draw many at once."""
 OWN_TABLES = """
     SELECT relname, pg_total_relation_size(oid) FROM pg_class
     WHERE relnamespace = 'training'::regnamespace AND relkind = 'r'
@@ -164,12 +167,14 @@ def measured(served: Served, turn: Sequence[Case], rounds: int) -> dict[str, flo
     """
     requests = [to_request(case, ONE_WORKER) for case in turn]
     pids = {"service": served.one.pid, "postgresql": served.database}
-    target = Target("service", by_all(requests), pids, served.one.log)
-    alone = Target("alone", partial(h2load, requests[0], connections=1, streams=1), {})
+    alone = partial(h2load, requests[0], connections=1, streams=1)
+    together = alone if turn[0].name in ONE_AT_A_TIME else by_all(requests)
+    target = Target("service", together, pids, served.one.log)
     count = turn[0].count
     target.send(count)
+    time.sleep(LAST_RECORDS_SECONDS)
     busy = median([send(target, count) for _ in range(rounds)])
-    quiet: Sample = median([measure(partial(alone.send, count), count, {}) for _ in range(rounds)])
+    quiet: Sample = median([measure(partial(alone, count), count, {}) for _ in range(rounds)])
     return {
         "service_cpu_us": round(busy.cpu_us["service"], 1),
         "postgresql_cpu_us": round(busy.cpu_us["postgresql"], 1),

@@ -26,7 +26,7 @@ ROUNDED_UP = ("workers", "rented_cores", "connections", "nodes")
 
 
 def altered(part: str, key: str, times: float) -> Any:
-    """Returns the measurements with a key of all calls, or of another part, so many times as much."""
+    """Returns measurements whose key, of all calls or of another part, is so many times as much."""
     other = deepcopy(MEASURED)
     for of in other["calls"].values() if part == "calls" else [other[part]]:
         of[key] *= times
