@@ -199,7 +199,7 @@ def test_times_of_service_have_the_measured_mean_and_spread() -> None:
 
 
 def test_the_replay_is_the_same_each_time_and_longer_with_more_traffic() -> None:
-    first, second = (capacity.replay(MEASURED, ASSUMED, seconds=2) for _ in range(2))
+    first, second = (capacity.replay(MEASURED, ASSUMED, seconds=20) for _ in range(2))
     assert first == second
     waits = [one.apart_ms[95] for one in capacity.peaks(first)]
     assert waits[1] < waits[2] < waits[3]
