@@ -8,7 +8,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help run gateway compose demo test bench drill soak lint types layers contracts check generate packages format migrate lock clean
+.PHONY: help run gateway compose demo test bench drill soak capacity lint types layers contracts check generate packages format migrate lock clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,6 +52,9 @@ drill: $(INSTALLED) ## Let processes, database, disk, clock and network fail und
 
 soak: $(INSTALLED) ## Put a mixed load on the service for ten minutes and watch its memory (needs h2load)
 	$(BIN)/python -m benchmarks.soak --picture docs/soak.svg
+
+capacity: $(INSTALLED) ## Reckon what numbers of athletes need, from measurements, into docs/capacity.md
+	$(BIN)/python -m benchmarks.capacity
 
 lint: $(INSTALLED) ## Check style and common mistakes
 	$(BIN)/ruff format --check .
