@@ -306,6 +306,9 @@ def test_the_service_can_neither_read_nor_change_what_is_kept(
             owner.execute(statement)
 
 
+NO_FILE = -7
+
+
 def test_a_pipe_that_nobody_reads_holds_up_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("training_service.interceptors.audit.MAX_WAITING_LINES", 10)
     monkeypatch.setattr("training_service.interceptors.audit.CLOSE_TIMEOUT_SECONDS", 0.1)
@@ -320,23 +323,32 @@ def test_a_pipe_that_nobody_reads_holds_up_nobody(monkeypatch: pytest.MonkeyPatc
     assert log.lost >= 20
 
 
-def test_a_line_that_could_not_be_written_is_not_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
+def written_to(monkeypatch: pytest.MonkeyPatch, fails_first: bool = False) -> list[bytes]:
+    """Returns what is going to be written to a file that is none; b"" for what fails."""
     written: list[bytes] = []
+    write = os.write
 
-    def write(_: int, line: bytes) -> int:
-        if not written and line == b"first":
+    def catch(file: int, lines: bytes) -> int:
+        if file != NO_FILE:
+            return write(file, lines)
+        if fails_first and not written:
             written.append(b"")
             raise OSError("a disk that is full")
-        written.append(line)
-        return len(line)
+        written.append(lines)
+        return len(lines)
 
-    monkeypatch.setattr("training_service.interceptors.audit.os.write", write)
-    log = AccessLog()
-    log.add(b"first")
+    monkeypatch.setattr("training_service.interceptors.audit.os.write", catch)
+    return written
+
+
+def test_a_line_that_could_not_be_written_is_not_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    written = written_to(monkeypatch, fails_first=True)
+    log = AccessLog(NO_FILE)
+    log.add(b"first\n")
     eventually(lambda: written == [b""])
-    log.add(b"second")
+    log.add(b"second\n")
     log.close()
-    assert written == [b"", b"second"]
+    assert written == [b"", b"second\n"]
     assert log.lost == 1
 
 
@@ -352,14 +364,8 @@ def test_lines_are_written_whole_and_in_order() -> None:
 
 
 def test_no_write_is_longer_than_a_pipe_keeps_together(monkeypatch: pytest.MonkeyPatch) -> None:
-    written: list[bytes] = []
-
-    def write(_: int, lines: bytes) -> int:
-        written.append(lines)
-        return len(lines)
-
-    monkeypatch.setattr("training_service.interceptors.audit.os.write", write)
-    log = AccessLog()
+    written = written_to(monkeypatch)
+    log = AccessLog(NO_FILE)
     for _ in range(50):
         log.add(b"x" * 399 + b"\n")
     log.close()
