@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, cast
 from uuid import uuid4
 
@@ -22,6 +22,7 @@ from training_service.domain.metrics import (
     WorkingSet,
     session_metrics,
 )
+from training_service.domain.quota import Quota
 from training_service.domain.session import NewSession, SessionFilter
 from training_service.storage.archive import Archive
 from training_service.storage.database import PLAN_CACHE_MODE, Database
@@ -61,6 +62,7 @@ class _Recorder:
 class _Bound:
     recorder: _Recorder
     scope: Scope
+    added: set[Quota] = field(default_factory=set)
 
     async def execute(self, statement: Statement[Any], parameters: Mapping[str, Any]) -> None:
         await self.recorder.read(self.scope, statement, parameters)
