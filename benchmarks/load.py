@@ -69,6 +69,18 @@ def require_h2load() -> str:
     return found
 
 
+def h2load_command(request: Request, folder: Path, *options: str) -> list[str]:
+    """Returns the command that sends a request again and again; its body goes into the folder."""
+    command = [require_h2load(), *options]
+    for name, value in request.headers.items():
+        command += ["-H", f"{name}: {value}"]
+    if request.body is not None:
+        body = folder / "body"
+        body.write_bytes(request.body)
+        command.append(f"--data={body}")
+    return [*command, request.url]
+
+
 def h2load(
     request: Request, count: int, *, connections: int, streams: int
 ) -> tuple[float, list[int]]:
@@ -79,18 +91,10 @@ def h2load(
     checks how calls ended by itself.
     """
     with tempfile.TemporaryDirectory() as folder:
-        log, data = Path(folder, "log"), Path(folder, "body")
-        clients = min(connections, count)
-        command = [require_h2load(), "-n", str(count), "-c", str(clients), "-m", str(streams)]
-        command += [f"--log-file={log}"]
-        for name, value in request.headers.items():
-            command += ["-H", f"{name}: {value}"]
-        if request.body is not None:
-            data.write_bytes(request.body)
-            command += [f"--data={data}"]
-        done = subprocess.run(
-            [*command, request.url], check=True, capture_output=True, text=True, timeout=600
-        )
+        log = Path(folder, "log")
+        options = ("-n", str(count), "-c", str(min(connections, count)), "-m", str(streams))
+        command = h2load_command(request, Path(folder), *options, f"--log-file={log}")
+        done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=600)
         if f"{count} 2xx" not in done.stdout:
             raise RuntimeError(done.stdout)
         rate = re.search(r"finished in .*?, ([\d.]+) req/s", done.stdout)

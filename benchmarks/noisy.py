@@ -27,7 +27,7 @@ from rich.progress import track
 from rich.table import Table
 
 from benchmarks import data
-from benchmarks.load import grpc_request, require_h2load
+from benchmarks.load import grpc_request, h2load_command
 from benchmarks.rounds import rotated
 from benchmarks.stack import (
     Service,
@@ -99,14 +99,11 @@ def noise(
         return
     message = pb.GetSessionRequest(session_id=session_id)
     request = grpc_request(address, GET_SESSION, message, as_caller(athlete))
-    with tempfile.NamedTemporaryFile() as body:
-        body.write(request.body or b"")
-        body.flush()
-        command = [require_h2load(), "-c", str(CONNECTIONS), "-m", "100", f"--data={body.name}"]
-        command += [f"--rps={rate / CONNECTIONS:g}", "-D", str(int(seconds + 5))]
-        for name, value in request.headers.items():
-            command += ["-H", f"{name}: {value}"]
-        with subprocess.Popen([*command, request.url], stdout=subprocess.DEVNULL) as process:
+    options = ["-c", str(CONNECTIONS), "-m", "100", f"--rps={rate / CONNECTIONS:g}"]
+    options += ["-D", str(int(seconds + 5))]
+    with tempfile.TemporaryDirectory() as folder:
+        command = h2load_command(request, Path(folder), *options)
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
             time.sleep(SETTLE_SECONDS)
             assert process.poll() is None, "h2load ended too early"
             try:

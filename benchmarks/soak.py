@@ -28,18 +28,18 @@ from rich.progress import Progress
 from rich.table import Table
 
 from benchmarks import cases, data
-from benchmarks.load import Request, grpc_request, require_h2load
+from benchmarks.load import Request, grpc_request, h2load_command
 from benchmarks.picture import COLOURS
 from benchmarks.processes import database_pid, usage
 from benchmarks.rounds import LAST_RECORDS_SECONDS
 from benchmarks.stack import (
-    UNLIMITED,
     as_caller,
     newest_session,
     prepared_database,
     running_service,
+    unlimited_gateway,
 )
-from deploy.envoy.gateway import Gateway, running_envoy
+from deploy.envoy.gateway import running_envoy
 from training_service.embedded import embedded_postgres
 from training_service.issuer import DevelopmentIssuer
 
@@ -103,15 +103,7 @@ def main(
         url = prepared_database(server_url, folder)
         service = running_service(stack, url, SERVICE, WORKERS, folder)
         issuer = DevelopmentIssuer(folder / "issuer")
-        gateway = Gateway(
-            listen=ENVOY,
-            admin_port=ENVOY_ADMIN_PORT,
-            services=[SERVICE],
-            jwks_file=issuer.jwks_file,
-            user_calls_per_second=UNLIMITED,
-            user_burst=UNLIMITED,
-            docs=False,
-        )
+        gateway = unlimited_gateway(ENVOY, ENVOY_ADMIN_PORT, SERVICE, issuer)
         with (folder / "envoy.log").open("w") as log:
             envoy = stack.enter_context(running_envoy(gateway, folder, log))
             pids = {"service": service.pid, "postgresql": database_pid(url)}
@@ -202,7 +194,9 @@ def soaked(
             for number, stream in enumerate(streams)
         ]
         while (elapsed := time.time() - began) < seconds:
-            memory += [Memory(elapsed, name, held_mb(pid)) for name, pid in pids.items()]
+            memory += [
+                Memory(elapsed, name, usage(pid).memory_bytes / 1e6) for name, pid in pids.items()
+            ]
             progress.update(task, completed=elapsed)
             time.sleep(seconds / SAMPLES)
     taken = [
@@ -213,25 +207,15 @@ def soaked(
     return memory, taken
 
 
-def held_mb(pid: int) -> float:
-    """Returns the memory that a process and its children hold."""
-    return usage(pid).memory_bytes / 1e6
-
-
 @contextmanager
 def sending(stream: Stream, seconds: float, folder: Path) -> Iterator[Path]:
     """Sends a stream for so long, waiting for its end; gives the log of its calls."""
     folder.mkdir()
-    log, body = folder / "log", folder / "body"
-    command = [require_h2load(), "-c", "1", "-m", "50", "-D", f"{seconds:g}"]
-    command += [f"--rps={stream.per_second:g}", f"--log-file={log}"]
-    for name, value in stream.request.headers.items():
-        command += ["-H", f"{name}: {value}"]
-    if stream.request.body is not None:
-        body.write_bytes(stream.request.body)
-        command.append(f"--data={body}")
+    log = folder / "log"
+    options = ("-c", "1", "-m", "50", "-D", f"{seconds:g}", f"--rps={stream.per_second:g}")
+    command = h2load_command(stream.request, folder, *options, f"--log-file={log}")
     with (folder / "output").open("w") as output:
-        process = subprocess.Popen([*command, stream.request.url], stdout=output, stderr=output)
+        process = subprocess.Popen(command, stdout=output, stderr=output)
         try:
             yield log
             process.wait(timeout=60)

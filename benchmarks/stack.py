@@ -197,15 +197,7 @@ def running_stack(
             wait_until_serving(address, process)
             stack.pids[name] = process.pid
         issuer = DevelopmentIssuer(folder / "issuer")
-        gateway = Gateway(
-            listen=ENVOY,
-            admin_port=ENVOY_ADMIN_PORT,
-            services=[SERVICE],
-            jwks_file=issuer.jwks_file,
-            user_calls_per_second=UNLIMITED,
-            user_burst=UNLIMITED,
-            docs=False,
-        )
+        gateway = unlimited_gateway(ENVOY, ENVOY_ADMIN_PORT, SERVICE, issuer)
         envoy = processes.enter_context(running_envoy(gateway, folder, output))
         stack.pids["envoy"] = envoy.process.pid
         athletes = data.athletes(athlete_count)
@@ -217,6 +209,21 @@ def running_stack(
         stack.session_id = newest_session(SERVICE, stack.athlete)
         stack.token = lambda athlete: issuer.token(UUID(athlete), "", 24 * 3600)
         yield stack
+
+
+def unlimited_gateway(
+    listen: str, admin_port: int, service: str, issuer: DevelopmentIssuer
+) -> Gateway:
+    """Returns a gateway to one service that lets everybody call as often as they like."""
+    return Gateway(
+        listen=listen,
+        admin_port=admin_port,
+        services=[service],
+        jwks_file=issuer.jwks_file,
+        user_calls_per_second=UNLIMITED,
+        user_burst=UNLIMITED,
+        docs=False,
+    )
 
 
 def prepared_database(server_url: str, folder: Path) -> str:

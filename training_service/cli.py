@@ -79,6 +79,15 @@ def _migration_settings(settings: Settings) -> Settings:
     return settings.model_copy(update={"database_url": url, "database_role": ""})
 
 
+@contextmanager
+def _as_owner() -> Iterator[tuple[Settings, str]]:
+    """Yields the settings under which the schema's owner works, and the URL of the database."""
+    with _settings() as settings:
+        owner = _migration_settings(settings)
+        with database_url(owner) as url:
+            yield owner, url
+
+
 Address = Annotated[
     str, typer.Option(help="Address of a running service that takes metadata authentication.")
 ]
@@ -121,7 +130,7 @@ def migrate(
     Runs as the login of TRAINING_MIGRATION_DATABASE_URL, which owns the schema. Safe to run from
     several places at once, and again.
     """
-    with _settings() as settings, database_url(_migration_settings(settings)) as url:
+    with _as_owner() as (_, url):
         migrate_to(url, revision)
         shown = head_revision() if revision == "head" else revision
         console.print(f"schema at revision {shown}")
@@ -133,17 +142,13 @@ def seed() -> None:
 
     Adds what is missing and leaves everything else as it is, so it is safe to run again.
     """
-    with _settings() as settings:
-        owner = _migration_settings(settings)
+    with _as_owner() as (owner, url), Progress(console=console, transient=True) as progress:
         exercises = load_catalogue()
-        with database_url(owner) as url, Progress(console=console, transient=True) as progress:
-            task = progress.add_task("exercises", total=len(exercises))
-            added = asyncio.run(
-                seed_catalogue(
-                    owner, url, exercises, datetime.now(UTC), lambda: progress.advance(task)
-                )
-            )
-        console.print(f"catalogue: {added} of {len(exercises)} exercises added")
+        task = progress.add_task("exercises", total=len(exercises))
+        added = asyncio.run(
+            seed_catalogue(owner, url, exercises, datetime.now(UTC), lambda: progress.advance(task))
+        )
+    console.print(f"catalogue: {added} of {len(exercises)} exercises added")
 
 
 @app.command()
@@ -158,19 +163,10 @@ def rebuild_metrics(
     TRAINING_MIGRATION_DATABASE_URL, beside services that go on serving. It can be stopped and run
     again at any time.
     """
-    with _settings() as settings:
-        owner = _migration_settings(settings)
-        with database_url(owner) as url, Progress(console=console, transient=True) as progress:
-            task = progress.add_task("sessions", total=None)
-            done = asyncio.run(
-                rebuild_derived(
-                    owner,
-                    url,
-                    lambda done, total: progress.update(task, completed=done, total=total),
-                    everything=everything,
-                )
-            )
-        console.print(f"metrics: {done} sessions reckoned")
+    with _as_owner() as (owner, url), Progress(console=console, transient=True) as progress:
+        bar = _sessions_bar(progress)
+        done = asyncio.run(rebuild_derived(owner, url, bar, everything=everything))
+    console.print(f"metrics: {done} sessions reckoned")
 
 
 @app.command("link-sessions")
@@ -181,11 +177,9 @@ def link_all_sessions() -> None:
     login of TRAINING_MIGRATION_DATABASE_URL, beside services that go on serving. It can be stopped
     and run again at any time.
     """
-    with _settings() as settings:
-        owner = _migration_settings(settings)
-        with database_url(owner) as url, Progress(console=console, transient=True) as progress:
-            done = asyncio.run(link_sessions(owner, url, _sessions_bar(progress)))
-        console.print(f"chains: {done} sessions linked")
+    with _as_owner() as (owner, url), Progress(console=console, transient=True) as progress:
+        done = asyncio.run(link_sessions(owner, url, _sessions_bar(progress)))
+    console.print(f"chains: {done} sessions linked")
 
 
 @app.command()
@@ -308,19 +302,17 @@ def verify_receipt(
     Exits with 1 when it was not. Without a file, prints the public key, in PEM, with which anybody
     can check one: it is a JSON Web Signature by EdDSA.
     """
-    with _settings() as settings:
-        owner = _migration_settings(settings)
-        with database_url(owner) as url:
-            signs = asyncio.run(signer_of(owner, url))
-        if file is None:
-            print(signs.public_key(), end="")
-            return
-        try:
-            receipt = signs.read(file.read_text().strip())
-        except ReceiptError as error:
-            _print_error(str(error))
-            raise typer.Exit(1) from None
-        print(json.dumps(receipt._asdict(), indent=2, default=str))
+    with _as_owner() as (owner, url):
+        signs = asyncio.run(signer_of(owner, url))
+    if file is None:
+        print(signs.public_key(), end="")
+        return
+    try:
+        receipt = signs.read(file.read_text().strip())
+    except ReceiptError as error:
+        _print_error(str(error))
+        raise typer.Exit(1) from None
+    print(json.dumps(receipt._asdict(), indent=2, default=str))
 
 
 DATE = ["%Y-%m-%d"]
@@ -348,28 +340,26 @@ def archive(
     on serving. It can be stopped, killed and run again at any time. Exits with 1 when the store or
     the database does not do what it should.
     """
-    with _settings() as settings:
-        owner = _migration_settings(settings)
-        limit = before or datetime.now(UTC) - timedelta(days=settings.archive_after_days)
-        with database_url(owner) as url, Progress(console=console, transient=True) as progress:
-            done = asyncio.run(
-                archiving.archive(
-                    owner,
-                    url,
-                    limit.replace(tzinfo=UTC),
-                    _sessions_bar(progress),
-                    user_id=user,
-                    dry_run=dry_run,
-                )
+    with _as_owner() as (owner, url), Progress(console=console, transient=True) as progress:
+        limit = before or datetime.now(UTC) - timedelta(days=owner.archive_after_days)
+        done = asyncio.run(
+            archiving.archive(
+                owner,
+                url,
+                limit.replace(tzinfo=UTC),
+                _sessions_bar(progress),
+                user_id=user,
+                dry_run=dry_run,
             )
-        if dry_run:
-            console.print(f"would archive: {done.sessions} sessions, {done.record_bytes:,} bytes")
-            return
-        console.print(
-            f"archived: {done.sessions} sessions, {done.record_bytes:,} bytes, in {done.objects} "
-            f"objects of {done.object_bytes:,} bytes"
         )
-        _print_orphans(done.orphans)
+    if dry_run:
+        console.print(f"would archive: {done.sessions} sessions, {done.record_bytes:,} bytes")
+        return
+    console.print(
+        f"archived: {done.sessions} sessions, {done.record_bytes:,} bytes, in {done.objects} "
+        f"objects of {done.object_bytes:,} bytes"
+    )
+    _print_orphans(done.orphans)
 
 
 @app.command()
@@ -390,16 +380,14 @@ def restore(
     and run again at any time. Exits with 1 when the store or the database does not do what it
     should, and for an object that is not what was stored.
     """
-    with _settings() as settings:
-        owner = _migration_settings(settings)
-        first = (from_date or datetime.min).replace(tzinfo=UTC)
-        last = (to_date or datetime.max).replace(tzinfo=UTC)
-        with database_url(owner) as url, Progress(console=console, transient=True) as progress:
-            done = asyncio.run(
-                archiving.restore(owner, url, user, first, last, _sessions_bar(progress))
-            )
-        console.print(f"restored: {done.sessions} sessions from {done.objects} objects")
-        _print_orphans(done.orphans)
+    first = (from_date or datetime.min).replace(tzinfo=UTC)
+    last = (to_date or datetime.max).replace(tzinfo=UTC)
+    with _as_owner() as (owner, url), Progress(console=console, transient=True) as progress:
+        done = asyncio.run(
+            archiving.restore(owner, url, user, first, last, _sessions_bar(progress))
+        )
+    console.print(f"restored: {done.sessions} sessions from {done.objects} objects")
+    _print_orphans(done.orphans)
 
 
 def _sessions_bar(progress: Progress) -> Callable[[int, int], None]:
@@ -432,19 +420,17 @@ def audit(
     Users stand in them by their pseudonyms. Runs as the login of
     TRAINING_MIGRATION_DATABASE_URL.
     """
-    with _settings() as settings:
-        owner = _migration_settings(settings)
-        with database_url(owner) as url:
-            pseudonyms = Pseudonyms(asyncio.run(read_pseudonym_key(owner, url)))
-            wanted = AuditFilter(
-                method=method,
-                caller=pseudonyms.of(caller) if caller else None,
-                subject=pseudonyms.of(subject) if subject else None,
-                since=since.replace(tzinfo=UTC) if since else None,
-                until=until.replace(tzinfo=UTC) if until else None,
-            )
-            for record in asyncio.run(read_records(owner, url, wanted, limit)):
-                print(json.dumps(record._asdict(), default=str))
+    with _as_owner() as (owner, url):
+        pseudonyms = Pseudonyms(asyncio.run(read_pseudonym_key(owner, url)))
+        wanted = AuditFilter(
+            method=method,
+            caller=pseudonyms.of(caller) if caller else None,
+            subject=pseudonyms.of(subject) if subject else None,
+            since=since.replace(tzinfo=UTC) if since else None,
+            until=until.replace(tzinfo=UTC) if until else None,
+        )
+        for record in asyncio.run(read_records(owner, url, wanted, limit)):
+            print(json.dumps(record._asdict(), default=str))
 
 
 @app.command()
@@ -453,10 +439,8 @@ def pseudonym(user: Annotated[UUID, typer.Argument(help="The user's external_use
 
     Runs as the login of TRAINING_MIGRATION_DATABASE_URL.
     """
-    with _settings() as settings:
-        owner = _migration_settings(settings)
-        with database_url(owner) as url:
-            print(Pseudonyms(asyncio.run(read_pseudonym_key(owner, url))).of(user))
+    with _as_owner() as (owner, url):
+        print(Pseudonyms(asyncio.run(read_pseudonym_key(owner, url))).of(user))
 
 
 @app.command()
@@ -475,11 +459,9 @@ def prune_audit(
     if (before is None) == (older_than_days is None):
         raise typer.BadParameter("say either --before or --older-than-days")
     limit = before or datetime.now(UTC) - timedelta(days=older_than_days or 0)
-    with _settings() as settings:
-        owner = _migration_settings(settings)
-        with database_url(owner) as url:
-            count = asyncio.run(prune_records(owner, url, limit.replace(tzinfo=UTC)))
-        console.print(f"access records: {count} removed")
+    with _as_owner() as (owner, url):
+        count = asyncio.run(prune_records(owner, url, limit.replace(tzinfo=UTC)))
+    console.print(f"access records: {count} removed")
 
 
 @app.command()

@@ -1,7 +1,7 @@
 """Failpoints: named places where a test may have the process end as `kill -9` ends it.
 
 `TRAINING_TEST_FAILPOINT=taken:2` ends it when it comes to "taken" for the second time. Without that
-variable a place costs one look at the environment, and there are none in the handling of calls.
+variable a place costs one look at the environment; those there are belong to archiving and erasure.
 """
 
 import os

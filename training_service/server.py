@@ -89,7 +89,6 @@ from training_service.storage.goal import GoalRepository
 from training_service.storage.grant import GrantRepository
 from training_service.storage.group import GroupRepository
 from training_service.storage.health import database_revision, excess_privileges
-from training_service.storage.installation import pseudonym_key
 from training_service.storage.leaderboard import LeaderboardRepository
 from training_service.storage.load import LoadRepository
 from training_service.storage.metrics import MetricsRepository
@@ -145,7 +144,8 @@ class TrainingServer:
         """Makes a server; the metrics of a worker, one of several, are served elsewhere."""
         self._settings = settings
         self._is_worker = is_worker
-        self._database = Database(settings, url)
+        self._pseudonyms = Pseudonyms()
+        self._database = Database(settings, url, self._pseudonyms)
         self._charts = ChartRenderer()
         self._health = health.aio.HealthServicer()
         self._expected_revision = head_revision()
@@ -153,7 +153,6 @@ class TrainingServer:
         self._monitor: asyncio.Task[None] | None = None
         self._serving = asyncio.Event()
         self._has_checked_role = False
-        self._pseudonyms = Pseudonyms()
         self._grants = GrantRepository(self._database)
         self._access_log = AccessLog() if settings.access_log == "stdout" else None
         signals = AbuseSignals(self._pseudonyms, settings.abuse_threshold)
@@ -404,8 +403,8 @@ class TrainingServer:
             if not self._has_checked_role:
                 await self._check_role()
             is_outdated = revision is None or revision in self._outdated_revisions
-            if not is_outdated and not self._pseudonyms.is_known:
-                self._pseudonyms.learn(await pseudonym_key(self._database))
+            if not is_outdated:
+                await self._database.pseudonyms()
         except SettingsError:
             raise
         except TrainingError as error:

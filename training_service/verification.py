@@ -10,14 +10,12 @@ from uuid import UUID
 from training_service.archive.store import open_store
 from training_service.domain.verification import ChainEnd, Finding
 from training_service.errors import unless_erased
-from training_service.pseudonym import Pseudonyms
 from training_service.servicers.verification import Verifier
 from training_service.settings import Settings
 from training_service.storage.archive import Archive
-from training_service.storage.archiving import open_archiving
+from training_service.storage.archiving import Archiving
 from training_service.storage.database import Database
 from training_service.storage.exercise import Catalogue, CatalogueVersion
-from training_service.storage.installation import pseudonym_key
 from training_service.storage.verification import VerificationRepository
 
 
@@ -63,33 +61,28 @@ async def verify(
     settings: Settings, url: str, order: Order, progress: Callable[[int, int], None]
 ) -> Report:
     """Compares what is stored of athletes. Must run as the owner of the schema; writes nothing."""
-    database = Database(settings, url)
-    await database.open()
-    try:
-        async with open_archiving(settings, url) as archiving:
-            archive = Archive(database, open_store(settings))
-            pseudonyms = Pseudonyms(await pseudonym_key(database))
-            verifier = Verifier(
-                VerificationRepository(database, archive),
-                archiving,
-                Catalogue(database, CatalogueVersion(database)),
-            )
-            athletes = [order.user_id] if order.user_id else await verifier.athletes(order.sample)
-            report = Report()
-            for user_id in athletes:
-                name = pseudonyms.of(user_id)
-                with unless_erased():
-                    findings, end = await verifier.verify(user_id, order.heads.get(name))
-                    report.findings += findings
-                    if end:
-                        report.heads[name] = end
-                    if findings:
-                        report.names[user_id] = name
-                report.athlete_count += 1
-                progress(report.athlete_count, len(athletes))
-            return report
-    finally:
-        await database.close()
+    async with Database(settings, url) as database:
+        store = open_store(settings)
+        pseudonyms = await database.pseudonyms()
+        verifier = Verifier(
+            VerificationRepository(database, Archive(database, store)),
+            Archiving(database, store, pseudonyms),
+            Catalogue(database, CatalogueVersion(database)),
+        )
+        athletes = [order.user_id] if order.user_id else await verifier.athletes(order.sample)
+        report = Report()
+        for user_id in athletes:
+            name = pseudonyms.of(user_id)
+            with unless_erased():
+                findings, end = await verifier.verify(user_id, order.heads.get(name))
+                report.findings += findings
+                if end:
+                    report.heads[name] = end
+                if findings:
+                    report.names[user_id] = name
+            report.athlete_count += 1
+            progress(report.athlete_count, len(athletes))
+        return report
 
 
 def read_heads(file: Path) -> dict[str, ChainEnd]:

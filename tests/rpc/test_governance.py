@@ -133,12 +133,8 @@ def test_an_erasure_waits_for_a_write_under_way(
 
 
 async def _pseudonym(url: str, athlete: Athlete) -> bytes:
-    database = Database(Settings(database_role=""), url)
-    await database.open()
-    try:
+    async with Database(Settings(database_role=""), url) as database:
         return (await database.pseudonyms()).bytes_of(UUID(athlete.id))
-    finally:
-        await database.close()
 
 
 def test_writers_beside_an_erasure_bring_nothing_back(

@@ -498,9 +498,5 @@ def test_the_database_gives_nothing_to_who_was_granted_nothing(
 @asynccontextmanager
 async def using(url: str) -> AsyncIterator[Database]:
     """Opens the database as the service does."""
-    database = Database(Settings(), url)
-    await database.open()
-    try:
+    async with Database(Settings(), url) as database:
         yield database
-    finally:
-        await database.close()

@@ -509,12 +509,8 @@ def of_database(url: str, work: Callable[[Database], Awaitable[Any]]) -> Any:
     """Does something with the service's own means of storage."""
 
     async def run() -> Any:
-        database = Database(Settings(), url)
-        await database.open()
-        try:
+        async with Database(Settings(), url) as database:
             return await work(database)
-        finally:
-            await database.close()
 
     return asyncio.run(run())
 

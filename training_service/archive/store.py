@@ -2,8 +2,10 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import obstore
@@ -70,38 +72,25 @@ class BucketStore(ObjectStore):
 
     async def put(self, key: str, data: bytes) -> None:
         """See ObjectStore.put. One request: an object is there as a whole or not at all."""
-        try:
+        with _answering():
             await obstore.put_async(self._store, key, data, use_multipart=False)
-        except (BaseError, OSError) as error:
-            raise _unavailable(error) from error
 
     async def get(self, key: str) -> bytes | None:
         """See ObjectStore.get."""
-        try:
-            found = await obstore.get_async(self._store, key)
-            return bytes(await found.bytes_async())
-        except FileNotFoundError:
-            return None
-        except (BaseError, OSError) as error:
-            raise _unavailable(error) from error
+        with _answering():
+            return await _get(self._store, key)
 
     async def list_keys(self, prefix: str = "") -> AsyncIterator[Sequence[str]]:
         """See ObjectStore.list_keys."""
-        try:
+        with _answering():
             async for found in obstore.list(self._store, prefix or None, chunk_size=LIST_CHUNK):
                 yield [one["path"] for one in found]
-        except (BaseError, OSError) as error:
-            raise _unavailable(error) from error
 
     async def delete(self, keys: Sequence[str]) -> None:
         """See ObjectStore.delete."""
-        try:
+        with _answering(), suppress(FileNotFoundError):
             if keys:
                 await obstore.delete_async(self._store, keys)
-        except FileNotFoundError:
-            return
-        except (BaseError, OSError) as error:
-            raise _unavailable(error) from error
 
 
 class FolderStore(ObjectStore):
@@ -112,12 +101,10 @@ class FolderStore(ObjectStore):
 
     async def put(self, key: str, data: bytes) -> None:
         """See ObjectStore.put."""
-        try:
+        with _answering():
             self._folder.mkdir(parents=True, exist_ok=True)
             await obstore.put_async(LocalStore(self._folder), key, data, use_multipart=False)
             await asyncio.to_thread(self._make_durable, key)
-        except (BaseError, OSError) as error:
-            raise _unavailable(error) from error
 
     def _make_durable(self, key: str) -> None:
         # The file's bytes, and its names in the folders above it.
@@ -131,14 +118,9 @@ class FolderStore(ObjectStore):
 
     async def get(self, key: str) -> bytes | None:
         """See ObjectStore.get."""
-        try:
-            found = await obstore.get_async(LocalStore(self._folder), key)
-            return bytes(await found.bytes_async())
-        except FileNotFoundError:
-            return None
-        except (BaseError, OSError) as error:
-            # A folder that is gone is a disk that is not mounted.
-            raise _unavailable(error) from error
+        with _answering():
+            # It refuses a folder that is gone: a disk that is not mounted.
+            return await _get(LocalStore(self._folder), key)
 
     async def list_keys(self, prefix: str = "") -> AsyncIterator[Sequence[str]]:
         """See ObjectStore.list_keys. With what killed writers left, which obstore hides."""
@@ -147,11 +129,9 @@ class FolderStore(ObjectStore):
 
     async def delete(self, keys: Sequence[str]) -> None:
         """See ObjectStore.delete."""
-        try:
+        with _answering():
             for key in keys:
                 (self._folder / key).unlink(missing_ok=True)
-        except OSError as error:
-            raise _unavailable(error) from error
 
 
 def open_store(settings: Settings) -> ObjectStore:
@@ -184,9 +164,22 @@ def archive_unavailable() -> TrainingError:
     )
 
 
-def _unavailable(error: Exception) -> TrainingError:
-    logger.warning("archive unavailable", why=_first_line(error))
-    return archive_unavailable()
+async def _get(store: Any, key: str) -> bytes | None:
+    try:
+        found = await obstore.get_async(store, key)
+        return bytes(await found.bytes_async())
+    except FileNotFoundError:
+        return None
+
+
+@contextmanager
+def _answering() -> Iterator[None]:
+    """Makes ARCHIVE_UNAVAILABLE of what a store did not do."""
+    try:
+        yield
+    except (BaseError, OSError) as error:
+        logger.warning("archive unavailable", why=_first_line(error))
+        raise archive_unavailable() from error
 
 
 def _first_line(error: Exception) -> str:

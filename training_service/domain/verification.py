@@ -1,9 +1,9 @@
 """What is found when stored data are compared with one another."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from training_service.domain.session_chain import Link, PlacedLink, blocks_of, chain_digest
@@ -49,19 +49,30 @@ class Finding:
     """What differs, by name; never what is in it."""
 
 
-class ChainEnd:
+class ChainEnd(NamedTuple):
     """Where a chain ended when somebody looked."""
 
-    __slots__ = ("digest", "length")
-
-    def __init__(self, length: int, digest: bytes) -> None:
-        self.length = length
-        self.digest = digest
+    length: int
+    digest: bytes
 
 
 def differing(stored: Mapping[str, Any], reckoned: Mapping[str, Any]) -> str:
     """Returns the names of what differs, empty when nothing does."""
-    return ", ".join(name for name in reckoned if stored.get(name) != reckoned[name])
+    return ", ".join(_names(stored, reckoned))
+
+
+def differing_rows(
+    stored: Sequence[Mapping[str, Any]], reckoned: Sequence[Mapping[str, Any]]
+) -> str:
+    """The same for rows, each compared with the one in its place."""
+    if len(stored) != len(reckoned):
+        return "rows"
+    pairs = zip(stored, reckoned, strict=True)
+    return ", ".join(sorted({name for one, other in pairs for name in _names(one, other)}))
+
+
+def _names(stored: Mapping[str, Any], reckoned: Mapping[str, Any]) -> Iterator[str]:
+    return (name for name in reckoned if stored.get(name) != reckoned[name])
 
 
 def check_chain(

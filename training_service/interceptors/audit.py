@@ -123,16 +123,18 @@ class Auditor:
 
         Raises DATABASE_UNAVAILABLE for a read that would be answered without its record.
         """
-        failure = None
-        if call.is_about_others:
-            failure = await self._store(self._make(call, error, duration_ms))
-        is_refused = failure is not None and error is None and call.method.is_read
-        if is_refused:
-            error = failure
+        record = self._make(call, error, duration_ms)
+        failure = await self._store(record) if call.is_about_others else None
+        if failure is None or error is not None or not call.method.is_read:
+            self._print(record, call)
+            return
+        status, reason = _outcome(failure)
+        self._print(record._replace(status=status, reason=reason), call)
+        raise failure
+
+    def _print(self, record: AuditRecord, call: Call) -> None:
         if self._log:
-            self._log.add(_line(self._make(call, error, duration_ms), call))
-        if is_refused and failure is not None:
-            raise failure
+            self._log.add(_line(record, call))
 
     async def _store(self, record: AuditRecord) -> TrainingError | None:
         """Stores a record; returns why it could not be."""

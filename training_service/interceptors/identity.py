@@ -43,7 +43,6 @@ async def establish_caller(call: Call, authenticator: Authenticator) -> None:
     """Records the caller for the servicer, after checking that the RPC is open to them."""
     call.caller = caller = await authenticator.authenticate(call)
     access = call.method.access
-    call.caller = caller
     if caller is None:
         if access != AccessLevel.ACCESS_LEVEL_PUBLIC_CATALOGUE:
             raise _unauthenticated("the call does not say who makes it")

@@ -98,13 +98,11 @@ class _WatchedObservation(Observation):
         if watched.rpc is not None:
             watched.rpc.began()
         if watched.tracing is not None:
-            metadata = {key: self._call.metadata(key)[0] for key in self._trace_keys()}
+            given = {key: self._call.metadata(key) for key in TRACE_KEYS}
+            metadata = {key: values[0] for key, values in given.items() if values}
             self._trace = watched.tracing.begin(watched.service, watched.method, metadata)
             self._call.trace = self._trace
         self._began = time.perf_counter()
-
-    def _trace_keys(self) -> list[str]:
-        return [key for key in TRACE_KEYS if self._call.metadata(key)]
 
     def __exit__(
         self,

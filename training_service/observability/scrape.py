@@ -7,7 +7,6 @@ import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from training_service.settings import Settings, SettingsError
@@ -62,6 +61,8 @@ def write_to(folder: str) -> None:
 
 def forget_worker(folder: str, pid: int | None) -> None:
     """Drops the gauges of a worker that is gone; what it counted stays."""
-    if folder and pid is not None:
-        for file in Path(folder).glob(f"gauge_live*_{pid}.db"):
-            file.unlink(missing_ok=True)
+    if not folder:
+        return
+    from prometheus_client.multiprocess import mark_process_dead
+
+    mark_process_dead(pid, folder)  # type: ignore[no-untyped-call]

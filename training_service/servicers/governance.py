@@ -17,7 +17,6 @@ from training_service.servicers.user_export import export_user_data
 from training_service.settings import Settings
 from training_service.storage.database import Database
 from training_service.storage.erasure import Erasure
-from training_service.storage.installation import pseudonym_key
 from training_service.storage.user_export import UserExportRepository
 
 
@@ -53,7 +52,7 @@ class GovernanceServicer(GovernanceServiceServicer):
                 yield message
 
     async def _erase(self, user_id: UUID) -> pb.ErasureReceipt:
-        signs = signer(self._settings, await pseudonym_key(self._database))
+        signs = signer(self._settings, await self._database.pseudonym_key())
         signed = await Erasure(self._database, self._store, signs).erase(user_id, utc_now())
         return _message(kept(signed), signed)
 

@@ -30,9 +30,7 @@ async def rebuild_metrics(
     begun again at any time. `progress` is called with how many are done and how many there are.
     Must run as the owner of the schema.
     """
-    database = Database(settings, url)
-    await database.open()
-    try:
+    async with Database(settings, url) as database:
         archive = Archive(database, open_store(settings))
         rebuild = Rebuild(database, archive, everything=everything)
         measure = partial(measured, Catalogue(database, CatalogueVersion(database)))
@@ -45,8 +43,6 @@ async def rebuild_metrics(
                     done += len(ids)
                     progress(done, count)
         return done
-    finally:
-        await database.close()
 
 
 async def measured(catalogue: Catalogue, stored: Record) -> MeasuredSession:

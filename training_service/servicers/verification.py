@@ -1,7 +1,7 @@
 """Compares stored data with one another: records with columns, rows and totals, and the chain."""
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 from uuid import UUID
@@ -17,6 +17,7 @@ from training_service.domain.verification import (
     FindingKind,
     check_chain,
     differing,
+    differing_rows,
 )
 from training_service.errors import TrainingError
 from training_service.servicers.convert import (
@@ -70,7 +71,7 @@ class Verifier:
             check.add(
                 FindingKind.PERSONAL_RECORD_DIFFERS, "personal_records", one.exercise_id, one.kind
             )
-        end = ChainEnd(*ends[0]) if ends else None
+        end = ends[0] if ends else None
         findings += check.findings
         findings += check_chain(user_id, links, end, check.session_ids, before)
         return _each_once(findings), end
@@ -188,15 +189,7 @@ class _Check:
         }
         for table, wanted in expected.items():
             found = children[table].get(session_id, [])
-            names = (
-                "rows"
-                if len(found) != len(wanted)
-                else ", ".join(
-                    sorted(
-                        {name for a, b in zip(found, wanted, strict=True) for name in _names(a, b)}
-                    )
-                )
-            )
+            names = differing_rows(found, wanted)
             if names:
                 self.add(FindingKind.TOTAL_DIFFERS, table, session_id, names)
 
@@ -249,10 +242,6 @@ def _uuid_or_none(text: str) -> UUID | None:
         return UUID(text)
     except ValueError:
         return None
-
-
-def _names(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> Iterator[str]:
-    return (name for name in wanted if stored[name] != wanted[name])
 
 
 def _each_once(findings: Sequence[Finding]) -> list[Finding]:

@@ -427,12 +427,8 @@ def _prefix_of(key: str) -> str:
 async def open_archiving(settings: Settings, url: str) -> AsyncIterator[Archiving]:
     """Opens the archive for a job. Must run as the owner of the schema."""
     store = open_store(settings)
-    database = Database(settings, url)
-    await database.open()
-    try:
+    async with Database(settings, url) as database:
         yield Archiving(database, store, await database.pseudonyms())
-    finally:
-        await database.close()
 
 
 Progress = Callable[[int, int], None]

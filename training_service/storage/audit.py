@@ -10,7 +10,6 @@ from sqlalchemy import delete, func, insert, select
 
 from training_service.settings import Settings
 from training_service.storage.database import Database
-from training_service.storage.installation import pseudonym_key
 from training_service.storage.statements import (
     Statement,
     newest_first,
@@ -97,33 +96,19 @@ async def read_records(
 ) -> list[AuditRecord]:
     """Returns up to `limit` records, the newest first. Must run as the owner of the schema."""
     given = {name: value for name, value in wanted._asdict().items() if value is not None}
-    database = Database(settings, url)
-    await database.open()
-    try:
-        async with database.job() as transaction:
-            return await transaction.fetch(_list(tuple(given)), {**given, "limit": limit})
-    finally:
-        await database.close()
+    async with Database(settings, url) as database, database.job() as transaction:
+        return await transaction.fetch(_list(tuple(given)), {**given, "limit": limit})
 
 
 async def prune_records(settings: Settings, url: str, until: datetime) -> int:
     """Removes the records made before a time; returns how many. Must run as the owner of the
     schema."""
-    database = Database(settings, url)
-    await database.open()
-    try:
-        async with database.job() as transaction:
-            [count] = await transaction.fetch(_PRUNE, {"until": until})
-            return count
-    finally:
-        await database.close()
+    async with Database(settings, url) as database, database.job() as transaction:
+        [count] = await transaction.fetch(_PRUNE, {"until": until})
+        return count
 
 
 async def read_pseudonym_key(settings: Settings, url: str) -> bytes:
     """Returns the installation's key, for who looks for a user's records."""
-    database = Database(settings, url)
-    await database.open()
-    try:
-        return await pseudonym_key(database)
-    finally:
-        await database.close()
+    async with Database(settings, url) as database:
+        return await database.pseudonym_key()

@@ -37,9 +37,7 @@ async def seed_catalogue(
     a change through the service would be, when the progression graph would not stay sound.
     `progress` is called for each exercise looked at.
     """
-    database = Database(settings, url)
-    await database.open()
-    try:
+    async with Database(settings, url) as database:
         repository = ExerciseRepository(database, CatalogueVersion(database))
         async with repository.change() as change:
             await change.take_turn()
@@ -57,5 +55,3 @@ async def seed_catalogue(
             for _ in known:
                 progress()
             return len(missing)
-    finally:
-        await database.close()

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 from uuid import UUID
 
 import structlog
@@ -19,7 +19,7 @@ from psycopg import AsyncConnection, AsyncCursor, AsyncRawCursor, errors
 from psycopg.pq import TransactionStatus
 from psycopg.rows import args_row
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout, TooManyRequests
-from sqlalchemy import Table
+from sqlalchemy import Table, select
 
 from training_service.caller import Scope
 from training_service.domain.quota import Quota
@@ -29,8 +29,8 @@ from training_service.pseudonym import Pseudonyms
 from training_service.settings import Settings
 from training_service.storage.pipeline import OneWritePipeline
 from training_service.storage.quota import Quotas
-from training_service.storage.statements import Row, Statement, insert_batches
-from training_service.storage.tables import SCHEMA
+from training_service.storage.statements import Row, Statement, insert_batches, prepare
+from training_service.storage.tables import SCHEMA, installation
 
 logger = structlog.get_logger(__name__)
 
@@ -43,7 +43,7 @@ Parameters = Mapping[str, Any]
 
 ERASED = "TS230"
 """SQLSTATE by which the database refuses what is of an erased user."""
-_KEY = Statement(f"SELECT pseudonym_key FROM {SCHEMA}.installation", bytes)  # noqa: S608
+_KEY = prepare(select(installation.c.pseudonym_key), bytes)
 _REFUSE_ERASED = Statement(
     f"SELECT {SCHEMA}.refuse_erased($1, $2)", lambda *_: None, ("pseudonym", "is_write")
 )
@@ -147,16 +147,20 @@ class ManyTransaction(Transaction):
 
 class Database:
     """The pool of one process. Errors of the connection surface as TrainingError; violations of
-    a constraint reach the repository as psycopg raised them."""
+    a constraint reach the repository as psycopg raised them.
 
-    def __init__(self, settings: Settings, url: str) -> None:
+    `open`, then `close`; or as a block that does both: `async with`.
+    """
+
+    def __init__(self, settings: Settings, url: str, pseudonyms: Pseudonyms | None = None) -> None:
+        """Makes a pool without connections; `pseudonyms` learns the installation's key by it."""
         self._role = settings.database_role
         self._reader_role = settings.database_reader_role
         self._grantee_role = settings.database_grantee_role
         self._coach_role = settings.database_coach_role
         self._quotas = Quotas(settings)
         self._eraser_role = settings.database_eraser_role
-        self._pseudonyms = Pseudonyms()
+        self._pseudonyms = pseudonyms or Pseudonyms()
         self._stream_deadline_seconds = settings.stream_deadline_seconds
         # Poolers refuse start-up options: behind one, these are the login's own settings.
         options = {"options": _session_options(settings)} if self._role else {}
@@ -187,6 +191,18 @@ class Database:
     async def close(self) -> None:
         """Closes all connections."""
         await self._pool.close()
+
+    async def __aenter__(self) -> Self:
+        await self.open()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
 
     def pool_state(self) -> tuple[int, int, int, int]:
         """Returns how many connections are in use and idle, the most there may be, and how many
@@ -320,9 +336,16 @@ class Database:
         Raises TrainingError when the database does not answer.
         """
         if not self._pseudonyms.is_known:
-            [key] = await self.read_shared(_KEY, {})
-            self._pseudonyms.learn(key)
+            self._pseudonyms.learn(await self.pseudonym_key())
         return self._pseudonyms
+
+    async def pseudonym_key(self) -> bytes:
+        """Returns the installation's key, with which ids of users become pseudonyms.
+
+        Raises TrainingError when the database does not answer.
+        """
+        [key] = await self.read_shared(_KEY, {})
+        return key
 
     async def _begin(
         self,

@@ -35,7 +35,6 @@ from training_service.receipt import Receipt, Signer, signer
 from training_service.settings import Settings
 from training_service.storage.archiving import Archiving
 from training_service.storage.database import Database
-from training_service.storage.installation import pseudonym_key
 from training_service.storage.statements import Statement, parameter, prepare, prepare_command
 from training_service.storage.tables import (
     access_grants,
@@ -283,12 +282,8 @@ class Erasure:
 
 @asynccontextmanager
 async def _opened(settings: Settings, url: str) -> AsyncIterator[tuple[Database, Signer]]:
-    database = Database(settings, url)
-    await database.open()
-    try:
-        yield database, signer(settings, await pseudonym_key(database))
-    finally:
-        await database.close()
+    async with Database(settings, url) as database:
+        yield database, signer(settings, await database.pseudonym_key())
 
 
 @asynccontextmanager

@@ -9,6 +9,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.types import Uuid
 
 from training_service.domain.session_chain import Link, PlacedLink, block_digest
+from training_service.domain.verification import ChainEnd
 from training_service.storage.archive import RECORD
 from training_service.storage.database import Transaction
 from training_service.storage.statements import own, parameter, prepare, prepare_command
@@ -77,14 +78,7 @@ async def append(transaction: Transaction, links: Sequence[Link]) -> None:
     )
 
 
-class Chain(NamedTuple):
-    """Where a chain ends."""
-
-    length: int
-    digest: bytes
-
-
-CHAIN = prepare(select(_CHAIN.length, _CHAIN.digest).where(own(session_chains)), Chain)
+CHAIN = prepare(select(_CHAIN.length, _CHAIN.digest).where(own(session_chains)), ChainEnd)
 LINKS = prepare(
     select(_LINK.block, _LINK.position, _LINK.session_id, _LINK.record_digest)
     .where(own(session_links))

@@ -23,9 +23,7 @@ async def link_sessions(settings: Settings, url: str, progress: Callable[[int, i
     A block in each transaction; it can be ended and begun again at any time, beside services that
     go on serving. Must run as the owner of the schema.
     """
-    database = Database(settings, url)
-    await database.open()
-    try:
+    async with Database(settings, url) as database:
         archive = Archive(database, open_store(settings))
         [count] = await database.read_shared(session_link.COUNT_UNLINKED, {})
         done = 0
@@ -35,8 +33,6 @@ async def link_sessions(settings: Settings, url: str, progress: Callable[[int, i
                     done += linked
                     progress(done, count)
         return done
-    finally:
-        await database.close()
 
 
 async def _link_some(database: Database, archive: Archive, scope: Scope) -> int:
