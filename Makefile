@@ -8,7 +8,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help run gateway compose demo test bench drill soak lint types layers contracts check generate packages format migrate lock clean
+.PHONY: help run gateway compose demo test bench drill soak capacity lint types layers contracts check generate packages format migrate lock clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,11 +25,13 @@ $(DOCS): deploy/envoy/docs/package-lock.json | $(INSTALLED)
 run: $(INSTALLED) ## Start PostgreSQL, migrate, seed and serve on port 50051, until Ctrl-C
 	@$(BIN)/training-service migrate
 	@$(BIN)/training-service seed
+	@$(BIN)/training-service embed || true
 	@TRAINING_LOG_FORMAT=$${TRAINING_LOG_FORMAT:-console} $(BIN)/training-service serve
 
 gateway: $(INSTALLED) $(DOCS) ## The same behind Envoy: REST and its documentation on port 8080
 	@$(BIN)/training-service migrate
 	@$(BIN)/training-service seed
+	@$(BIN)/training-service embed || true
 	@TRAINING_LOG_FORMAT=$${TRAINING_LOG_FORMAT:-console} $(BIN)/python deploy/envoy/gateway.py run
 
 compose: $(INSTALLED) ## The same in containers, from the image (needs Docker)
@@ -50,6 +52,9 @@ drill: $(INSTALLED) ## Let processes, database, disk, clock and network fail und
 
 soak: $(INSTALLED) ## Put a mixed load on the service for ten minutes and watch its memory (needs h2load)
 	$(BIN)/python -m benchmarks.soak --picture docs/soak.svg
+
+capacity: $(INSTALLED) ## Reckon what numbers of athletes need, from measurements, into docs/capacity.md
+	$(BIN)/python -m benchmarks.capacity
 
 lint: $(INSTALLED) ## Check style and common mistakes
 	$(BIN)/ruff format --check .

@@ -61,15 +61,20 @@ def verdicts(results: Results, baseline: Mapping[str, float]) -> Table:
     return shown
 
 
-def to_json(results: Results) -> dict[str, Any]:
-    """Returns everything, with the commit it was measured at."""
-    described = subprocess.run(
+def described() -> str:
+    """Returns the commit that is measured."""
+    done = subprocess.run(
         [shutil.which("git") or "git", "describe", "--always", "--dirty"],
         capture_output=True,
         text=True,
     )
+    return done.stdout.strip()
+
+
+def to_json(results: Results) -> dict[str, Any]:
+    """Returns everything, with the commit it was measured at."""
     return {
-        "commit": described.stdout.strip(),
+        "commit": described(),
         "goals": {goal.name: value for goal, value in goals.ratios(results).items()},
         "calls": {
             case: {name: asdict(sample) for name, sample in targets.items()}

@@ -10,7 +10,12 @@ from sqlalchemy import Connection
 from training_service.embedded import database_url
 from training_service.settings import load_settings
 from training_service.storage.migrations import connect
-from training_service.storage.tables import SCHEMA, metadata
+from training_service.storage.tables import OPTIONAL_TABLES, SCHEMA, metadata
+
+
+def is_ours(name: str | None, kind: str, _: object) -> bool:
+    """Returns whether something of a database is compared with the tables of the service."""
+    return name not in OPTIONAL_TABLES if kind == "table" else kind != "schema" or name == SCHEMA
 
 
 def run(connection: Connection) -> None:
@@ -19,7 +24,7 @@ def run(connection: Connection) -> None:
         target_metadata=metadata,
         version_table_schema=SCHEMA,
         include_schemas=True,
-        include_name=lambda name, kind, _: kind != "schema" or name == SCHEMA,
+        include_name=is_ours,
         transaction_per_migration=True,
     )
     with context.begin_transaction():

@@ -20,6 +20,7 @@ from training_service.embedded import embedded_postgres
 from training_service.logs import configure_logs
 from training_service.settings import Settings
 from training_service.storage.bootstrap import ensure_database, seed_catalogue
+from training_service.storage.exercise_vector import Embedded, embed
 from training_service.storage.migrations import migrate
 
 # Fixtures live as long as the test process, and its database is shared: neither slows with
@@ -86,10 +87,16 @@ def database_url(make_database: Callable[[], str]) -> str:
 
 
 def prepared(url: str) -> str:
-    """Gives an empty database its schema and catalogue; returns its URL."""
+    """Gives an empty database its schema, catalogue and vectors; returns its URL."""
     migrate(url)
     seed(url)
+    embed_in(url)
     return url
+
+
+def embed_in(url: str) -> Embedded:
+    """Reckons the vectors of exercises in a database."""
+    return asyncio.run(embed(Settings(database_role=""), url, datetime.now(UTC)))
 
 
 def seed(url: str) -> int:

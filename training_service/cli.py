@@ -37,6 +37,7 @@ from training_service.storage.audit import (
 )
 from training_service.storage.bootstrap import seed_catalogue
 from training_service.storage.erasure import erase, opened, signer_of
+from training_service.storage.exercise_vector import embed
 from training_service.storage.migrations import MigrationError, head_revision
 from training_service.storage.migrations import migrate as migrate_to
 from training_service.storage.session_linking import link_sessions
@@ -149,6 +150,24 @@ def seed() -> None:
             seed_catalogue(owner, url, exercises, datetime.now(UTC), lambda: progress.advance(task))
         )
     console.print(f"catalogue: {added} of {len(exercises)} exercises added")
+
+
+@app.command("embed")
+def embed_exercises() -> None:
+    """Reckon anew how alike exercises are: from the catalogue, and from what is trained together.
+
+    Needs the extension pgvector, which it creates if it may; without it, says what is missing and
+    exits with 1: similar exercises are off, and all else works. Runs as the login of
+    TRAINING_MIGRATION_DATABASE_URL, beside services that go on serving; safe to run again.
+    """
+    with _settings() as settings:
+        owner = _migration_settings(settings)
+        with database_url(owner) as url:
+            done = asyncio.run(embed(owner, url, datetime.now(UTC)))
+        if done.obstacle:
+            _print_error(f"similar exercises are off: {done.obstacle}")
+            raise typer.Exit(1)
+        console.print(f"vectors: {done.exercises} exercises, {done.pairs} pairs trained together")
 
 
 @app.command()

@@ -28,6 +28,9 @@ SKEW_WRONG_SECONDS = 30.0
 """As much as a token's times may be off: TRAINING_JWT_LEEWAY_SECONDS by default."""
 EXPIRY_NOTICE = timedelta(days=30)
 RENEWAL = "Renew it: a server takes the new file up by itself."
+EXTENSION = (
+    "training-service embed; where that may not, CREATE EXTENSION vector as an administrator first."
+)
 OTHERS_MAY_READ = 0o007
 
 
@@ -86,6 +89,7 @@ def examine(settings: Settings, url: str, now: datetime) -> Iterator[Finding]:
     yield from check_roles(facts)
     if settings.database_role not in facts.missing_roles:
         yield from check_schema(facts)
+        yield from check_vectors(facts)
     yield check_clock(facts)
 
 
@@ -312,6 +316,23 @@ def check_schema(facts: DatabaseFacts) -> Iterator[Finding]:
         yield _warning("catalogue", "there are no exercises", "training-service seed.")
     else:
         yield _ok("catalogue", f"{facts.schema.exercises} exercises")
+
+
+def check_vectors(facts: DatabaseFacts) -> Iterator[Finding]:
+    """Yields whether it is known how alike exercises are, which the service can do without."""
+    check, of, remedy = "similar exercises", facts.vectors, "training-service embed."
+    if of is None:
+        return
+    if of.is_on and of.vectors and of.stale:
+        yield _warning(check, f"vectors of {of.stale} exercises are missing or stale", remedy)
+    elif of.is_on and of.vectors:
+        yield _ok(check, f"on: {of.vectors} vectors")
+    elif of.is_on:
+        yield Finding(check, Verdict.OK, "off: no exercise has a vector", remedy)
+    elif of.is_available:
+        yield Finding(check, Verdict.OK, "off: the extension vector is not in use", EXTENSION)
+    else:
+        yield _ok(check, "off: the server does not have the extension vector (pgvector)")
 
 
 def check_clock(facts: DatabaseFacts) -> Finding:

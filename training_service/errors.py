@@ -79,6 +79,7 @@ class Reason(StrEnum):
     QUOTA_EXCEEDED = auto()
     ARCHIVE_UNAVAILABLE = auto()
     ATHLETE_ERASED = auto()
+    SIMILARITY_UNAVAILABLE = auto()
 
 
 @dataclass(frozen=True, slots=True)

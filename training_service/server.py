@@ -85,6 +85,7 @@ from training_service.storage.assignment import AssignmentRepository
 from training_service.storage.audit import AuditRepository
 from training_service.storage.database import Database
 from training_service.storage.exercise import Catalogue, CatalogueVersion, ExerciseRepository
+from training_service.storage.exercise_vector import ExerciseVectors
 from training_service.storage.goal import GoalRepository
 from training_service.storage.grant import GrantRepository
 from training_service.storage.group import GroupRepository
@@ -101,6 +102,7 @@ from training_service.storage.progression import ProgressionRepository
 from training_service.storage.rate import RateBucketRepository
 from training_service.storage.readiness import ReadinessRepository
 from training_service.storage.recommendation import RecommendationRepository
+from training_service.storage.replica import Analytics
 from training_service.storage.roster import RosterRepository
 from training_service.storage.schedule import ScheduleRepository
 from training_service.storage.session import SessionRepository
@@ -146,6 +148,7 @@ class TrainingServer:
         self._is_worker = is_worker
         self._pseudonyms = Pseudonyms()
         self._database = Database(settings, url, self._pseudonyms)
+        self._analytics = Analytics(settings, self._database)
         self._charts = ChartRenderer()
         self._health = health.aio.HealthServicer()
         self._expected_revision = head_revision()
@@ -197,8 +200,11 @@ class TrainingServer:
 
     def _register(self) -> None:
         version = CatalogueVersion(self._database)
-        exercises = ExerciseServicer(ExerciseRepository(self._database, version), version)
         catalogue = Catalogue(self._database, version)
+        vectors = ExerciseVectors(self._database, version)
+        exercises = ExerciseServicer(
+            ExerciseRepository(self._database, version), catalogue, vectors, version
+        )
         templates = WorkoutRepository(self._database)
         workouts = WorkoutServicer(templates, catalogue)
         store = open_store(self._settings)
@@ -206,19 +212,20 @@ class TrainingServer:
         logged = SessionRepository(self._database, archive)
         sessions = SessionServicer(
             logged,
-            SessionExportRepository(self._database, archive),
+            SessionExportRepository(self._analytics, archive),
             SessionChangeRepository(self._database, archive),
             catalogue,
         )
         loaded = LoadRepository(self._database)
+        series = LoadRepository(self._analytics)
         skill_source = SkillSource(SkillRepository(self._database), catalogue)
         metrics = MetricsServicer(
             logged,
-            MetricsRepository(self._database),
-            loaded,
-            PersonalRecordRepository(self._database),
+            MetricsRepository(self._analytics),
+            series,
+            PersonalRecordRepository(self._analytics),
             catalogue,
-            skill_source,
+            SkillSource(SkillRepository(self._analytics), catalogue),
             self._charts,
         )
         readiness_inputs = ReadinessRepository(loaded, archive)
@@ -231,9 +238,9 @@ class TrainingServer:
         scheduled = ScheduleRepository(self._database)
         planned = PlannedSessionReader(scheduled, cycles, templates, rules, standings)
         expected = ExpectedLoadReader(loaded, catalogue)
-        patterns = LoadPatternReader(loaded, catalogue)
+        patterns = LoadPatternReader(series, catalogue)
         outlooks = OutlookReader(patterns, planned, expected, catalogue)
-        loads = LoadServicer(loaded, patterns, outlooks)
+        loads = LoadServicer(series, patterns, outlooks)
         schedules = ScheduleServicer(scheduled, templates, planned)
         aims = GoalRepository(self._database)
         goals = GoalServicer(aims, catalogue, skill_source)
@@ -279,6 +286,7 @@ class TrainingServer:
             aims,
             standings,
             catalogue,
+            vectors,
             self._charts,
         )
         add_RecommendationServiceServicer_to_server(recommendations, self._server)
@@ -290,7 +298,7 @@ class TrainingServer:
             self._database,
             store,
             self._settings,
-            UserExportRepository(self._database, archive),
+            UserExportRepository(self._analytics, archive),
         )
         add_GovernanceServiceServicer_to_server(governance, self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
@@ -309,6 +317,7 @@ class TrainingServer:
         # Of itself: whether this process answers at all, whatever the database does.
         await self._health.set(health.SERVICE_NAME, SERVING)
         await self._database.open()
+        await self._analytics.open()
         port = self._listen()
         self._begin_sampling()
         await self._server.start()
@@ -366,6 +375,7 @@ class TrainingServer:
         if self._health_server:
             await self._health_server.stop(None)
         await self._charts.close()
+        await self._analytics.close()
         await self._database.close()
         if self._access_log:
             await asyncio.to_thread(self._access_log.close)

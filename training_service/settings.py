@@ -2,6 +2,7 @@
 
 import difflib
 import os
+import re
 from collections.abc import Iterable
 from ipaddress import ip_address
 from pathlib import Path
@@ -41,6 +42,27 @@ class Settings(BaseSettings):
         repr=False,
         pattern=POSTGRESQL_URL,
         description="PostgreSQL URL of the service's login. Empty: the embedded PostgreSQL.",
+    )
+    replica_urls: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        repr=False,
+        description="PostgreSQL URLs of streaming replicas, separated by spaces: metrics, charts, "
+        "loads and exports are read from them (docs/replicas.md). Each has a pool like the "
+        "primary's.",
+    )
+    replica_wait_ms: int = Field(
+        100,
+        ge=0,
+        le=60_000,
+        description="Longest wait for a replica to have what a call must see; then the primary "
+        "answers.",
+    )
+    replica_max_lag_seconds: float = Field(
+        10.0,
+        ge=3,
+        le=3600,
+        description="How old what a replica answers may be for a caller without a token; one that "
+        "is further behind is left out.",
     )
     migration_database_url: str = Field(
         "",
@@ -318,7 +340,18 @@ class Settings(BaseSettings):
         algorithms = values.get("jwt_algorithms")
         if isinstance(algorithms, str):
             values["jwt_algorithms"] = tuple(a.strip() for a in algorithms.split(",") if a.strip())
+        urls = values.get("replica_urls")
+        if isinstance(urls, str):
+            values["replica_urls"] = tuple(urls.split())
         return values
+
+    @field_validator("replica_urls")
+    @classmethod
+    def _are_urls(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        # Not said which: it may hold a password.
+        if not all(re.match(POSTGRESQL_URL, url) for url in value):
+            raise ValueError("each must be a PostgreSQL URL, such as postgresql://host/database")
+        return value
 
     @field_validator("listen_address", "health_address", "metrics_address")
     @classmethod

@@ -620,6 +620,18 @@ def test_a_call_is_found_in_the_access_log_by_its_request_id(
     assert "eyJ" not in text
 
 
+def test_the_token_of_a_write_comes_back_and_is_taken_by_reads(
+    ada: RestClient, ben: RestClient
+) -> None:
+    for app in (ada, ben):
+        token = app.send("POST", app.sessions, SESSION).headers["x-consistency-token"]
+        listed = app.send("GET", app.sessions, headers={"x-consistency-token": token})
+        assert listed.status == 200
+        assert "x-consistency-token" not in listed.headers
+        refused = app.send("GET", app.sessions, headers={"x-consistency-token": "no-token"})
+        assert_refused(refused, 400, grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELD")
+
+
 def test_the_refusals_of_a_call_carry_its_request_id(ada: RestClient) -> None:
     answer = ada.send("GET", f"{ada.sessions}/{NOBODY}", headers={"x-request-id": "find-me"})
     [info] = [d for d in answer.json["details"] if d["@type"].endswith("RequestInfo")]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import capacity
 from benchmarks.goals import GOALS
 
 needs_h2load = pytest.mark.skipif(
@@ -85,3 +86,15 @@ def test_a_roster_is_measured() -> None:
 def test_a_long_history_is_measured() -> None:
     shown = run("benchmarks.load_status", "--years=1", "--count=10", "--rounds=1")
     assert "GetLoadStatus  ratio" in shown
+
+
+@needs_h2load
+def test_the_input_of_the_capacity_model_is_measured(tmp_path: Path) -> None:
+    output = tmp_path / "footprint.json"
+    small = "--rounds 1 --scale 0.02 --athletes 16 --sessions 20 --days 28 --runs 2"
+    run("benchmarks.footprint", *small.split(), f"--output={output}")
+    measured = json.loads(output.read_text())
+    for athletes in capacity.SIZES:
+        assert capacity.need(measured, capacity.Assumptions(), athletes).hot_gb > 0
+    size = measured["bytes"]
+    assert size["hot_compact"] > size["hot_compact_after_archiving"] > size["cold_object"] > 0

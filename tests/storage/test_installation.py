@@ -6,17 +6,18 @@ from datetime import UTC, datetime
 
 import psycopg
 import pytest
-from calisthenics.training.v1 import session_pb2
+from calisthenics.training.v1 import exercise_pb2, session_pb2
 from sqlalchemy import make_url
 
-from tests.conftest import seed
-from tests.support import Athlete, running_service
+from tests.conftest import embed_in, seed
+from tests.support import Athlete, refused, running_service
 from training_service import server
 from training_service.doctor import Verdict, examine, roles_of
 from training_service.errors import Reason, TrainingError, database_unavailable
 from training_service.settings import Settings, SettingsError
 from training_service.storage.database import Database
 from training_service.storage.diagnosis import diagnose
+from training_service.storage.exercise_vector import Embedded
 from training_service.storage.migrations import migrate
 
 PASSWORD = "a-password"
@@ -167,6 +168,37 @@ def test_the_doctor_finds_nothing_wrong_with_an_installation_by_the_book(
         "roles": "role training_app owns tables of the service",
         "row-level security": "off for sessions",
     }
+
+
+def test_an_owner_who_may_not_create_the_extension_has_all_but_similar_exercises(
+    database_url: str, server_url: str, logins: tuple[str, str, str]
+) -> None:
+    """pgvector is not trusted: an administrator creates it, before or after."""
+    url, owner, service = logins
+    migrate(as_login(url, owner))
+    seed(as_login(url, owner))
+    with psycopg.connect(server_url, autocommit=True) as connection:
+        connection.execute(f"GRANT {', '.join(roles_of(Settings()))} TO {service}")
+
+    def similar() -> str:
+        found = examine(Settings(), as_login(url, service), datetime.now(UTC))
+        [one] = [one for one in found if one.check == "similar exercises"]
+        return f"{one.verdict}: {one.seen}"
+
+    request = exercise_pb2.ListSimilarExercisesRequest(exercise="pull-up")
+    obstacle = f"{owner} may not create the extension vector"
+    assert embed_in(as_login(url, owner)) == Embedded(obstacle)
+    assert similar() == "ok: off: the extension vector is not in use"
+    with running_service(as_login(url, service)) as running:
+        alice = Athlete(running.address, roles="admin")
+        with refused("SIMILARITY_UNAVAILABLE"):
+            alice.exercises.ListSimilarExercises(request)
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute("CREATE EXTENSION vector")
+        assert embed_in(as_login(url, owner)) == Embedded("", 249, 0)
+        assert len(alice.exercises.ListSimilarExercises(request).similar_exercises) == 10
+        alice.close()
+    assert similar() == "ok: on: 249 vectors"
 
 
 def test_the_doctor_tells_the_time_of_a_database(database_url: str) -> None:

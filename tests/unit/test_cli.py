@@ -17,6 +17,7 @@ COMMANDS = [
     "serve",
     "migrate",
     "seed",
+    "embed",
     "rebuild-metrics",
     "link-sessions",
     "verify",

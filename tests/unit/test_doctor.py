@@ -22,11 +22,12 @@ from training_service.doctor import (
     check_roles,
     check_schema,
     check_server,
+    check_vectors,
     roles_of,
 )
 from training_service.issuer import development_issuer
 from training_service.settings import Settings
-from training_service.storage.diagnosis import DatabaseFacts, SchemaFacts, ServerFacts
+from training_service.storage.diagnosis import DatabaseFacts, SchemaFacts, ServerFacts, VectorFacts
 from training_service.storage.health import Privileges
 from training_service.storage.migrations import head_revision
 
@@ -163,6 +164,26 @@ def test_a_schema_of_a_later_version_is_right_during_an_upgrade_alone() -> None:
 def test_what_a_schema_may_lack(schema: SchemaFacts | None, check: str, verdict: str) -> None:
     wrong = the_one(findings(replace(WELL, schema=schema)))
     assert (wrong.check, wrong.verdict) == (check, verdict)
+
+
+@pytest.mark.parametrize(
+    ("vectors", "verdict", "seen", "remedy"),
+    [
+        (VectorFacts(False, False), "ok", "off: the server does not have", ""),
+        (VectorFacts(True, False), "ok", "off: the extension vector is not in use", "CREATE"),
+        (VectorFacts(True, True, 0, 249), "ok", "off: no exercise has a vector", "embed"),
+        (VectorFacts(True, True, 249, 1), "warning", "vectors of 1 exercises are missing", "embed"),
+        (VectorFacts(True, True, 249, 0), "ok", "on: 249 vectors", ""),
+    ],
+)
+def test_whether_similar_exercises_are_known(
+    vectors: VectorFacts, verdict: str, seen: str, remedy: str
+) -> None:
+    [found] = check_vectors(replace(WELL, vectors=vectors))
+    assert found.verdict == verdict
+    assert found.seen.startswith(seen)
+    assert remedy in found.remedy
+    assert [*check_vectors(WELL)] == []
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,7 @@ from training_service.domain.readiness import Band
 from training_service.domain.recommendation import (
     NEAR_INTENSITY,
     NEAR_STEPS,
+    SIMILAR,
     Athlete,
     ExclusionKind,
     Exercise,
@@ -86,6 +87,7 @@ class Situation:
     sessions: list[tuple[str, float]]
     goals: list[GoalRef]
     swapped: UUID
+    similarities: dict[UUID, float] | None = None
     order: int = 0
 
     def exercises(self) -> Exercises:
@@ -109,6 +111,7 @@ class Situation:
             graph=graph_of(skills, practices),
             known={id: ALL[id] for id in ids},
             done_ids=frozenset(),
+            similarities=self.similarities,
         )
 
     @staticmethod
@@ -153,6 +156,7 @@ def situations(draw: st.DrawFn) -> Situation:
         sessions=draw(st.lists(st.tuples(st.sampled_from(MUSCLES), st.floats(0, 90)), max_size=4)),
         goals=goals,
         swapped=draw(ids),
+        similarities=draw(st.none() | st.dictionaries(ids, st.floats(-1, 1))),
     )
 
 
@@ -203,6 +207,13 @@ def without_what_leads_to_it(
     return replace(of, passed=of.passed - {*reason.exercise_ids} | {one.exercise.id})
 
 
+def without_likeness(of: Situation, one: ExerciseRecommendation, reason: Reason) -> Situation:
+    assert of.similarities is not None
+    assert reason.exercise_ids == [of.swapped]
+    assert reason.value == of.similarities[one.exercise.id] >= SIMILAR == reason.threshold
+    return replace(of, similarities={**of.similarities, one.exercise.id: SIMILAR - 0.001})
+
+
 REMOVALS: dict[ReasonKind, Callable[[Situation, ExerciseRecommendation, Reason], Situation]] = {
     ReasonKind.RECOVERED: having_just_trained,
     ReasonKind.TOWARDS_GOAL: without_goals,
@@ -213,6 +224,7 @@ REMOVALS: dict[ReasonKind, Callable[[Situation, ExerciseRecommendation, Reason],
     ReasonKind.SIMILAR_DIFFICULTY: swapping_for_another,
     ReasonKind.SUITS_LEVEL: without_level,
     ReasonKind.TURN_HAS_COME: without_what_leads_to_it,
+    ReasonKind.SIMILAR: without_likeness,
 }
 """What is done so that the cause of a reason is gone."""
 
@@ -242,6 +254,7 @@ def test_each_kind_is_given_to_somebody(kind: ReasonKind) -> None:
             sessions=[(muscle, 0.0) for muscle in chance.sample(MUSCLES, chance.randint(0, 4))],
             goals=[GoalRef(UUID(int=2000), "Goal", frozenset(chance.sample(sorted(ALL), 2)))],
             swapped=chance.choice(sorted(ALL)),
+            similarities={id: chance.random() for id in sorted(ALL)},
         )
         if any(reason.kind is kind for found in one.found() for reason in found.reasons):
             return

@@ -15,6 +15,7 @@ from training_service.domain.metrics import ExerciseTraits, WorkingSet
 from training_service.domain.program import PlannedExercise, workout_statistics
 from training_service.domain.readiness import Band
 from training_service.domain.recommendation import (
+    EXERCISE_WEIGHT_PERCENT,
     WORKOUT_WEIGHT_PERCENT,
     Athlete,
     Cap,
@@ -23,6 +24,7 @@ from training_service.domain.recommendation import (
     GoalRef,
     Pattern,
     ReasonKind,
+    Term,
     TermKind,
     Workout,
     WorkoutHistory,
@@ -377,6 +379,27 @@ def test_swaps_are_of_like_difficulty_and_muscles() -> None:
     assert (one.difference.difficulty_change, one.difference.other_family) == (0, True)
     assert one.reasons[0].kind is ReasonKind.SAME_MUSCLES
     assert choices(equipment=frozenset()).swaps(PULL) == []
+
+
+def test_a_swap_that_is_more_alike_is_better() -> None:
+    before = choices().swaps(PULL)
+    [known] = replace(choices(), similarities={CHIN.id: 0.9}).swaps(PULL)
+    [unlike] = replace(choices(), similarities={CHIN.id: -0.4}).swaps(PULL)
+    [unknown] = replace(choices(), similarities={}).swaps(PULL)
+    assert {term.kind for one in before for term in one.terms} == {*EXERCISE_WEIGHT_PERCENT}
+    for one, value in ((known, 0.9), (unlike, 0.0), (unknown, None)):
+        assert one.terms[-1] == Term(TermKind.SIMILARITY, value, 0.2)
+        assert sum(term.weight for term in one.terms) == pytest.approx(1)
+    # Recovered, on no way to a goal, the same muscle, the same difficulty.
+    assert known.score == pytest.approx(0.25 + 0.2 + 0.1 + 0.2 * 0.9)
+    assert unlike.score == pytest.approx(0.25 + 0.2 + 0.1)
+    assert unknown.score == pytest.approx(unlike.score / 0.8)
+
+
+def test_likeness_counts_for_swaps_alone() -> None:
+    alike = replace(choices(ROW), similarities=dict.fromkeys(ALL, 1.0))
+    assert alike.additions() == choices(ROW).additions() != []
+    assert alike.progressions() == choices(ROW).progressions() != []
 
 
 def test_sets_of_patterns_follow_primary_muscles() -> None:

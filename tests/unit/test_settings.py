@@ -28,6 +28,9 @@ def test_the_defaults_are_good() -> None:
 CALLS = ("reads", "writes", "streams", "charts")
 WRONG = {
     "database_url": ["localhost", "mysql://localhost/training", "postgresql:/training"],
+    "replica_urls": ["localhost", "postgresql://a mysql://b", "postgresql://a,b c"],
+    "replica_wait_ms": ["-1", "60001", "x", "1.5", ""],
+    "replica_max_lag_seconds": ["2.9", "3601", "x", ""],
     "migration_database_url": ["training", "sqlite:///training.db"],
     "database_role": ["two words", "Upper", "1st", 'x"; DROP TABLE x', "a;b", "a\n"],
     "database_reader_role": ["", "two words", "Upper", "1st", 'x"; DROP TABLE x'],
@@ -196,6 +199,12 @@ def test_a_list_is_separated_by_commas(
     assert load_settings().jwt_algorithms == algorithms
 
 
+def test_urls_of_replicas_are_separated_by_spaces(monkeypatch: pytest.MonkeyPatch) -> None:
+    # A comma may stand in a URL, between hosts.
+    set_all(monkeypatch, replica_urls=" postgresql://a,b/x  postgres://c/x\n")
+    assert load_settings().replica_urls == ("postgresql://a,b/x", "postgres://c/x")
+
+
 # Values in files.
 
 
@@ -276,7 +285,7 @@ def test_a_secret_that_is_a_folder_is_refused(secrets: Path) -> None:
 
 def test_secrets_do_not_show_where_settings_do() -> None:
     url = "postgresql://ada:hunter2@host/training"
-    settings = Settings(database_url=url, migration_database_url=url)
+    settings = Settings(database_url=url, migration_database_url=url, replica_urls=(url,))
     assert "hunter2" not in repr(settings) + str(settings)
     assert "hunter2" not in settings_table()
 

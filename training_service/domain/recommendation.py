@@ -40,6 +40,8 @@ NEAR_STEPS = 2
 """Within so many it is near, and so a reason."""
 NEAR_INTENSITY = 20.0
 """A planned intensity that is further from what suits is no reason."""
+SIMILAR = 0.6
+"""That an exercise is less like another is no reason to do it instead."""
 SWAP_STEPS = 1
 """A difference of one is within the noise of the scale."""
 
@@ -54,6 +56,7 @@ class TermKind(StrEnum):
     FIT = "FIT"
     NEED = "NEED"
     LEVEL = "LEVEL"
+    SIMILARITY = "SIMILARITY"
 
 
 WORKOUT_WEIGHT_PERCENT = {
@@ -70,6 +73,15 @@ EXERCISE_WEIGHT_PERCENT = {
     TermKind.LEVEL: 15,
 }
 """How much each counts."""
+SIMILAR_WEIGHT_PERCENT = {
+    TermKind.RECOVERY: 25,
+    TermKind.GOAL: 25,
+    TermKind.NEED: 20,
+    TermKind.LEVEL: 10,
+    TermKind.SIMILARITY: 20,
+}
+"""The same of swaps where it is known how alike exercises are: need and level give way to it, which
+look at the same in part."""
 
 
 class Term(NamedTuple):
@@ -118,6 +130,7 @@ class ReasonKind(StrEnum):
     SIMILAR_DIFFICULTY = "SIMILAR_DIFFICULTY"
     SUITS_LEVEL = "SUITS_LEVEL"
     TURN_HAS_COME = "TURN_HAS_COME"
+    SIMILAR = "SIMILAR"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -577,6 +590,9 @@ class Exercises:
     """Those done in 14 days."""
     equipment: frozenset[str] | None = None
     """At hand; None is all."""
+    similarities: Mapping[UUID, float] | None = None
+    """How like exercises are to the one that is swapped, as far as that is known; None where it is
+    known of none."""
 
     def additions(self) -> list[ExerciseRecommendation]:
         """Returns exercises of the patterns that 14 days lack: those passed or whose turn has come,
@@ -679,7 +695,7 @@ class Exercises:
         recovery = mean_recovery(worked, self.athlete.recoveries)
         is_on_path = any(one.id in goal.exercise_ids for goal in self.athlete.goals)
         distance = abs(one.difficulty - (level.difficulty if level else 1))
-        values = {
+        values: dict[TermKind, float | None] = {
             TermKind.RECOVERY: recovery,
             TermKind.GOAL: float(is_on_path),
             TermKind.NEED: need,
@@ -693,7 +709,12 @@ class Exercises:
             ),
             TermKind.LEVEL: _level_reason(kind, one, level),
         }
-        terms = terms_of(values, EXERCISE_WEIGHT_PERCENT)
+        weights = EXERCISE_WEIGHT_PERCENT
+        if kind is ExerciseKind.SWAP and self.similarities is not None:
+            weights = SIMILAR_WEIGHT_PERCENT
+            values[TermKind.SIMILARITY] = self._similarity(one)
+            reasons[TermKind.SIMILARITY] = _similar(values[TermKind.SIMILARITY], level)
+        terms = terms_of(values, weights)
         return ExerciseRecommendation(
             kind=kind,
             exercise=one,
@@ -702,6 +723,10 @@ class Exercises:
             reasons=[main, *(_strongest(terms, reasons, 1) or self._turn_has_come(one))],
             difference=different,
         )
+
+    def _similarity(self, one: Exercise) -> float | None:
+        found = (self.similarities or {}).get(one.id)
+        return None if found is None else max(found, 0.0)
 
     def _turn_has_come(self, one: Exercise) -> list[Reason]:
         if self.graph.state(self.graph.skills[one.id]) is not SkillState.RECOMMENDED:
@@ -762,6 +787,18 @@ def _level_reason(kind: ExerciseKind, one: Exercise, level: Exercise | None) -> 
         value=float(one.difficulty),
         threshold=float(level.difficulty),
         exercise_ids=[level.id],
+    )
+
+
+def _similar(value: float | None, other: Exercise | None) -> Reason | None:
+    if value is None or value < SIMILAR or other is None:
+        return None
+    return Reason(
+        kind=ReasonKind.SIMILAR,
+        description=f"It is like {other.name}: {value:.2f} of 1.",
+        value=value,
+        threshold=SIMILAR,
+        exercise_ids=[other.id],
     )
 
 

@@ -93,6 +93,11 @@ class Call:
                 shown = re.sub("-*".join(id.hex), REDACTED, shown, flags=re.IGNORECASE)
         return shown
 
+    @property
+    def trailing_metadata(self) -> tuple[tuple[str, str], ...]:
+        """What every call is answered with, however it ends."""
+        return (("x-request-id", self.request_id),)
+
     def metadata(self, key: str) -> list[str]:
         """Returns all values of a metadata key; bytes that are no text become an unusable one."""
         pairs = self.context.invocation_metadata() or ()

@@ -7,9 +7,10 @@
 5. limit       before anything is done for the call: a refusal must cost little
 6. identity    before the body is looked at: a stranger's bytes cost nothing
 7. rate        as soon as it is known whose budget a call is taken from; then the streams they have
-8. parsing     here and not in gRPC, which would answer INTERNAL to bytes that are no message
-9. validation  so that what follows sees only requests that keep the contract's rules
-10. grants     last: whose data is meant stands in the request
+8. consistency what the reads of the call have to see, before any of them
+9. parsing     here and not in gRPC, which would answer INTERNAL to bytes that are no message
+10. validation so that what follows sees only requests that keep the contract's rules
+11. grants     last: whose data is meant stands in the request
 
 What a caller streams is parsed and validated message by message, and each has to come in time. Such
 calls are about nobody's data, so that there is no grant to look for.
@@ -30,6 +31,7 @@ from training_service.errors import Reason, TrainingError
 from training_service.interceptors.abuse import AbuseSignals
 from training_service.interceptors.audit import Auditor
 from training_service.interceptors.call import Call, Context
+from training_service.interceptors.consistency import establish_consistency, hand_out_token
 from training_service.interceptors.deadline import Deadline, Patience
 from training_service.interceptors.errors import Refusals
 from training_service.interceptors.grants import establish_grant
@@ -106,6 +108,7 @@ class InterceptorChain(grpc.aio.ServerInterceptor):
                         await self._admit(call)
                         request = await self._take(call, handler, body)
                         response = await handler.unary_unary(request, context)
+                        await hand_out_token(call)
                         return to_bytes(response)
             raise AssertionError("a refused call does not come here")
 
@@ -194,6 +197,7 @@ class InterceptorChain(grpc.aio.ServerInterceptor):
         """Lets a call in whose caller may make it, and not too many of its kind."""
         await establish_caller(call, self._authenticator)
         await self._rate.admit(call)
+        establish_consistency(call)
 
     async def _take(self, call: Call, handler: Any, body: bytes) -> Message:
         """Returns the request of a call, whose fields are as they should be."""

@@ -63,5 +63,5 @@ async def _abort(call: Call, error: TrainingError) -> None:
     await call.context.abort(
         status.code,
         status.details,
-        trailing_metadata=(*status.trailing_metadata, ("x-request-id", call.request_id)),
+        trailing_metadata=(*status.trailing_metadata, *call.trailing_metadata),
     )

@@ -71,7 +71,7 @@ class Observation:
 
     def __enter__(self) -> None:
         watch(self._call)
-        self._call.context.set_trailing_metadata((("x-request-id", self._call.request_id),))
+        self._call.context.set_trailing_metadata(self._call.trailing_metadata)
 
     def __exit__(
         self,

@@ -1,6 +1,6 @@
 """ExerciseService."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -10,6 +10,7 @@ from calisthenics.training.v1 import exercise_pb2 as pb
 from calisthenics.training.v1.exercise_pb2_grpc import ExerciseServiceServicer
 
 from training_service import contract
+from training_service.caller import is_administrator
 from training_service.domain import paging
 from training_service.domain.exercise import (
     ContractionEmphasis,
@@ -37,6 +38,8 @@ from training_service.servicers.masks import check_etag, masked_fields, merged
 from training_service.servicers.once import once
 from training_service.servicers.paging import listing_digest
 from training_service.storage.exercise import (
+    REFRESH_SECONDS,
+    Catalogue,
     CatalogueChange,
     CatalogueVersion,
     ExerciseFilter,
@@ -44,6 +47,7 @@ from training_service.storage.exercise import (
     ExerciseRepository,
     edges_of,
 )
+from training_service.storage.exercise_vector import ExerciseVectors
 
 CATEGORY = EnumNames(pb.ExerciseCategory)
 MOVEMENT_KIND = EnumNames(pb.MovementKind)
@@ -74,12 +78,26 @@ CHANGEABLE = [
     "progression_criterion",
 ]
 
+SIMILAR_RESULTS = 10
+NO_VECTOR = (
+    "how alike exercises are is not known here, or not of this one: training-service embed reckons "
+    "it, or says what is missing"
+)
+
 
 class ExerciseServicer(ExerciseServiceServicer):
     """The catalogue."""
 
-    def __init__(self, exercises: ExerciseRepository, version: CatalogueVersion) -> None:
+    def __init__(
+        self,
+        exercises: ExerciseRepository,
+        catalogue: Catalogue,
+        vectors: ExerciseVectors,
+        version: CatalogueVersion,
+    ) -> None:
         self._exercises = exercises
+        self._catalogue = catalogue
+        self._vectors = vectors
         self._cache = AnswerCache(version)
 
     async def GetExercise(  # type: ignore[override]
@@ -97,11 +115,42 @@ class ExerciseServicer(ExerciseServiceServicer):
     ) -> bytes:
         return await self._cache.answer(request, partial(self._list, request))
 
+    async def ListSimilarExercises(  # type: ignore[override]
+        self, request: pb.ListSimilarExercisesRequest, context: Any
+    ) -> bytes:
+        return await self._cache.answer(request, partial(self._list_similar, request))
+
     async def _get(self, request: pb.GetExerciseRequest) -> pb.Exercise:
-        found = await self._exercises.find([request.exercise])
+        return to_message(await self._find(request.exercise))
+
+    async def _find(self, name: str) -> Exercise:
+        found = await self._exercises.find([name])
         if not found:
             raise bad_reference(Reason.EXERCISE_NOT_FOUND, "exercise", "there is no such exercise")
-        return to_message(found[0])
+        return found[0]
+
+    async def _list_similar(
+        self, request: pb.ListSimilarExercisesRequest
+    ) -> pb.ListSimilarExercisesResponse:
+        other = await self._find(request.exercise)
+        max_age = 0.0 if is_administrator() else REFRESH_SECONDS
+        similarities = await self._vectors.near(other.id, max_age_seconds=max_age)
+        if similarities is None:
+            raise TrainingError(Reason.SIMILARITY_UNAVAILABLE, NO_VECTOR)
+        facts = await self._catalogue.facts(similarities, max_age_seconds=max_age)
+        at_hand = _at_hand(request.equipment_at_hand)
+        offered = [
+            id
+            for id in similarities
+            if (of := facts.get(id)) and of.active
+            if at_hand is None or at_hand.issuperset(of.equipment)
+        ][: request.max_results or SIMILAR_RESULTS]
+        found = {one.id: one for one in await self._exercises.find([str(id) for id in offered])}
+        return pb.ListSimilarExercisesResponse(
+            similar_exercises=[
+                _similar(found[id], other, similarities[id]) for id in offered if id in found
+            ]
+        )
 
     async def _batch_get(
         self, request: pb.BatchGetExercisesRequest
@@ -208,13 +257,31 @@ def _canonical(name: str) -> str:
         return name.lower()
 
 
+def _at_hand(given: Sequence[int]) -> set[str] | None:
+    """Returns the equipment at hand; None when all is."""
+    return {EQUIPMENT.name(one) for one in given} - {"NONE"} if given else None
+
+
+def _similar(one: Exercise, other: Exercise, similarity: float) -> pb.SimilarExercise:
+    """Returns an exercise that is like another, and in what."""
+    shared = [muscle for muscle in one.primary_muscles if muscle in other.primary_muscles]
+    return pb.SimilarExercise(
+        exercise=to_message(one),
+        similarity=similarity,
+        same_family=bool(one.family) and one.family == other.family,
+        same_category=one.category == other.category,
+        shared_primary_muscles=map(MUSCLE.number, shared),
+        difficulty_change=one.difficulty - other.difficulty,
+    )
+
+
 def _filter(request: pb.ListExercisesRequest) -> ExerciseFilter:
-    equipment = {EQUIPMENT.name(e) for e in request.equipment_at_hand} - {"NONE"}
+    equipment = _at_hand(request.equipment_at_hand)
     states = [STATE.name(s) for s in request.states] or [ExerciseState.ACTIVE.value]
     return ExerciseFilter(
         categories=tuple(map(CATEGORY.name, request.categories)) or None,
         muscles=tuple(map(MUSCLE.name, request.muscles)) or None,
-        equipment_at_hand=tuple(sorted(equipment)) if request.equipment_at_hand else None,
+        equipment_at_hand=None if equipment is None else tuple(sorted(equipment)),
         min_difficulty=request.min_difficulty if request.HasField("min_difficulty") else None,
         max_difficulty=request.max_difficulty if request.HasField("max_difficulty") else None,
         movement_kind=MOVEMENT_KIND.name(request.movement_kind) if request.movement_kind else None,

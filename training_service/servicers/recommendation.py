@@ -44,6 +44,7 @@ from training_service.servicers.recommendation_answer import (
 from training_service.servicers.recovery import MUSCLES, muscles_of, recoveries
 from training_service.servicers.rule_book import RuleBook
 from training_service.storage.exercise import Catalogue, ExerciseFacts
+from training_service.storage.exercise_vector import ExerciseVectors
 from training_service.storage.goal import GoalRepository
 from training_service.storage.metrics import ExerciseTotal
 from training_service.storage.progression import StoredRule
@@ -73,12 +74,14 @@ class RecommendationServicer(RecommendationServiceServicer):
         goals: GoalRepository,
         standings: StandingReader,
         catalogue: Catalogue,
+        vectors: ExerciseVectors,
         renderer: ChartRenderer,
     ) -> None:
         self._inputs = inputs
         self._goals = goals
         self._standings = standings
         self._catalogue = catalogue
+        self._vectors = vectors
         self._renderer = renderer
 
     async def GetRecoveryStatus(
@@ -182,6 +185,7 @@ class RecommendationServicer(RecommendationServiceServicer):
             known=known,
             done_ids=frozenset(one.exercise_id for one in inputs.done if one.set_count),
             equipment=_at_hand(request.equipment_at_hand),
+            similarities=await self._vectors.near(swapped_id) if swapped_id else None,
         )
         found = [
             exercises.additions(),

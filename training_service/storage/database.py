@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 from uuid import UUID
 
 import structlog
@@ -22,6 +22,7 @@ from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout, TooManyRe
 from sqlalchemy import Table, select
 
 from training_service.caller import Scope
+from training_service.consistency import History, Position, current_consistency
 from training_service.domain.quota import Quota
 from training_service.errors import Reason, TrainingError, athlete_erased, database_unavailable
 from training_service.observability.current import CallTrace, current_call
@@ -47,6 +48,28 @@ _KEY = prepare(select(installation.c.pseudonym_key), bytes)
 _REFUSE_ERASED = Statement(
     f"SELECT {SCHEMA}.refuse_erased($1, $2)", lambda *_: None, ("pseudonym", "is_write")
 )
+
+
+class LogEnd(NamedTuple):
+    """How far the primary's log is."""
+
+    timeline: str
+    """As PostgreSQL writes it, in hexadecimal."""
+    lsn: int
+
+
+LOG_END = Statement(
+    """
+    SELECT left(pg_walfile_name(lsn), 8), (lsn - '0/0')::int8
+    FROM (SELECT CASE current_setting('synchronous_commit')
+                 WHEN 'off' THEN pg_current_wal_insert_lsn()
+                 ELSE pg_current_wal_flush_lsn() END) AS log (lsn)
+    """,
+    LogEnd,
+)
+"""All that is committed stands before it. What is not flushed yet is left out, unless commits don't
+wait for that: nobody could say when it comes to a replica."""
+_VISIBLE = Statement("SELECT pg_current_snapshot()::text", str)
 
 _NOT_AS_MIGRATED = (
     errors.UndefinedFunction,
@@ -161,6 +184,8 @@ class Database:
         self._quotas = Quotas(settings)
         self._eraser_role = settings.database_eraser_role
         self._pseudonyms = pseudonyms or Pseudonyms()
+        self.cluster = 0
+        """PostgreSQL's system identifier, once somebody asked for it (storage/replica.py)."""
         self._stream_deadline_seconds = settings.stream_deadline_seconds
         # Poolers refuse start-up options: behind one, these are the login's own settings.
         options = {"options": _session_options(settings)} if self._role else {}
@@ -212,6 +237,10 @@ class Database:
         in_use = stats.get("pool_size", 0) - idle
         return in_use, idle, self._pool.max_size, stats.get("requests_waiting", 0)
 
+    async def renew(self) -> None:
+        """Replaces the connections that were lost while nobody used them."""
+        await self._pool.check()
+
     async def _configure(self, connection: AsyncConnection[Any]) -> None:
         if self._role:
             await connection.execute(f'SET ROLE "{self._role}"')
@@ -226,7 +255,8 @@ class Database:
                 await self._begin(connection, pipeline, scope, b"BEGIN READ ONLY")
                 own = {"external_user_id": scope.external_user_id}
                 cursor = await _run(connection, statement, statement.values({**own, **parameters}))
-                pipeline.queue(b"COMMIT")
+                end = await self._commit(connection, pipeline, is_write=False)
+            await self._note(end)
             return await cursor.fetchall()
 
     async def read_all(
@@ -249,7 +279,8 @@ class Database:
                     await _run(connection, statement, statement.values({**own, **parameters}))
                     for statement, parameters in queries
                 ]
-                pipeline.queue(b"COMMIT")
+                end = await self._commit(connection, pipeline, is_write=False)
+            await self._note(end)
             return [await cursor.fetchall() for cursor in cursors]
 
     async def read_shared(self, statement: Statement[Row], parameters: Parameters) -> list[Row]:
@@ -257,6 +288,17 @@ class Database:
         async with self._connection() as connection:
             cursor = await _run(connection, statement, statement.values(parameters))
             return await cursor.fetchall()
+
+    async def visible(self) -> str:
+        """Returns the snapshot of what is committed, which what the call reads after it sees too,
+        wherever it reads."""
+        async with self._connection() as connection:
+            async with OneWritePipeline(connection):
+                cursor = await _run(connection, _VISIBLE, ())
+                end = await _run(connection, LOG_END, ())
+            await self._note(end)
+            [snapshot] = await cursor.fetchall()
+            return snapshot
 
     def transaction(self, scope: Scope | None) -> AbstractAsyncContextManager[Transaction]:
         """Opens a transaction, for one athlete or, without a scope, on shared reference data.
@@ -279,6 +321,12 @@ class Database:
         timeout = f"SET LOCAL statement_timeout = {milliseconds}"
         return self._transaction(None, BEGIN_SNAPSHOT, role, timeout)
 
+    def nearest(self, candidates: int) -> AbstractAsyncContextManager[Transaction]:
+        """Opens a read-only transaction on shared data in which an HNSW index looks at so many
+        candidates, at most 1,000."""
+        setting = f"SET LOCAL hnsw.ef_search = {candidates}"
+        return self._transaction(None, b"BEGIN READ ONLY", setting)
+
     def job(self) -> AbstractAsyncContextManager[Transaction]:
         """Opens a transaction of the schema's owner, whose statements take as long as they do."""
         return self._transaction(None, b"BEGIN", "SET LOCAL statement_timeout = 0")
@@ -298,13 +346,15 @@ class Database:
         It can write nothing but that they were looked at.
         """
         pseudonyms = await self.pseudonyms()
-        async with self._connection() as connection, OneWritePipeline(connection) as pipeline:
-            pipeline.queue(BEGIN_REPEATABLE_READ)
-            pipeline.queue(f'SET LOCAL ROLE "{self._coach_role}"'.encode())
-            _set(pipeline, {"grantee_user_id": str(user_id)})
-            await _refuse_erased(connection, pseudonyms, user_id, is_write=True)
-            yield ManyTransaction(connection, pipeline, self._quotas, pseudonyms)
-            pipeline.queue(b"COMMIT")
+        async with self._connection() as connection:
+            async with OneWritePipeline(connection) as pipeline:
+                pipeline.queue(BEGIN_REPEATABLE_READ)
+                pipeline.queue(f'SET LOCAL ROLE "{self._coach_role}"'.encode())
+                _set(pipeline, {"grantee_user_id": str(user_id)})
+                await _refuse_erased(connection, pseudonyms, user_id, is_write=True)
+                yield ManyTransaction(connection, pipeline, self._quotas, pseudonyms)
+                end = await self._commit(connection, pipeline, is_write=True)
+            await self._note(end)
 
     @contextlib.asynccontextmanager
     async def _transaction(
@@ -313,14 +363,16 @@ class Database:
         if scope is not None:
             await self.pseudonyms()
         try:
-            async with self._connection() as connection, OneWritePipeline(connection) as pipeline:
-                await self._begin(connection, pipeline, scope, begin)
-                for setting in settings:
-                    pipeline.queue(setting.encode())
-                transaction = Transaction(connection, scope, self._quotas, self._pseudonyms)
-                yield transaction
-                await self._check_quotas(transaction)
-                pipeline.queue(b"COMMIT")
+            async with self._connection() as connection:
+                async with OneWritePipeline(connection) as pipeline:
+                    await self._begin(connection, pipeline, scope, begin)
+                    for setting in settings:
+                        pipeline.queue(setting.encode())
+                    transaction = Transaction(connection, scope, self._quotas, self._pseudonyms)
+                    yield transaction
+                    await self._check_quotas(transaction)
+                    end = await self._commit(connection, pipeline, is_write=begin == b"BEGIN")
+                await self._note(end)
         except errors.InvalidTextRepresentation as error:
             raise self._quotas.refusal(error, datetime.now(UTC)) from None
 
@@ -367,6 +419,29 @@ class Database:
         users = {scope.external_user_id, *([scope.grantee.user_id] if scope.grantee else [])}
         for user_id in users:
             await _refuse_erased(connection, self._pseudonyms, user_id, is_write=begin == b"BEGIN")
+
+    async def _commit(
+        self, connection: AsyncConnection[Any], pipeline: OneWritePipeline, *, is_write: bool
+    ) -> AsyncCursor[LogEnd] | None:
+        """Queues the end of a transaction, and how far the log is after it where that matters: for
+        what a call wrote, and for what a call that writes found written."""
+        pipeline.queue(b"COMMIT")
+        consistency = current_consistency()
+        if consistency is None or not (is_write or consistency.is_write):
+            return None
+        return await _run(connection, LOG_END, ())
+
+    async def _note(self, cursor: AsyncCursor[LogEnd] | None) -> None:
+        """Records how far the log is, for the reads and the answer of the call under way."""
+        consistency = current_consistency()
+        if cursor is None or consistency is None:
+            return
+        [end] = await cursor.fetchall()
+        consistency.reach(self.position(end))
+
+    def position(self, end: LogEnd) -> Position:
+        """Returns how far the log of this database is."""
+        return Position(History(self.cluster, int(end.timeline, 16)), end.lsn)
 
     def _connection(self) -> "_Borrowed":
         return _Borrowed(self._pool)

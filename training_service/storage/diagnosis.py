@@ -9,6 +9,8 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import args_row
 
+from training_service.domain.similarity import FORMULA_VERSION
+from training_service.storage.exercise_vector import HAS_VECTORS
 from training_service.storage.health import HAS_REVISION, PRIVILEGES, REVISION, Privileges
 from training_service.storage.statements import Row, Statement
 from training_service.storage.tables import metadata
@@ -42,6 +44,18 @@ class SchemaFacts(NamedTuple):
     exercises: int
 
 
+class VectorFacts(NamedTuple):
+    """How alike exercises are, as far as the database knows."""
+
+    is_available: bool
+    """Whether the server has the extension, created or not."""
+    is_on: bool
+    """Whether there is a table for vectors."""
+    vectors: int = 0
+    stale: int = 0
+    """Exercises without a vector, or with one of how they were or of an older formula."""
+
+
 @dataclass(frozen=True)
 class DatabaseFacts:
     """A database as its login sees it."""
@@ -58,6 +72,8 @@ class DatabaseFacts:
     revision: str | None
     schema: SchemaFacts | None
     """None when tables are missing, or can't be read."""
+    vectors: VectorFacts | None = None
+    """None when that can't be read."""
 
 
 _NOT_TO_BE_SEEN = (
@@ -96,6 +112,19 @@ _SCHEMA = Statement(
     """,
     SchemaFacts,
 )
+_HAS_EXTENSION = Statement(
+    "SELECT EXISTS (SELECT FROM pg_available_extensions WHERE name = 'vector')", bool
+)
+_VECTORS = Statement(
+    """
+    SELECT true, true, count(vectors.exercise_id),
+           count(*) FILTER (WHERE (exercises.version, %s) IS DISTINCT FROM
+                                  (vectors.exercise_version, vectors.formula_version))
+    FROM training.exercises
+    LEFT JOIN training.exercise_vectors AS vectors ON vectors.exercise_id = exercises.id
+    """,
+    VectorFacts,
+)
 
 
 def diagnose(url: str, service_role: str, roles: Sequence[str]) -> DatabaseFacts:
@@ -120,6 +149,7 @@ def diagnose(url: str, service_role: str, roles: Sequence[str]) -> DatabaseFacts
             privileges=_as_role(connection, service_role, _privileges),
             revision=_as_role(connection, service_role, _revision),
             schema=_as_role(connection, service_role, _schema),
+            vectors=_as_role(connection, service_role, _vectors),
         )
 
 
@@ -160,6 +190,12 @@ def _revision(connection: psycopg.Connection[Any]) -> str | None:
 
 def _schema(connection: psycopg.Connection[Any]) -> SchemaFacts:
     return _one(connection, _SCHEMA, USER_OWNED)
+
+
+def _vectors(connection: psycopg.Connection[Any]) -> VectorFacts:
+    if not _one(connection, HAS_VECTORS):
+        return VectorFacts(is_available=_one(connection, _HAS_EXTENSION), is_on=False)
+    return _one(connection, _VECTORS, FORMULA_VERSION)
 
 
 def _clock_skew(connection: psycopg.Connection[Any]) -> tuple[float, float]:

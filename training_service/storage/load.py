@@ -38,7 +38,8 @@ from training_service.domain.load_flag import DAYS_BEFORE_BREAK, Hold
 from training_service.domain.periods import ONE_DAY, Period
 from training_service.errors import TrainingError
 from training_service.storage.athlete_lock import AthleteLock
-from training_service.storage.database import Database, Transaction
+from training_service.storage.database import Transaction
+from training_service.storage.reads import Reads
 from training_service.storage.statements import (
     Statement,
     own,
@@ -317,7 +318,7 @@ LIST_HOLDS = prepare(
 class LoadRepository:
     """Reads the load of one athlete at a time."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Reads) -> None:
         self._database = database
 
     async def first_date(self, scope: Scope) -> date | None:

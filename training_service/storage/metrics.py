@@ -32,7 +32,8 @@ from training_service.caller import Scope
 from training_service.domain.metrics import FORMULA_VERSION, ExerciseMetrics, SessionMetrics, Total
 from training_service.domain.periods import Period
 from training_service.storage import load, personal_record
-from training_service.storage.database import Database, Transaction
+from training_service.storage.database import Transaction
+from training_service.storage.reads import Reads
 from training_service.storage.statements import (
     NULL_DOUBLE,
     Doubles,
@@ -454,7 +455,7 @@ class Summary(NamedTuple):
 class MetricsRepository:
     """Reads what the sessions of one athlete at a time amount to."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Reads) -> None:
         self._database = database
 
     async def list_days(

@@ -35,7 +35,8 @@ from sqlalchemy.dialects.postgresql import ARRAY, distinct_on, insert
 from sqlalchemy.types import Uuid
 
 from training_service.caller import Scope
-from training_service.storage.database import Database, Transaction
+from training_service.storage.database import Transaction
+from training_service.storage.reads import Reads
 from training_service.storage.statements import (
     Statement,
     own,
@@ -208,7 +209,7 @@ LIST_RECORDS = _list(frozenset(), continued=False)
 class PersonalRecordRepository:
     """Reads the personal records of one athlete at a time."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Reads) -> None:
         self._database = database
 
     async def list(

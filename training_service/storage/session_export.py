@@ -11,10 +11,8 @@ from psycopg import errors
 from sqlalchemy import (
     ColumnElement,
     Table,
-    Text,
     and_,
     bindparam,
-    cast,
     exists,
     func,
     literal_column,
@@ -27,7 +25,8 @@ from training_service.domain.paging import invalid_page_token
 from training_service.domain.session import SessionFilter
 from training_service.storage.archive import Archive
 from training_service.storage.author import signed
-from training_service.storage.database import Database, Transaction
+from training_service.storage.database import Transaction
+from training_service.storage.reads import Reads
 from training_service.storage.session import (
     FILTERS,
     NO_RETRACTION,
@@ -62,9 +61,6 @@ class ExportedSession(NamedTuple):
     retract_author_user_id: UUID | None
     record: bytes
     """With its author."""
-
-
-_SNAPSHOT = prepare(select(cast(func.pg_current_snapshot(), Text)), lambda snapshot: str(snapshot))
 
 
 def _was_there(table: Table) -> ColumnElement[bool]:
@@ -142,7 +138,7 @@ def _begin_batch(
 class SessionExportRepository:
     """Reads all sessions of an athlete, or of all athletes."""
 
-    def __init__(self, database: Database, archive: Archive) -> None:
+    def __init__(self, database: Reads, archive: Archive) -> None:
         self._database = database
         self._archive = archive
 
@@ -160,11 +156,12 @@ class SessionExportRepository:
         statement = _export(
             filter_names(filters), of_all=scope is None, show_retracted=filters.show_retracted
         )
+        # Asked when it goes on too: what is read must not be older than the moment it is of.
+        snapshot = await self._database.visible()
+        if place is None:
+            place = ExportPlace(UUID(int=0), UUID(int=0), snapshot)
         opened = self._database.snapshot(scope) if scope else self._database.snapshot_of_all()
         async with opened as transaction:
-            if place is None:
-                [snapshot] = await transaction.fetch(_SNAPSHOT, {})
-                place = ExportPlace(UUID(int=0), UUID(int=0), snapshot)
             # PostgreSQL reads the next batch while this one is sent.
             upcoming = _begin_batch(transaction, self._archive, statement, parameters, place)
             try:

@@ -33,7 +33,7 @@ from training_service.caller import Scope
 from training_service.domain.exercise import Criterion
 from training_service.domain.metrics import MOST_UNAIDED_SETS
 from training_service.domain.skill import Practice
-from training_service.storage.database import Database
+from training_service.storage.reads import Reads
 from training_service.storage.statements import Statement, own, prepare
 from training_service.storage.tables import exercise_metrics
 
@@ -172,7 +172,7 @@ def practice_parameters(criteria: Mapping[UUID, Criterion]) -> dict[str, Any]:
 class SkillRepository:
     """Reads what one athlete at a time did of exercises."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Reads) -> None:
         self._database = database
 
     async def practices(

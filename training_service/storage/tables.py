@@ -68,6 +68,9 @@ class PgSnapshot(UserDefinedType[str]):
 # Else Alembic would not know the column's type when it compares a database with these tables.
 ischema_names["xid8"] = Xid8
 
+OPTIONAL_TABLES = frozenset({"exercise_vectors"})
+"""Tables that are there only where the database has an extension: of the schema, and not below."""
+
 FILLED_LATER = "filled later"
 """Marks a column that no INSERT gives a value."""
 

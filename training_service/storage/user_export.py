@@ -13,9 +13,10 @@ from sqlalchemy import Column, Table, Uuid, bindparam, literal_column, select, t
 
 from training_service.caller import Scope
 from training_service.storage.archive import RECORD, Archive
-from training_service.storage.database import Database, Transaction
+from training_service.storage.database import Transaction
 from training_service.storage.erasure import user_columns
 from training_service.storage.health import REVISION
+from training_service.storage.reads import Reads
 from training_service.storage.statements import Statement, parameter, prepare
 from training_service.storage.tables import metadata, sessions
 
@@ -105,7 +106,7 @@ EXPORTED = tuple(_tables())
 class UserExportRepository:
     """Reads everything a user has."""
 
-    def __init__(self, database: Database, archive: Archive) -> None:
+    def __init__(self, database: Reads, archive: Archive) -> None:
         self._database = database
         self._archive = archive
 

@@ -24,9 +24,12 @@ export {
   GetExerciseRequest,
   ListExercisesRequest,
   ListExercisesResponse,
+  ListSimilarExercisesRequest,
+  ListSimilarExercisesResponse,
   MovementKind,
   Muscle,
   ProgressionCriterion,
+  SimilarExercise,
   UpdateExerciseRequest,
 } from "./calisthenics/training/v1/exercise";
 export {

@@ -166,6 +166,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """
     ATHLETE_ERASED: _ErrorReason.ValueType  # 230
     """The user was erased, or is being erased: nothing of or about them is read or stored any more."""
+    SIMILARITY_UNAVAILABLE: _ErrorReason.ValueType  # 240
+    """How alike exercises are is not known here: the database has no vectors, or none of this exercise
+    yet. The message says what the operator can do.
+    """
     GOAL_NOT_FOUND: _ErrorReason.ValueType  # 120
     """No such goal for this athlete."""
     GOAL_ABANDONED: _ErrorReason.ValueType  # 121
@@ -322,6 +326,10 @@ read meanwhile. Retry after the delay in the RetryInfo detail.
 """
 ATHLETE_ERASED: ErrorReason.ValueType  # 230
 """The user was erased, or is being erased: nothing of or about them is read or stored any more."""
+SIMILARITY_UNAVAILABLE: ErrorReason.ValueType  # 240
+"""How alike exercises are is not known here: the database has no vectors, or none of this exercise
+yet. The message says what the operator can do.
+"""
 GOAL_NOT_FOUND: ErrorReason.ValueType  # 120
 """No such goal for this athlete."""
 GOAL_ABANDONED: ErrorReason.ValueType  # 121

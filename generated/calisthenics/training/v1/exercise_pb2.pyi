@@ -684,6 +684,110 @@ class ListExercisesResponse(_message.Message):
 Global___ListExercisesResponse: _TypeAlias = ListExercisesResponse  # noqa: Y015
 
 @_typing.final
+class ListSimilarExercisesRequest(_message.Message):
+    """Request of ListSimilarExercises."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXERCISE_FIELD_NUMBER: _builtins.int
+    MAX_RESULTS_FIELD_NUMBER: _builtins.int
+    EQUIPMENT_AT_HAND_FIELD_NUMBER: _builtins.int
+    exercise: _builtins.str
+    """Id or slug of the exercise that others are compared with."""
+    max_results: _builtins.int
+    """Most exercises; 0 is 10."""
+    @_builtins.property
+    def equipment_at_hand(self) -> _containers.RepeatedScalarFieldContainer[Global___Equipment.ValueType]:
+        """Only exercises that need nothing beyond these; EQUIPMENT_NONE is nothing but the floor. Empty: all."""
+
+    def __init__(
+        self,
+        *,
+        exercise: _builtins.str = ...,
+        max_results: _builtins.int = ...,
+        equipment_at_hand: _abc.Iterable[Global___Equipment.ValueType] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["equipment_at_hand", b"equipment_at_hand", "exercise", b"exercise", "max_results", b"max_results"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListSimilarExercisesRequest: _TypeAlias = ListSimilarExercisesRequest  # noqa: Y015
+
+@_typing.final
+class ListSimilarExercisesResponse(_message.Message):
+    """Response of ListSimilarExercises."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SIMILAR_EXERCISES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def similar_exercises(self) -> _containers.RepeatedCompositeFieldContainer[Global___SimilarExercise]:
+        """The most like first; of equal ones by exercise id."""
+
+    def __init__(
+        self,
+        *,
+        similar_exercises: _abc.Iterable[Global___SimilarExercise] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["similar_exercises", b"similar_exercises"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListSimilarExercisesResponse: _TypeAlias = ListSimilarExercisesResponse  # noqa: Y015
+
+@_typing.final
+class SimilarExercise(_message.Message):
+    """An exercise that is like another, and in what."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXERCISE_FIELD_NUMBER: _builtins.int
+    SIMILARITY_FIELD_NUMBER: _builtins.int
+    SAME_FAMILY_FIELD_NUMBER: _builtins.int
+    SAME_CATEGORY_FIELD_NUMBER: _builtins.int
+    SHARED_PRIMARY_MUSCLES_FIELD_NUMBER: _builtins.int
+    DIFFICULTY_CHANGE_FIELD_NUMBER: _builtins.int
+    similarity: _builtins.float
+    """How like it is, at most 1, to three digits: the cosine of both vectors. What has nothing in common
+    is near 0.
+    """
+    same_family: _builtins.bool
+    """Whether both are of one progression family."""
+    same_category: _builtins.bool
+    """Whether both have the same main demand."""
+    difficulty_change: _builtins.int
+    """By how much it is harder; negative is easier."""
+    @_builtins.property
+    def exercise(self) -> Global___Exercise:
+        """The exercise."""
+
+    @_builtins.property
+    def shared_primary_muscles(self) -> _containers.RepeatedScalarFieldContainer[Global___Muscle.ValueType]:
+        """Primary muscles of both."""
+
+    def __init__(
+        self,
+        *,
+        exercise: Global___Exercise | None = ...,
+        similarity: _builtins.float = ...,
+        same_family: _builtins.bool = ...,
+        same_category: _builtins.bool = ...,
+        shared_primary_muscles: _abc.Iterable[Global___Muscle.ValueType] | None = ...,
+        difficulty_change: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["exercise", b"exercise"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["difficulty_change", b"difficulty_change", "exercise", b"exercise", "same_category", b"same_category", "same_family", b"same_family", "shared_primary_muscles", b"shared_primary_muscles", "similarity", b"similarity"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SimilarExercise: _TypeAlias = SimilarExercise  # noqa: Y015
+
+@_typing.final
 class CreateExerciseRequest(_message.Message):
     """Request of CreateExercise."""
 

@@ -52,6 +52,11 @@ class ExerciseServiceStub:
                 request_serializer=calisthenics_dot_training_dot_v1_dot_exercise__pb2.ListExercisesRequest.SerializeToString,
                 response_deserializer=calisthenics_dot_training_dot_v1_dot_exercise__pb2.ListExercisesResponse.FromString,
                 _registered_method=True)
+        self.ListSimilarExercises = channel.unary_unary(
+                '/calisthenics.training.v1.ExerciseService/ListSimilarExercises',
+                request_serializer=calisthenics_dot_training_dot_v1_dot_exercise__pb2.ListSimilarExercisesRequest.SerializeToString,
+                response_deserializer=calisthenics_dot_training_dot_v1_dot_exercise__pb2.ListSimilarExercisesResponse.FromString,
+                _registered_method=True)
         self.CreateExercise = channel.unary_unary(
                 '/calisthenics.training.v1.ExerciseService/CreateExercise',
                 request_serializer=calisthenics_dot_training_dot_v1_dot_exercise__pb2.CreateExerciseRequest.SerializeToString,
@@ -97,6 +102,16 @@ class ExerciseServiceServicer:
         """Lists exercises, easiest first, or best match first when `query` is given.
 
         Errors: INVALID_PAGE_TOKEN.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListSimilarExercises(self, request, context):
+        """Lists the active exercises that are most like one, by what they are and what athletes train them
+        with: a heuristic, and no measurement.
+
+        Errors: EXERCISE_NOT_FOUND, SIMILARITY_UNAVAILABLE where the database has no vectors.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -152,6 +167,11 @@ def add_ExerciseServiceServicer_to_server(servicer, server):
                     servicer.ListExercises,
                     request_deserializer=calisthenics_dot_training_dot_v1_dot_exercise__pb2.ListExercisesRequest.FromString,
                     response_serializer=calisthenics_dot_training_dot_v1_dot_exercise__pb2.ListExercisesResponse.SerializeToString,
+            ),
+            'ListSimilarExercises': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListSimilarExercises,
+                    request_deserializer=calisthenics_dot_training_dot_v1_dot_exercise__pb2.ListSimilarExercisesRequest.FromString,
+                    response_serializer=calisthenics_dot_training_dot_v1_dot_exercise__pb2.ListSimilarExercisesResponse.SerializeToString,
             ),
             'CreateExercise': grpc.unary_unary_rpc_method_handler(
                     servicer.CreateExercise,
@@ -253,6 +273,33 @@ class ExerciseService:
             '/calisthenics.training.v1.ExerciseService/ListExercises',
             calisthenics_dot_training_dot_v1_dot_exercise__pb2.ListExercisesRequest.SerializeToString,
             calisthenics_dot_training_dot_v1_dot_exercise__pb2.ListExercisesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListSimilarExercises(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/calisthenics.training.v1.ExerciseService/ListSimilarExercises',
+            calisthenics_dot_training_dot_v1_dot_exercise__pb2.ListSimilarExercisesRequest.SerializeToString,
+            calisthenics_dot_training_dot_v1_dot_exercise__pb2.ListSimilarExercisesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -51,6 +51,12 @@ class ExerciseServiceStub:
 
     Errors: INVALID_PAGE_TOKEN.
     """
+    ListSimilarExercises: _grpc.UnaryUnaryMultiCallable[_exercise_pb2.ListSimilarExercisesRequest, _exercise_pb2.ListSimilarExercisesResponse]
+    """Lists the active exercises that are most like one, by what they are and what athletes train them
+    with: a heuristic, and no measurement.
+
+    Errors: EXERCISE_NOT_FOUND, SIMILARITY_UNAVAILABLE where the database has no vectors.
+    """
     CreateExercise: _grpc.UnaryUnaryMultiCallable[_exercise_pb2.CreateExerciseRequest, _exercise_pb2.Exercise]
     """Adds an exercise. Its id follows from its slug.
 
@@ -95,6 +101,12 @@ class ExerciseServiceAsyncStub(ExerciseServiceStub):
     """Lists exercises, easiest first, or best match first when `query` is given.
 
     Errors: INVALID_PAGE_TOKEN.
+    """
+    ListSimilarExercises: _aio.UnaryUnaryMultiCallable[_exercise_pb2.ListSimilarExercisesRequest, _exercise_pb2.ListSimilarExercisesResponse]  # type: ignore[assignment]
+    """Lists the active exercises that are most like one, by what they are and what athletes train them
+    with: a heuristic, and no measurement.
+
+    Errors: EXERCISE_NOT_FOUND, SIMILARITY_UNAVAILABLE where the database has no vectors.
     """
     CreateExercise: _aio.UnaryUnaryMultiCallable[_exercise_pb2.CreateExerciseRequest, _exercise_pb2.Exercise]  # type: ignore[assignment]
     """Adds an exercise. Its id follows from its slug.
@@ -155,6 +167,18 @@ class ExerciseServiceServicer(metaclass=_abc_1.ABCMeta):
         """Lists exercises, easiest first, or best match first when `query` is given.
 
         Errors: INVALID_PAGE_TOKEN.
+        """
+
+    @_abc_1.abstractmethod
+    def ListSimilarExercises(
+        self,
+        request: _exercise_pb2.ListSimilarExercisesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_exercise_pb2.ListSimilarExercisesResponse, _abc.Awaitable[_exercise_pb2.ListSimilarExercisesResponse]]:
+        """Lists the active exercises that are most like one, by what they are and what athletes train them
+        with: a heuristic, and no measurement.
+
+        Errors: EXERCISE_NOT_FOUND, SIMILARITY_UNAVAILABLE where the database has no vectors.
         """
 
     @_abc_1.abstractmethod

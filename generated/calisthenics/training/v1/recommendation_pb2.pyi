@@ -54,6 +54,10 @@ class _RecommendationTermKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper
     """Of an exercise: 1 less a quarter for each step of difficulty that it is away from the hardest
     exercise of its pattern that was passed, or from the exercise it is swapped for; at least 0.
     """
+    RECOMMENDATION_TERM_KIND_SIMILARITY: _RecommendationTermKind.ValueType  # 8
+    """Of SWAP: how like it is to the exercise that it is swapped for, as in ListSimilarExercises; at least
+    0. Only where the database has vectors: without them the other terms are all of the score.
+    """
 
 class RecommendationTermKind(_RecommendationTermKind, metaclass=_RecommendationTermKindEnumTypeWrapper):
     """What a recommendation's score is made of."""
@@ -81,6 +85,10 @@ RECOMMENDATION_TERM_KIND_NEED: RecommendationTermKind.ValueType  # 6
 RECOMMENDATION_TERM_KIND_LEVEL: RecommendationTermKind.ValueType  # 7
 """Of an exercise: 1 less a quarter for each step of difficulty that it is away from the hardest
 exercise of its pattern that was passed, or from the exercise it is swapped for; at least 0.
+"""
+RECOMMENDATION_TERM_KIND_SIMILARITY: RecommendationTermKind.ValueType  # 8
+"""Of SWAP: how like it is to the exercise that it is swapped for, as in ListSimilarExercises; at least
+0. Only where the database has vectors: without them the other terms are all of the score.
 """
 Global___RecommendationTermKind: _TypeAlias = RecommendationTermKind  # noqa: Y015
 
@@ -124,6 +132,8 @@ class _RecommendationReasonKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapp
     """
     RECOMMENDATION_REASON_KIND_TURN_HAS_COME: _RecommendationReasonKind.ValueType  # 12
     """Nothing easier is left to pass before it: nothing leads to it, or all that does is passed."""
+    RECOMMENDATION_REASON_KIND_SIMILAR: _RecommendationReasonKind.ValueType  # 13
+    """It is like the first of `exercise_ids` by `value`, as in ListSimilarExercises: at least `threshold`."""
 
 class RecommendationReasonKind(_RecommendationReasonKind, metaclass=_RecommendationReasonKindEnumTypeWrapper):
     """Why something is recommended."""
@@ -162,6 +172,8 @@ its pattern that was passed.
 """
 RECOMMENDATION_REASON_KIND_TURN_HAS_COME: RecommendationReasonKind.ValueType  # 12
 """Nothing easier is left to pass before it: nothing leads to it, or all that does is passed."""
+RECOMMENDATION_REASON_KIND_SIMILAR: RecommendationReasonKind.ValueType  # 13
+"""It is like the first of `exercise_ids` by `value`, as in ListSimilarExercises: at least `threshold`."""
 Global___RecommendationReasonKind: _TypeAlias = RecommendationReasonKind  # noqa: Y015
 
 class _MovementPattern:

@@ -166,6 +166,11 @@ export enum ErrorReason {
   ARCHIVE_UNAVAILABLE = 224,
   /** ATHLETE_ERASED - The user was erased, or is being erased: nothing of or about them is read or stored any more. */
   ATHLETE_ERASED = 230,
+  /**
+   * SIMILARITY_UNAVAILABLE - How alike exercises are is not known here: the database has no vectors, or none of this exercise
+   * yet. The message says what the operator can do.
+   */
+  SIMILARITY_UNAVAILABLE = 240,
   /** GOAL_NOT_FOUND - No such goal for this athlete. */
   GOAL_NOT_FOUND = 120,
   /** GOAL_ABANDONED - The goal is abandoned, so it can't change any more. */

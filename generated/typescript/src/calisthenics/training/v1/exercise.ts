@@ -312,6 +312,43 @@ export interface ListExercisesResponse {
   nextPageToken: string;
 }
 
+/** Request of ListSimilarExercises. */
+export interface ListSimilarExercisesRequest {
+  /** Id or slug of the exercise that others are compared with. */
+  exercise: string;
+  /** Most exercises; 0 is 10. */
+  maxResults: number;
+  /** Only exercises that need nothing beyond these; EQUIPMENT_NONE is nothing but the floor. Empty: all. */
+  equipmentAtHand: Equipment[];
+}
+
+/** Response of ListSimilarExercises. */
+export interface ListSimilarExercisesResponse {
+  /** The most like first; of equal ones by exercise id. */
+  similarExercises: SimilarExercise[];
+}
+
+/** An exercise that is like another, and in what. */
+export interface SimilarExercise {
+  /** The exercise. */
+  exercise?:
+    | Exercise
+    | undefined;
+  /**
+   * How like it is, at most 1, to three digits: the cosine of both vectors. What has nothing in common
+   * is near 0.
+   */
+  similarity: number;
+  /** Whether both are of one progression family. */
+  sameFamily: boolean;
+  /** Whether both have the same main demand. */
+  sameCategory: boolean;
+  /** Primary muscles of both. */
+  sharedPrimaryMuscles: Muscle[];
+  /** By how much it is harder; negative is easier. */
+  difficultyChange: number;
+}
+
 /** Request of CreateExercise. */
 export interface CreateExerciseRequest {
   /** The exercise. */
@@ -1322,6 +1359,288 @@ export const ListExercisesResponse: MessageFns<ListExercisesResponse> = {
   },
 };
 
+function createBaseListSimilarExercisesRequest(): ListSimilarExercisesRequest {
+  return { exercise: "", maxResults: 0, equipmentAtHand: [] };
+}
+
+export const ListSimilarExercisesRequest: MessageFns<ListSimilarExercisesRequest> = {
+  encode(message: ListSimilarExercisesRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.exercise !== "") {
+      writer.uint32(10).string(message.exercise);
+    }
+    if (message.maxResults !== 0) {
+      writer.uint32(16).int32(message.maxResults);
+    }
+    for (const v of message.equipmentAtHand) {
+      writer.uint32(24).int32(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListSimilarExercisesRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListSimilarExercisesRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.exercise = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.maxResults = reader.int32();
+            continue;
+          }
+          case 3: {
+            if (tag === 24) {
+              message.equipmentAtHand.push(reader.int32() as any);
+
+              continue;
+            }
+
+            if (tag === 26) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.equipmentAtHand.push(reader.int32() as any);
+              }
+
+              continue;
+            }
+
+            break;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ListSimilarExercisesRequest>): ListSimilarExercisesRequest {
+    return ListSimilarExercisesRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ListSimilarExercisesRequest>): ListSimilarExercisesRequest {
+    const message = createBaseListSimilarExercisesRequest();
+    message.exercise = object.exercise ?? "";
+    message.maxResults = object.maxResults ?? 0;
+    message.equipmentAtHand = object.equipmentAtHand?.map((e) => e) || [];
+    return message;
+  },
+};
+
+function createBaseListSimilarExercisesResponse(): ListSimilarExercisesResponse {
+  return { similarExercises: [] };
+}
+
+export const ListSimilarExercisesResponse: MessageFns<ListSimilarExercisesResponse> = {
+  encode(message: ListSimilarExercisesResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.similarExercises) {
+      SimilarExercise.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListSimilarExercisesResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListSimilarExercisesResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.similarExercises.push(SimilarExercise.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ListSimilarExercisesResponse>): ListSimilarExercisesResponse {
+    return ListSimilarExercisesResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ListSimilarExercisesResponse>): ListSimilarExercisesResponse {
+    const message = createBaseListSimilarExercisesResponse();
+    message.similarExercises = object.similarExercises?.map((e) => SimilarExercise.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseSimilarExercise(): SimilarExercise {
+  return {
+    exercise: undefined,
+    similarity: 0,
+    sameFamily: false,
+    sameCategory: false,
+    sharedPrimaryMuscles: [],
+    difficultyChange: 0,
+  };
+}
+
+export const SimilarExercise: MessageFns<SimilarExercise> = {
+  encode(message: SimilarExercise, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.exercise !== undefined) {
+      Exercise.encode(message.exercise, writer.uint32(10).fork()).join();
+    }
+    if (message.similarity !== 0) {
+      writer.uint32(17).double(message.similarity);
+    }
+    if (message.sameFamily !== false) {
+      writer.uint32(24).bool(message.sameFamily);
+    }
+    if (message.sameCategory !== false) {
+      writer.uint32(32).bool(message.sameCategory);
+    }
+    if (message.sharedPrimaryMuscles.length !== 0) {
+      writer.uint32(42).fork();
+      for (const v of message.sharedPrimaryMuscles) {
+        writer.int32(v);
+      }
+      writer.join();
+    }
+    if (message.difficultyChange !== 0) {
+      writer.uint32(48).int32(message.difficultyChange);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): SimilarExercise {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSimilarExercise();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.exercise = Exercise.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 17) {
+              break;
+            }
+
+            message.similarity = reader.double();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.sameFamily = reader.bool();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.sameCategory = reader.bool();
+            continue;
+          }
+          case 5: {
+            if (tag === 40) {
+              message.sharedPrimaryMuscles.push(reader.int32() as any);
+
+              continue;
+            }
+
+            if (tag === 42) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.sharedPrimaryMuscles.push(reader.int32() as any);
+              }
+
+              continue;
+            }
+
+            break;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.difficultyChange = reader.int32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<SimilarExercise>): SimilarExercise {
+    return SimilarExercise.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<SimilarExercise>): SimilarExercise {
+    const message = createBaseSimilarExercise();
+    message.exercise = (object.exercise !== undefined && object.exercise !== null)
+      ? Exercise.fromPartial(object.exercise)
+      : undefined;
+    message.similarity = object.similarity ?? 0;
+    message.sameFamily = object.sameFamily ?? false;
+    message.sameCategory = object.sameCategory ?? false;
+    message.sharedPrimaryMuscles = object.sharedPrimaryMuscles?.map((e) => e) || [];
+    message.difficultyChange = object.difficultyChange ?? 0;
+    return message;
+  },
+};
+
 function createBaseCreateExerciseRequest(): CreateExerciseRequest {
   return { exercise: undefined, requestId: "" };
 }
@@ -1628,6 +1947,23 @@ export const ExerciseServiceService = {
     responseDeserialize: (value: Buffer): ListExercisesResponse => ListExercisesResponse.decode(value),
   },
   /**
+   * Lists the active exercises that are most like one, by what they are and what athletes train them
+   * with: a heuristic, and no measurement.
+   *
+   * Errors: EXERCISE_NOT_FOUND, SIMILARITY_UNAVAILABLE where the database has no vectors.
+   */
+  listSimilarExercises: {
+    path: "/calisthenics.training.v1.ExerciseService/ListSimilarExercises" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ListSimilarExercisesRequest): Buffer =>
+      Buffer.from(ListSimilarExercisesRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ListSimilarExercisesRequest => ListSimilarExercisesRequest.decode(value),
+    responseSerialize: (value: ListSimilarExercisesResponse): Buffer =>
+      Buffer.from(ListSimilarExercisesResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ListSimilarExercisesResponse => ListSimilarExercisesResponse.decode(value),
+  },
+  /**
    * Adds an exercise. Its id follows from its slug.
    *
    * Errors: EXERCISE_ALREADY_EXISTS, UNKNOWN_EXERCISE for a neighbour, PROGRESSION_CYCLE,
@@ -1699,6 +2035,13 @@ export interface ExerciseServiceServer extends UntypedServiceImplementation {
    * Errors: INVALID_PAGE_TOKEN.
    */
   listExercises: handleUnaryCall<ListExercisesRequest, ListExercisesResponse>;
+  /**
+   * Lists the active exercises that are most like one, by what they are and what athletes train them
+   * with: a heuristic, and no measurement.
+   *
+   * Errors: EXERCISE_NOT_FOUND, SIMILARITY_UNAVAILABLE where the database has no vectors.
+   */
+  listSimilarExercises: handleUnaryCall<ListSimilarExercisesRequest, ListSimilarExercisesResponse>;
   /**
    * Adds an exercise. Its id follows from its slug.
    *
@@ -1785,6 +2128,27 @@ export interface ExerciseServiceClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: ListExercisesResponse) => void,
+  ): ClientUnaryCall;
+  /**
+   * Lists the active exercises that are most like one, by what they are and what athletes train them
+   * with: a heuristic, and no measurement.
+   *
+   * Errors: EXERCISE_NOT_FOUND, SIMILARITY_UNAVAILABLE where the database has no vectors.
+   */
+  listSimilarExercises(
+    request: ListSimilarExercisesRequest,
+    callback: (error: ServiceError | null, response: ListSimilarExercisesResponse) => void,
+  ): ClientUnaryCall;
+  listSimilarExercises(
+    request: ListSimilarExercisesRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: ListSimilarExercisesResponse) => void,
+  ): ClientUnaryCall;
+  listSimilarExercises(
+    request: ListSimilarExercisesRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: ListSimilarExercisesResponse) => void,
   ): ClientUnaryCall;
   /**
    * Adds an exercise. Its id follows from its slug.

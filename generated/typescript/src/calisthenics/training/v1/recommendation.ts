@@ -56,6 +56,11 @@ export enum RecommendationTermKind {
    * exercise of its pattern that was passed, or from the exercise it is swapped for; at least 0.
    */
   RECOMMENDATION_TERM_KIND_LEVEL = 7,
+  /**
+   * RECOMMENDATION_TERM_KIND_SIMILARITY - Of SWAP: how like it is to the exercise that it is swapped for, as in ListSimilarExercises; at least
+   * 0. Only where the database has vectors: without them the other terms are all of the score.
+   */
+  RECOMMENDATION_TERM_KIND_SIMILARITY = 8,
   UNRECOGNIZED = -1,
 }
 
@@ -99,6 +104,8 @@ export enum RecommendationReasonKind {
   RECOMMENDATION_REASON_KIND_SUITS_LEVEL = 11,
   /** RECOMMENDATION_REASON_KIND_TURN_HAS_COME - Nothing easier is left to pass before it: nothing leads to it, or all that does is passed. */
   RECOMMENDATION_REASON_KIND_TURN_HAS_COME = 12,
+  /** RECOMMENDATION_REASON_KIND_SIMILAR - It is like the first of `exercise_ids` by `value`, as in ListSimilarExercises: at least `threshold`. */
+  RECOMMENDATION_REASON_KIND_SIMILAR = 13,
   UNRECOGNIZED = -1,
 }
 
