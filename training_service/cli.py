@@ -160,14 +160,12 @@ def embed_exercises() -> None:
     exits with 1: similar exercises are off, and all else works. Runs as the login of
     TRAINING_MIGRATION_DATABASE_URL, beside services that go on serving; safe to run again.
     """
-    with _settings() as settings:
-        owner = _migration_settings(settings)
-        with database_url(owner) as url:
-            done = asyncio.run(embed(owner, url, datetime.now(UTC)))
-        if done.obstacle:
-            _print_error(f"similar exercises are off: {done.obstacle}")
-            raise typer.Exit(1)
-        console.print(f"vectors: {done.exercises} exercises, {done.pairs} pairs trained together")
+    with _as_owner() as (owner, url):
+        done = asyncio.run(embed(owner, url, datetime.now(UTC)))
+    if done.obstacle:
+        _print_error(f"similar exercises are off: {done.obstacle}")
+        raise typer.Exit(1)
+    console.print(f"vectors: {done.exercises} exercises, {done.pairs} pairs trained together")
 
 
 @app.command()

@@ -144,9 +144,7 @@ async def embed(settings: Settings, url: str, now: datetime) -> Embedded:
 
     Can be run at any time, beside services that go on serving. Must run as the owner of the schema.
     """
-    database = Database(settings, url)
-    await database.open()
-    try:
+    async with Database(settings, url) as database:
         async with database.job() as transaction:
             [obstacle] = await transaction.fetch(_ENABLE, {})
         if obstacle:
@@ -158,8 +156,6 @@ async def embed(settings: Settings, url: str, now: datetime) -> Embedded:
         pairs = await _pairs(database)
         await _store(database, exercises, vectors(exercises, pairs), now)
         return Embedded("", len(exercises), len(pairs))
-    finally:
-        await database.close()
 
 
 async def _pairs(database: Database) -> Pairs:
