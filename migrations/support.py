@@ -17,6 +17,8 @@ LED_GROUPS = f"""ARRAY(
 )"""
 """Groups that who asks coaches or assists. An array: no index serves a list that is looked up for
 each row."""
+ADMITTED = "NULLIF(current_setting('app.admitted_user_ids', true), '')::uuid[]"
+"""Whose rows a transaction may see or write by what they allowed: `training.admit` says (0026)."""
 ERASED = "NULLIF(current_setting('app.erased_user_id', true), '')::uuid"
 GRANT_SCOPE = "current_setting('app.grant_scope', true)"
 HOLDS = f"""
@@ -88,11 +90,25 @@ def grant(privileges: str, table: str, role: str = APP_ROLE) -> None:
     op.execute(f"GRANT {privileges} ON training.{table} TO {role}")
 
 
-def guard(table: str) -> None:
-    """Lets a transaction that makes use of a grant see and write only what was granted, and is now.
+def admit_grantees(table: str) -> None:
+    """Lets a transaction that makes use of a grant see and write only rows of who admitted it."""
+    op.execute(f"""
+        CREATE POLICY grantee ON training.{table} AS RESTRICTIVE TO {GRANTEE_ROLE}
+        USING (external_user_id = ANY ({ADMITTED}))
+    """)
 
-    In a subquery of its own, so that it is looked at once in a statement and not for each row.
-    """
+
+def admit_coaches(table: str) -> None:
+    """Lets a transaction that reads of many athletes see the rows of those who admitted it."""
+    op.execute(f"""
+        CREATE POLICY granted ON training.{table} FOR SELECT TO {COACH_ROLE}
+        USING (external_user_id = ANY ({ADMITTED}))
+    """)
+    op.execute(f"GRANT SELECT ON training.{table} TO {COACH_ROLE}")
+
+
+def guard(table: str) -> None:
+    """What `admit_grantees` was until revision 0026: looks at grants in each statement."""
     op.execute(f"""
         CREATE POLICY grantee ON training.{table} AS RESTRICTIVE TO {GRANTEE_ROLE}
         USING ((SELECT EXISTS (
@@ -103,11 +119,7 @@ def guard(table: str) -> None:
 
 
 def open_to_coaches(table: str) -> None:
-    """Lets a transaction that reads of many athletes see the rows of those who granted what it is
-    for, and of those who share with the group what it is for.
-
-    Each list of athletes is made once in a statement, and looked up for each row.
-    """
+    """What `admit_coaches` was until revision 0026: lists athletes in each statement."""
     granted = f"SELECT external_user_id FROM training.access_grants AS one WHERE {HOLDS}"
     shared = """
         SELECT member_user_id FROM training.group_members

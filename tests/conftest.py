@@ -14,6 +14,7 @@ from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 from sqlalchemy import make_url
 
+from tests.citus import Cluster
 from tests.support import Athlete, Queries, RunningService, patched_queries, running_service
 from training_service.catalogue import load_catalogue
 from training_service.embedded import embedded_postgres
@@ -65,19 +66,29 @@ def server_url() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def make_database(server_url: str) -> Iterator[Callable[[], str]]:
+def cluster(server_url: str) -> Cluster:
+    """The servers that the one under test spreads over."""
+    return Cluster(server_url)
+
+
+@pytest.fixture(scope="session")
+def make_database(server_url: str, cluster: Cluster) -> Iterator[Callable[[], str]]:
     """Makes empty databases, which go at the end."""
     made: list[str] = []
 
     def make() -> str:
         name = f"training_test_{uuid.uuid4().hex[:12]}"
         made.append(name)
-        return ensure_database(server_url, name)
+        url = ensure_database(server_url, name)
+        if cluster.is_there:
+            cluster.add_database(url)
+        return url
 
     yield make
     with psycopg.connect(server_url, autocommit=True) as connection:
         for name in made:
             connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+            cluster.drop_database(name)
 
 
 @pytest.fixture(scope="session")
@@ -87,10 +98,16 @@ def database_url(make_database: Callable[[], str]) -> str:
 
 
 def prepared(url: str) -> str:
-    """Gives an empty database its schema, catalogue and vectors; returns its URL."""
+    """Gives an empty database its schema, catalogue and vectors; returns its URL.
+
+    On a cluster it is distributed then.
+    """
     migrate(url)
     seed(url)
     embed_in(url)
+    cluster = Cluster(url)
+    if cluster.is_there:
+        cluster.spread(url)
     return url
 
 

@@ -68,7 +68,7 @@ from training_service.storage.pipeline import OneWritePipeline
 
 HOUSEKEEPING = (
     r"alembic_version|installation|pg_roles|catalogue_state|FROM training\.exercises|refuse_erased"
-    r"|pg_current_wal|pg_control"
+    r"|training\.admit|pg_current_wal|pg_control"
 )
 """Statements that no call has of its own: health checks, what is remembered, and those that begin
 each athlete's transaction and say how far the log is."""

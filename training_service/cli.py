@@ -36,6 +36,7 @@ from training_service.storage.audit import (
     read_records,
 )
 from training_service.storage.bootstrap import seed_catalogue
+from training_service.storage.distribution import DEFAULT_SHARDS, DistributionError, distribute
 from training_service.storage.erasure import erase, opened, signer_of
 from training_service.storage.exercise_vector import embed
 from training_service.storage.migrations import MigrationError, head_revision
@@ -64,7 +65,7 @@ def _settings(**overrides: object) -> Iterator[Settings]:
     except SettingsError as error:
         _print_error(str(error))
         raise typer.Exit(2) from None
-    except (TrainingError, MigrationError, DamagedObjectError) as error:
+    except (TrainingError, MigrationError, DistributionError, DamagedObjectError) as error:
         _print_error(str(error))
         raise typer.Exit(1) from None
 
@@ -166,6 +167,28 @@ def embed_exercises() -> None:
         _print_error(f"similar exercises are off: {done.obstacle}")
         raise typer.Exit(1)
     console.print(f"vectors: {done.exercises} exercises, {done.pairs} pairs trained together")
+
+
+@app.command("distribute")
+def distribute_tables(
+    shards: Annotated[
+        int, typer.Option(min=1, max=1024, help="Pieces that each table of athletes is cut into.")
+    ] = DEFAULT_SHARDS,
+) -> None:
+    """Spread an installation, with or without sessions, over the nodes of a Citus cluster.
+
+    Looks first whether it can, and else says all that is in the way and changes nothing. The
+    service must not run meanwhile. Runs as the login of TRAINING_MIGRATION_DATABASE_URL, which must
+    be a superuser of the coordinator here; can be run again, also after a failure.
+    """
+    with _as_owner() as (_, url), Progress(console=console, transient=True) as progress:
+        task = progress.add_task("tables", total=None)
+        done = distribute(
+            url,
+            shards,
+            lambda done, total: progress.update(task, completed=done, total=total),
+        )
+    console.print(f"distributed: {done} tables")
 
 
 @app.command()

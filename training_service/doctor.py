@@ -66,18 +66,12 @@ def _failed(check: str, seen: str, remedy: str) -> Finding:
     return Finding(check, Verdict.FAILED, seen, remedy)
 
 
-def roles_of(settings: Settings) -> list[str]:
-    """Returns all roles that connections of the service take on."""
-    names = [n for n in Settings.model_fields if n.startswith("database_") and n.endswith("role")]
-    return [role for name in names if (role := getattr(settings, name))]
-
-
 def examine(settings: Settings, url: str, now: datetime) -> Iterator[Finding]:
     """Yields what there is to say of an installation, as it is found. Changes nothing."""
     yield from check_callers(settings)
     yield from check_certificates(settings, now)
     try:
-        facts = diagnose(url, settings.database_role, roles_of(settings))
+        facts = diagnose(url, settings.database_role, settings.database_roles)
     except DatabaseUnreachableError as error:
         yield _failed(
             "database",

@@ -334,6 +334,13 @@ class Settings(BaseSettings):
         "(traceparent).",
     )
 
+    @property
+    def database_roles(self) -> list[str]:
+        """All roles that connections and transactions of the service take on."""
+        fields = type(self).model_fields
+        names = [name for name in fields if name.startswith("database_") and name.endswith("role")]
+        return [role for name in names if (role := getattr(self, name))]
+
     @model_validator(mode="before")
     @classmethod
     def _split_lists(cls, values: dict[str, object]) -> dict[str, object]:

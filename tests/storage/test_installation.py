@@ -12,7 +12,7 @@ from sqlalchemy import make_url
 from tests.conftest import embed_in, seed
 from tests.support import Athlete, refused, running_service
 from training_service import server
-from training_service.doctor import Verdict, examine, roles_of
+from training_service.doctor import Verdict, examine
 from training_service.errors import Reason, TrainingError, database_unavailable
 from training_service.settings import Settings, SettingsError
 from training_service.storage.database import Database
@@ -156,7 +156,7 @@ def test_the_doctor_finds_nothing_wrong_with_an_installation_by_the_book(
 
     assert set(failed()) == {"roles"}
     with psycopg.connect(server_url, autocommit=True) as connection:
-        connection.execute(f"GRANT {', '.join(roles_of(settings))} TO {service}")
+        connection.execute(f"GRANT {', '.join(settings.database_roles)} TO {service}")
     assert set(failed()) == {"schema"}
     migrate(as_login(url, owner))
     seed(as_login(url, owner))
@@ -178,7 +178,7 @@ def test_an_owner_who_may_not_create_the_extension_has_all_but_similar_exercises
     migrate(as_login(url, owner))
     seed(as_login(url, owner))
     with psycopg.connect(server_url, autocommit=True) as connection:
-        connection.execute(f"GRANT {', '.join(roles_of(Settings()))} TO {service}")
+        connection.execute(f"GRANT {', '.join(Settings().database_roles)} TO {service}")
 
     def similar() -> str:
         found = examine(Settings(), as_login(url, service), datetime.now(UTC))

@@ -18,6 +18,7 @@ COMMANDS = [
     "migrate",
     "seed",
     "embed",
+    "distribute",
     "rebuild-metrics",
     "link-sessions",
     "verify",

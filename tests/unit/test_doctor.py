@@ -23,7 +23,6 @@ from training_service.doctor import (
     check_schema,
     check_server,
     check_vectors,
-    roles_of,
 )
 from training_service.issuer import development_issuer
 from training_service.settings import Settings
@@ -136,9 +135,9 @@ def test_roles_that_are_missing_come_with_the_grant() -> None:
 
 def test_every_role_of_the_settings_is_looked_for() -> None:
     assert {"training_app", "training_reader", "training_grantee", "training_coach"} <= set(
-        roles_of(Settings())
+        Settings().database_roles
     )
-    assert "" not in roles_of(Settings(database_role=""))
+    assert "" not in Settings(database_role="").database_roles
 
 
 @pytest.mark.parametrize("revision", [None, "0001"])

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from psycopg import errors
-from sqlalchemy import Text, and_, any_, bindparam, case, func, or_, select, update
+from sqlalchemy import and_, any_, bindparam, case, func, or_, select, update
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.types import Uuid
 
@@ -128,9 +128,6 @@ _GIVE_AGAIN = prepare_command(
     .where(own(assignments), _OF.id == parameter("id", _OF.id))
     .values({c.name: parameter(c.name, c) for c in _GIVEN_AGAIN})
 )
-_ACT_BY = prepare_command(
-    select(func.set_config("app.grant_scope", bindparam("grant_scope", type_=Text), True))
-)
 
 
 @cache
@@ -208,7 +205,7 @@ class AssignmentChange(AthleteChange):
 
     async def act_by(self, grant_scope: str) -> None:
         """Lets the database ask for another scope in what follows."""
-        await self._transaction.execute(_ACT_BY, {"grant_scope": grant_scope})
+        await self._transaction.act_by(grant_scope)
 
     async def lock_copies(
         self, source_user_id: UUID, source_ids: Collection[UUID]

@@ -48,6 +48,10 @@ _KEY = prepare(select(installation.c.pseudonym_key), bytes)
 _REFUSE_ERASED = Statement(
     f"SELECT {SCHEMA}.refuse_erased($1, $2)", lambda *_: None, ("pseudonym", "is_write")
 )
+_ADMIT = Statement(
+    f"SELECT {SCHEMA}.admit($1, $2, $3)", lambda *_: None, ("scope", "sharing_group", "shared")
+)
+"""Makes out whose rows policies show: by grants of a scope, or by what members of a group share."""
 
 
 class LogEnd(NamedTuple):
@@ -103,6 +107,10 @@ class Transaction:
         at the end of the transaction."""
         await _run(self._connection, statement, statement.values({**self._own, **parameters}))
 
+    async def act_by(self, grant_scope: str) -> None:
+        """From here on shows a grantee what was granted to them by this name in GrantScope."""
+        await _run(self._connection, _ADMIT, [grant_scope, None, None])
+
     async def refuse_erased(self, user_id: UUID) -> None:
         """Queues that nothing is stored about somebody else who was erased, or is meanwhile.
 
@@ -148,24 +156,14 @@ class Transaction:
 class ManyTransaction(Transaction):
     """Statements of one open transaction that sees many athletes."""
 
-    def __init__(
-        self,
-        connection: AsyncConnection[Any],
-        pipeline: OneWritePipeline,
-        quotas: Quotas,
-        pseudonyms: Pseudonyms,
-    ) -> None:
-        super().__init__(connection, None, quotas, pseudonyms)
-        self._pipeline = pipeline
-
-    def see_who_granted(self, grant_scope: str) -> None:
+    async def see_who_granted(self, grant_scope: str) -> None:
         """From here on shows those who granted this, by its name in GrantScope, to who asks or to a
         group that they lead."""
-        _set(self._pipeline, {"grant_scope": grant_scope, "group_id": "", "sharing": ""})
+        await self.act_by(grant_scope)
 
-    def see_who_shares(self, group_id: UUID, sharing: str) -> None:
+    async def see_who_shares(self, group_id: UUID, sharing: str) -> None:
         """From here on shows those who share this, by its name in Sharing, with a group."""
-        _set(self._pipeline, {"grant_scope": "", "group_id": str(group_id), "sharing": sharing})
+        await _run(self._connection, _ADMIT, [None, group_id, sharing])
 
 
 class Database:
@@ -352,7 +350,9 @@ class Database:
                 pipeline.queue(f'SET LOCAL ROLE "{self._coach_role}"'.encode())
                 _set(pipeline, {"grantee_user_id": str(user_id)})
                 await _refuse_erased(connection, pseudonyms, user_id, is_write=True)
-                yield ManyTransaction(connection, pipeline, self._quotas, pseudonyms)
+                # Of none yet, but grants to groups that who asks leads may be looked for.
+                await _run(connection, _ADMIT, [None, None, None])
+                yield ManyTransaction(connection, None, self._quotas, pseudonyms)
                 end = await self._commit(connection, pipeline, is_write=True)
             await self._note(end)
 
@@ -412,9 +412,10 @@ class Database:
         settings = {"external_user_id": str(scope.external_user_id)}
         if scope.grantee:
             settings["grantee_user_id"] = str(scope.grantee.user_id)
-            settings["grant_scope"] = scope.grantee.grant_scope
             pipeline.queue(f'SET LOCAL ROLE "{self._grantee_role}"'.encode())
         _set(pipeline, settings)
+        if scope.grantee:
+            await _run(connection, _ADMIT, [scope.grantee.grant_scope, None, None])
         # A write holds off an erasure until its end, so that what it stores is erased too.
         users = {scope.external_user_id, *([scope.grantee.user_id] if scope.grantee else [])}
         for user_id in users:
@@ -450,8 +451,7 @@ class Database:
 def _set(pipeline: OneWritePipeline, settings: Mapping[str, str]) -> None:
     """Queues what policies look at.
 
-    SET takes no parameters; neither a UUID nor the name of an enum's value has a character that
-    could end the literal.
+    SET takes no parameters; a UUID has no character that could end the literal.
     """
     for name, value in settings.items():
         pipeline.queue(f"SET LOCAL app.{name} = '{value}'".encode())

@@ -182,7 +182,7 @@ class LeaderboardView:
 
         RELATIVE_STRENGTH is of an exercise, SKILL_UNLOCKS of all exercises with their criteria.
         """
-        self._transaction.see_who_shares(self._group_id, Sharing.LEADERBOARDS)
+        await self._transaction.see_who_shares(self._group_id, Sharing.LEADERBOARDS)
         parameters = {
             "group_id": self._group_id,
             "start": period[0],

@@ -395,7 +395,7 @@ class TeamRepository:
             "week_begin_times": [begin for _, begin in weeks],
         }
         async with self._database.of_many(scope.external_user_id) as transaction:
-            transaction.see_who_shares(group_id, Sharing.ANALYTICS)
+            await transaction.see_who_shares(group_id, Sharing.ANALYTICS)
             return await transaction.fetch(_SUM_WEEKS, parameters)
 
     @asynccontextmanager
