@@ -107,7 +107,7 @@ def test_equipment_leaves_out_before_results_are_counted(alice: Athlete) -> None
     assert {item for one in rings for item in one.exercise.equipment} == {pb.EQUIPMENT_RINGS}
 
 
-@pytest.mark.parametrize("name", ["no-such-exercise", str(uuid.uuid4())])
+@pytest.mark.parametrize("name", ["no-such-exercise", str(uuid.uuid4())], ids=["a slug", "an id"])
 def test_an_exercise_that_does_not_exist_is_like_none(alice: Athlete, name: str) -> None:
     with refused("EXERCISE_NOT_FOUND", Code.NOT_FOUND) as refusals:
         similar(alice, name)

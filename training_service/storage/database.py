@@ -39,6 +39,10 @@ ROLLBACK_TIMEOUT_SECONDS = 2.0
 BEGIN_REPEATABLE_READ = b"BEGIN ISOLATION LEVEL REPEATABLE READ"
 BEGIN_SNAPSHOT = b"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 PLAN_CACHE_MODE = "force_generic_plan"
+_PLAN_EACH_WHERE_DISTRIBUTED = """
+    SELECT set_config('plan_cache_mode', 'auto', false) FROM pg_extension WHERE extname = 'citus'
+"""
+"""Which shard a statement needs depends on its parameters."""
 
 Parameters = Mapping[str, Any]
 
@@ -242,6 +246,7 @@ class Database:
     async def _configure(self, connection: AsyncConnection[Any]) -> None:
         if self._role:
             await connection.execute(f'SET ROLE "{self._role}"')
+            await connection.execute(_PLAN_EACH_WHERE_DISTRIBUTED)
 
     async def read(
         self, scope: Scope, statement: Statement[Row], parameters: Parameters
