@@ -98,17 +98,20 @@ def database_url(make_database: Callable[[], str]) -> str:
 
 
 def prepared(url: str) -> str:
-    """Gives an empty database its schema, catalogue and vectors; returns its URL.
-
-    On a cluster it is distributed then.
-    """
-    migrate(url)
-    seed(url)
-    embed_in(url)
+    """Gives an empty database all that the service needs, distributed where it can be; returns its
+    URL."""
+    filled(url)
     cluster = Cluster(url)
     if cluster.is_there:
         cluster.spread(url)
     return url
+
+
+def filled(url: str) -> None:
+    """Gives an empty database its schema, catalogue and vectors."""
+    migrate(url)
+    seed(url)
+    embed_in(url)
 
 
 def embed_in(url: str) -> Embedded:

@@ -17,6 +17,7 @@ from rich.text import Text
 from training_service.interceptors.identity import read_key_set
 from training_service.settings import Settings
 from training_service.storage.diagnosis import DatabaseFacts, DatabaseUnreachableError, diagnose
+from training_service.storage.distribution import TABLES
 from training_service.storage.health import excess
 from training_service.storage.migrations import earlier_revisions, head_revision
 
@@ -84,6 +85,7 @@ def examine(settings: Settings, url: str, now: datetime) -> Iterator[Finding]:
     if settings.database_role not in facts.missing_roles:
         yield from check_schema(facts)
         yield from check_vectors(facts)
+        yield from check_distribution(facts)
     yield check_clock(facts)
 
 
@@ -327,6 +329,27 @@ def check_vectors(facts: DatabaseFacts) -> Iterator[Finding]:
         yield Finding(check, Verdict.OK, "off: the extension vector is not in use", EXTENSION)
     else:
         yield _ok(check, "off: the server does not have the extension vector (pgvector)")
+
+
+def check_distribution(facts: DatabaseFacts) -> Iterator[Finding]:
+    """Yields how the installation is spread over several machines, if the database has Citus."""
+    check, of = "distribution", facts.distribution
+    if of is None:
+        return
+    if len(of.here) == len(TABLES):
+        yield _ok(check, "the extension citus is there, and no table is distributed")
+        return
+    if of.here:
+        seen = f"on the coordinator alone: {', '.join(of.here)}"
+        yield _failed(check, seen, "Stop the service, then training-service distribute.")
+    if not of.are_settings_propagated:
+        yield _failed(
+            check,
+            "nodes don't learn whose rows a transaction may see, and show none",
+            "ALTER DATABASE … SET citus.propagate_set_commands = 'local'; restart the service.",
+        )
+    if not of.here and of.are_settings_propagated:
+        yield _ok(check, f"{len(TABLES)} tables are on the nodes of a Citus cluster")
 
 
 def check_clock(facts: DatabaseFacts) -> Finding:

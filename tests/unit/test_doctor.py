@@ -19,6 +19,7 @@ from training_service.doctor import (
     check_callers,
     check_certificates,
     check_clock,
+    check_distribution,
     check_roles,
     check_schema,
     check_server,
@@ -26,9 +27,18 @@ from training_service.doctor import (
 )
 from training_service.issuer import development_issuer
 from training_service.settings import Settings
-from training_service.storage.diagnosis import DatabaseFacts, SchemaFacts, ServerFacts, VectorFacts
+from training_service.storage.diagnosis import (
+    DatabaseFacts,
+    DistributionFacts,
+    SchemaFacts,
+    ServerFacts,
+    VectorFacts,
+)
+from training_service.storage.distribution import TABLES
 from training_service.storage.health import Privileges
 from training_service.storage.migrations import head_revision
+
+ALL = [table.name for table in TABLES]
 
 WELL = DatabaseFacts(
     server=ServerFacts(
@@ -183,6 +193,25 @@ def test_whether_similar_exercises_are_known(
     assert found.seen.startswith(seen)
     assert remedy in found.remedy
     assert [*check_vectors(WELL)] == []
+
+
+@pytest.mark.parametrize(
+    ("distribution", "verdict", "seen", "remedy"),
+    [
+        (DistributionFacts(ALL, False), "ok", "the extension citus is there", ""),
+        (DistributionFacts([], True), "ok", f"{len(ALL)} tables are on the nodes", ""),
+        (DistributionFacts(["goals"], True), "failed", "on the coordinator alone: goals", "distr"),
+        (DistributionFacts([], False), "failed", "nodes don't learn whose rows", "propagate_set"),
+    ],
+)
+def test_how_an_installation_is_spread(
+    distribution: DistributionFacts, verdict: str, seen: str, remedy: str
+) -> None:
+    [found] = check_distribution(replace(WELL, distribution=distribution))
+    assert found.verdict == verdict
+    assert found.seen.startswith(seen)
+    assert remedy in found.remedy
+    assert [*check_distribution(WELL)] == []
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from psycopg import sql
 from psycopg.rows import args_row
 
 from training_service.domain.similarity import FORMULA_VERSION
+from training_service.storage.distribution import TABLES
 from training_service.storage.exercise_vector import HAS_VECTORS
 from training_service.storage.health import HAS_REVISION, PRIVILEGES, REVISION, Privileges
 from training_service.storage.statements import Row, Statement
@@ -56,6 +57,15 @@ class VectorFacts(NamedTuple):
     """Exercises without a vector, or with one of how they were or of an older formula."""
 
 
+class DistributionFacts(NamedTuple):
+    """How a database with the extension citus is spread over nodes."""
+
+    here: list[str]
+    """Tables that stand on the coordinator alone, of those that `distribute` spreads."""
+    are_settings_propagated: bool
+    """Whether the nodes get the settings that policies look at."""
+
+
 @dataclass(frozen=True)
 class DatabaseFacts:
     """A database as its login sees it."""
@@ -74,6 +84,8 @@ class DatabaseFacts:
     """None when tables are missing, or can't be read."""
     vectors: VectorFacts | None = None
     """None when that can't be read."""
+    distribution: DistributionFacts | None = None
+    """None without the extension citus."""
 
 
 _NOT_TO_BE_SEEN = (
@@ -125,6 +137,15 @@ _VECTORS = Statement(
     """,
     VectorFacts,
 )
+_DISTRIBUTION = Statement(
+    """
+    SELECT ARRAY(SELECT name FROM unnest(%s::text[]) AS name WHERE NOT EXISTS (
+                     SELECT FROM pg_dist_partition
+                     WHERE logicalrelid = to_regclass('training.' || name))),
+           current_setting('citus.propagate_set_commands') = 'local'
+    """,
+    DistributionFacts,
+)
 
 
 def diagnose(url: str, service_role: str, roles: Sequence[str]) -> DatabaseFacts:
@@ -150,6 +171,7 @@ def diagnose(url: str, service_role: str, roles: Sequence[str]) -> DatabaseFacts
             revision=_as_role(connection, service_role, _revision),
             schema=_as_role(connection, service_role, _schema),
             vectors=_as_role(connection, service_role, _vectors),
+            distribution=_as_role(connection, service_role, _distribution),
         )
 
 
@@ -196,6 +218,10 @@ def _vectors(connection: psycopg.Connection[Any]) -> VectorFacts:
     if not _one(connection, HAS_VECTORS):
         return VectorFacts(is_available=_one(connection, _HAS_EXTENSION), is_on=False)
     return _one(connection, _VECTORS, FORMULA_VERSION)
+
+
+def _distribution(connection: psycopg.Connection[Any]) -> DistributionFacts:
+    return _one(connection, _DISTRIBUTION, [table.name for table in TABLES])
 
 
 def _clock_skew(connection: psycopg.Connection[Any]) -> tuple[float, float]:

@@ -35,10 +35,11 @@ class DistributionError(Exception):
     """The installation can't be distributed as it is; nothing was changed."""
 
 
-def distributed_tables() -> list[Table]:
-    """Returns the tables that are cut into shards, each after those it refers to."""
-    tables = metadata.sorted_tables
-    return [table for table in tables if DISTRIBUTION_COLUMN in table.primary_key.columns]
+_sorted = metadata.sorted_tables
+DISTRIBUTED_TABLES = tuple(t for t in _sorted if DISTRIBUTION_COLUMN in t.primary_key.columns)
+"""What athletes own, each after what it refers to."""
+TABLES = (*REFERENCE_TABLES, *DISTRIBUTED_TABLES)
+"""All that does not stay on the coordinator alone."""
 
 
 def distribute(url: str, shards: int, progress: Callable[[int, int], None]) -> int:
@@ -52,9 +53,8 @@ def distribute(url: str, shards: int, progress: Callable[[int, int], None]) -> i
     """
     with psycopg.connect(url, autocommit=True, row_factory=scalar_row) as connection:
         check(connection)
-        tables = [*REFERENCE_TABLES, *distributed_tables()]
         known = _distributed(connection)
-        missing = [table for table in tables if table.name not in known]
+        missing = [table for table in TABLES if table.name not in known]
         _prepare(connection)
         for number, table in enumerate(missing, start=1):
             _distribute(connection, table, shards)
@@ -140,7 +140,7 @@ def _prepare(connection: psycopg.Connection[Any]) -> None:
 def _distribute(connection: psycopg.Connection[Any], table: Table, shards: int) -> None:
     """Distributes one table with its rows."""
     name = f"{SCHEMA}.{table.name}"
-    first, *_ = distributed_tables()
+    first = DISTRIBUTED_TABLES[0]
     with connection.transaction():
         if table in REFERENCE_TABLES:
             connection.execute("SELECT create_reference_table(%s)", [name])
