@@ -4,12 +4,14 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from benchmarks import capacity
 from benchmarks.goals import GOALS
+from tests.conftest import prepared
 
 needs_h2load = pytest.mark.skipif(
     shutil.which("h2load") is None, reason="h2load is missing: apt-get install nghttp2-client"
@@ -49,6 +51,13 @@ def test_the_price_of_metrics_is_measured(tmp_path: Path) -> None:
     ratios = json.loads(output.read_text())["ratios"]
     assert {"GetSession", "LogSession"} <= set(ratios)
     assert all(of["off"] == 1 and of["metrics"] > 0 for of in ratios.values())
+
+
+@needs_h2load
+def test_databases_are_measured_side_by_side(make_database: Callable[[], str]) -> None:
+    plain, other = prepared(make_database()), prepared(make_database())
+    shown = run("benchmarks.databases", f"a={plain}", f"b={other}", "--rounds=1", "--scale=0.02")
+    assert "LogSession" in shown
 
 
 def test_overload_is_measured() -> None:

@@ -754,10 +754,10 @@ def test_how_many_statements_a_phase_takes(
     assert len(queries.data) == 1 + 7 + 1
     queries.clear()
     assign_phase(coach, phases[0], bob, with_schedules=True)
-    # Reading also schedules and workouts; another admission, the scope taken on and given back,
-    # lock and copies, three of the workout, what notes it, the schedule, how many workouts and
-    # phases there are; the access record.
-    assert len(queries.data) == 3 + 6 + 1 + 2 + 2 + 3 + 1 + 1 + 2 + 1
+    # Reading also schedules and workouts; another admission, lock and copies, three of the
+    # workout, what notes it, the schedule, how many workouts and phases there are; the access
+    # record.
+    assert len(queries.data) == 3 + 6 + 1 + 2 + 3 + 1 + 1 + 2 + 1
 
 
 # What was given

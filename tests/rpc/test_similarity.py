@@ -169,13 +169,16 @@ def test_the_index_can_be_used(owner: psycopg.Connection) -> None:
 
 def test_swaps_count_likeness_and_cite_it(alice: Athlete) -> None:
     likeness = scores(similar(alice, PULL_UP, max_results=100))
+    least = min(likeness.values())
     found = swaps(alice, PULL_UP)
     assert found
     for one in found:
         [term] = [term for term in one.terms if term.kind == SIMILARITY]
         assert term.weight == 0.2
         assert sum(term.weight for term in one.terms) == pytest.approx(1)
-        assert term.value == max(likeness[one.exercise_id], 0)
+        # Of the catalogue, which other tests add to, the likest hundred are known.
+        known = likeness.get(one.exercise_id)
+        assert term.value == max(known, 0) if known is not None else term.value <= max(least, 0)
         reasons = [r for r in one.reasons if r.kind == KIND_SIMILAR]
         assert all((r.value, [*r.exercise_ids]) == (term.value, [PULL_UP]) for r in reasons)
 

@@ -146,7 +146,10 @@ WAITING = """
 def held_back(owner: psycopg.Connection, workout_id: str, calls: int) -> Iterator[None]:
     """Keeps the calls that the block makes from changing a workout until all of them want to."""
     with owner.transaction():
-        owner.execute("SELECT FROM training.workouts WHERE id = %s FOR UPDATE", [workout_id])
+        try:
+            owner.execute("SELECT FROM training.workouts WHERE id = %s FOR UPDATE", [workout_id])
+        except psycopg.errors.FeatureNotSupported:
+            pytest.skip("on a cluster who waits is seen on another server")
         yield
         eventually(lambda: owner.execute(WAITING).fetchone() == (calls,))
 
