@@ -1,7 +1,8 @@
 """Whom a transaction may see by grants is made out once in it, and no longer in each statement.
 
-Policies without subqueries cost statements less, and are all that a distributed database takes.
-An instance of the release before that serves meanwhile is shown nothing by grants.
+Policies without subqueries cost statements less, and are all that a distributed database takes; nor
+does it keep restrictive ones. An instance of the release before that serves meanwhile is shown
+nothing by grants.
 
 Revision: 0026
 """
@@ -9,6 +10,7 @@ Revision: 0026
 from alembic import op
 
 from migrations.support import (
+    APP_ROLE,
     ATHLETE,
     COACH_ROLE,
     GRANTEE,
@@ -16,10 +18,11 @@ from migrations.support import (
     HOLDS,
     LED_GROUPS,
     admit_coaches,
-    admit_grantees,
     begin,
     guard,
     open_to_coaches,
+    protect,
+    secure,
 )
 
 revision = "0026"
@@ -72,9 +75,16 @@ HOLDS_FOR = HOLDS.replace("current_setting('app.grant_scope', true)", "scope")
 """As policies said it, of the scope that the function is given."""
 
 
-def concerned(led: str) -> str:
-    """Returns the condition on a grant that it is to who asks, or to a group that they lead."""
-    return f"grantee_user_id = {GRANTEE} OR group_id = ANY ({led})"
+CONCERNED = f"grantee_user_id = {GRANTEE} OR group_id = ANY ({{led}})"
+"""The condition that a grant is to who asks, or to a group that they lead."""
+ABOUT_GRANTS = {"access_grants": CONCERNED, "access_log": f"grantee_user_id = {GRANTEE}"}
+"""What a grantee is shown of grants. Whom they admit is made out of these."""
+
+
+def drop(*policies: str, table: str) -> None:
+    """Drops policies of a table."""
+    for policy in policies:
+        op.execute(f"DROP POLICY {policy} ON training.{table}")
 
 
 def noted(condition: str) -> None:
@@ -114,48 +124,53 @@ def upgrade() -> None:
             EXECUTE format('SET LOCAL app.admitted_user_ids = %L', coalesce(users, '{{}}'));
         END $$
     """)
-    op.execute("DROP POLICY grantee ON training.access_grants")
-    op.execute(f"""
-        CREATE POLICY grantee ON training.access_grants AS RESTRICTIVE TO {GRANTEE_ROLE}
-        USING ({concerned(LED)})
-    """)
-    op.execute("DROP POLICY granted ON training.access_grants")
+    for table, condition in ABOUT_GRANTS.items():
+        drop("athlete", "grantee", table=table)
+        own = f"external_user_id = {ATHLETE}"
+        op.execute(f"CREATE POLICY athlete ON training.{table} TO {APP_ROLE} USING ({own})")
+        op.execute(f"""
+            CREATE POLICY grantee ON training.{table} TO {GRANTEE_ROLE}
+            USING ({own} AND ({condition.format(led=LED)}))
+        """)
+    drop("granted", table="access_grants")
     op.execute(f"""
         CREATE POLICY granted ON training.access_grants FOR SELECT TO {COACH_ROLE}
-        USING ({concerned(LED)})
+        USING ({CONCERNED.format(led=LED)})
     """)
-    op.execute("DROP POLICY noted ON training.access_log")
+    drop("noted", table="access_log")
     noted(f"grant_id = ANY ({HELD})")
     for table in GUARDED:
-        op.execute(f"DROP POLICY grantee ON training.{table}")
-        admit_grantees(table)
+        drop("athlete", "grantee", table=table)
+        secure(table)
     for table in OF_MANY:
-        for policy in ("granted", "shared"):
-            op.execute(f"DROP POLICY {policy} ON training.{table}")
+        drop("granted", "shared", table=table)
         admit_coaches(table)
 
 
 def downgrade() -> None:
     begin()
     for table in OF_MANY:
-        op.execute(f"DROP POLICY granted ON training.{table}")
+        drop("granted", table=table)
         open_to_coaches(table)
     for table in GUARDED:
-        op.execute(f"DROP POLICY grantee ON training.{table}")
+        drop("athlete", "grantee", table=table)
+        protect(table)
         guard(table)
-    op.execute("DROP POLICY noted ON training.access_log")
+    drop("noted", table="access_log")
     noted(f"""EXISTS (
         SELECT FROM training.access_grants AS one
         WHERE one.external_user_id = access_log.external_user_id AND one.id = grant_id AND {HOLDS}
     )""")
-    op.execute("DROP POLICY granted ON training.access_grants")
+    drop("granted", table="access_grants")
     op.execute(f"""
         CREATE POLICY granted ON training.access_grants FOR SELECT TO {COACH_ROLE}
-        USING ({concerned(LED_GROUPS)})
+        USING ({CONCERNED.format(led=LED_GROUPS)})
     """)
-    op.execute("DROP POLICY grantee ON training.access_grants")
-    op.execute(f"""
-        CREATE POLICY grantee ON training.access_grants AS RESTRICTIVE TO {GRANTEE_ROLE}
-        USING ({concerned(LED_GROUPS)})
-    """)
+    for table, condition in ABOUT_GRANTS.items():
+        drop("athlete", "grantee", table=table)
+        protect(table)
+        op.execute(f"""
+            CREATE POLICY grantee ON training.{table} AS RESTRICTIVE TO {GRANTEE_ROLE}
+            USING ({condition.format(led=LED_GROUPS)})
+        """)
     op.execute("DROP FUNCTION training.admit")

@@ -91,15 +91,17 @@ def _obstacles(connection: psycopg.Connection[Any]) -> Iterator[str]:
         "SELECT nodename || ':' || nodeport FROM pg_dist_node WHERE NOT isactive"
     ):
         yield f"the node {node} is not active: SELECT citus_activate_node(host, port)"
-    for policy in connection.execute(_POLICIES_WITH_SUBQUERIES, [SCHEMA]):
-        yield f"the policy {policy} has a subquery: training-service migrate"
+    for policy in connection.execute(_UNFIT_POLICIES, [SCHEMA]):
+        yield f"the policy {policy} has a subquery or is restrictive: training-service migrate"
 
 
-_POLICIES_WITH_SUBQUERIES = """
+# The first are refused; the second become permissive on shards, and let everything through.
+_UNFIT_POLICIES = """
     SELECT concat_ws(' of ', polname, polrelid::regclass) FROM pg_policy
     JOIN pg_class ON pg_class.oid = polrelid
     WHERE relnamespace = %s::regnamespace
-    AND concat(pg_get_expr(polqual, polrelid), pg_get_expr(polwithcheck, polrelid)) ~ 'SELECT'
+    AND (concat(pg_get_expr(polqual, polrelid), pg_get_expr(polwithcheck, polrelid)) ~ 'SELECT'
+         OR NOT polpermissive)
 """
 
 
