@@ -79,6 +79,13 @@ def _change(
 
 
 _LIMIT = bindparam("limit", type_=Integer)
+_SETTLED = (
+    select(func.pg_snapshot_xmin(func.pg_current_snapshot()).label("end"))
+    .cte("settled")
+    .prefix_with("MATERIALIZED")
+)
+"""The transactions before it have ended. Made out beforehand: the nodes of a distributed database
+have numbers of their own, and the rows bear those of the coordinator."""
 
 
 def _branch(
@@ -93,7 +100,7 @@ def _branch(
     )
     # What a transaction still under way has stored is not visible yet, though later ones are: who
     # passed its place would never see it.
-    has_settled = table.c.transaction_id < func.pg_snapshot_xmin(func.pg_current_snapshot())
+    has_settled = table.c.transaction_id < select(_SETTLED.c.end).scalar_subquery()
     return (
         select(*place, *columns)
         .where(tuple_(*place) > behind, has_settled)
