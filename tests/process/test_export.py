@@ -154,7 +154,8 @@ def test_without_an_athlete_all_are_exported(
 ) -> None:
     ids = {*log_many(alice, 3), *log_many(bob, 2)}
     file = tmp_path / "sessions.parquet"
-    assert run(service, file, "parquet").exit_code == 0
+    done = run(service, file, "parquet")
+    assert done.exit_code == 0, done.output
     found = {row["session_id"] for row in parquet_rows(file)}
     [(count,)] = owner.execute(
         "SELECT count(*) FROM training.sessions AS s WHERE NOT EXISTS (SELECT FROM"
