@@ -87,9 +87,13 @@ def grant(privileges: str, table: str, role: str = APP_ROLE) -> None:
     op.execute(f"GRANT {privileges} ON training.{table} TO {role}")
 
 
-def secure(table: str) -> None:
+HAS_ADMITTED = f"external_user_id = ANY ({ADMITTED})"
+"""The condition that a row is of an athlete who admitted who asks."""
+
+
+def secure(table: str, grantees: str = HAS_ADMITTED) -> None:
     """Lets a transaction see and write only the rows of the athlete it names, and one that makes
-    use of a grant only if that athlete admitted it.
+    use of a grant only those that also meet a condition: that the athlete admitted it.
 
     Two permissive policies of two roles, and not a restrictive one on top of another: Citus makes
     restrictive policies permissive on its shards.
@@ -99,7 +103,7 @@ def secure(table: str) -> None:
     op.execute(f"CREATE POLICY athlete ON training.{table} TO {APP_ROLE} USING ({own})")
     op.execute(f"""
         CREATE POLICY grantee ON training.{table} TO {GRANTEE_ROLE}
-        USING ({own} AND external_user_id = ANY ({ADMITTED}))
+        USING ({own} AND ({grantees}))
     """)
 
 
@@ -107,7 +111,7 @@ def admit_coaches(table: str) -> None:
     """Lets a transaction that reads of many athletes see the rows of those who admitted it."""
     op.execute(f"""
         CREATE POLICY granted ON training.{table} FOR SELECT TO {COACH_ROLE}
-        USING (external_user_id = ANY ({ADMITTED}))
+        USING ({HAS_ADMITTED})
     """)
     op.execute(f"GRANT SELECT ON training.{table} TO {COACH_ROLE}")
 

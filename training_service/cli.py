@@ -182,12 +182,7 @@ def distribute_tables(
     be a superuser of the coordinator here; can be run again, also after a failure.
     """
     with _as_owner() as (_, url), Progress(console=console, transient=True) as progress:
-        task = progress.add_task("tables", total=None)
-        done = distribute(
-            url,
-            shards,
-            lambda done, total: progress.update(task, completed=done, total=total),
-        )
+        done = distribute(url, shards, _bar(progress, "tables"))
     console.print(f"distributed: {done} tables")
 
 
@@ -204,7 +199,7 @@ def rebuild_metrics(
     again at any time.
     """
     with _as_owner() as (owner, url), Progress(console=console, transient=True) as progress:
-        bar = _sessions_bar(progress)
+        bar = _bar(progress, "sessions")
         done = asyncio.run(rebuild_derived(owner, url, bar, everything=everything))
     console.print(f"metrics: {done} sessions reckoned")
 
@@ -218,7 +213,7 @@ def link_all_sessions() -> None:
     and run again at any time.
     """
     with _as_owner() as (owner, url), Progress(console=console, transient=True) as progress:
-        done = asyncio.run(link_sessions(owner, url, _sessions_bar(progress)))
+        done = asyncio.run(link_sessions(owner, url, _bar(progress, "sessions")))
     console.print(f"chains: {done} sessions linked")
 
 
@@ -260,15 +255,8 @@ def verify(
         order = verification.Order(user_id=user, sample=sample, heads=before)
         try:
             with database_url(owner) as url, Progress(console=console, transient=True) as progress:
-                task = progress.add_task("athletes", total=None)
-                found = asyncio.run(
-                    verification.verify(
-                        owner,
-                        url,
-                        order,
-                        lambda done, total: progress.update(task, completed=done, total=total),
-                    )
-                )
+                bar = _bar(progress, "athletes")
+                found = asyncio.run(verification.verify(owner, url, order, bar))
         except TrainingError as error:
             _print_error(str(error))
             raise typer.Exit(2) from None
@@ -387,7 +375,7 @@ def archive(
                 owner,
                 url,
                 limit.replace(tzinfo=UTC),
-                _sessions_bar(progress),
+                _bar(progress, "sessions"),
                 user_id=user,
                 dry_run=dry_run,
             )
@@ -424,15 +412,15 @@ def restore(
     last = (to_date or datetime.max).replace(tzinfo=UTC)
     with _as_owner() as (owner, url), Progress(console=console, transient=True) as progress:
         done = asyncio.run(
-            archiving.restore(owner, url, user, first, last, _sessions_bar(progress))
+            archiving.restore(owner, url, user, first, last, _bar(progress, "sessions"))
         )
     console.print(f"restored: {done.sessions} sessions from {done.objects} objects")
     _print_orphans(done.orphans)
 
 
-def _sessions_bar(progress: Progress) -> Callable[[int, int], None]:
-    """Returns what moves a bar of sessions."""
-    task = progress.add_task("sessions", total=None)
+def _bar(progress: Progress, what: str) -> Callable[[int, int], None]:
+    """Adds a bar, and returns what is told how many are done, and of how many."""
+    task = progress.add_task(what, total=None)
     return lambda done, total: progress.update(task, completed=done, total=total)
 
 

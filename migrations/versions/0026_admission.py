@@ -10,7 +10,6 @@ Revision: 0026
 from alembic import op
 
 from migrations.support import (
-    APP_ROLE,
     ATHLETE,
     COACH_ROLE,
     GRANTEE,
@@ -126,12 +125,7 @@ def upgrade() -> None:
     """)
     for table, condition in ABOUT_GRANTS.items():
         drop("athlete", "grantee", table=table)
-        own = f"external_user_id = {ATHLETE}"
-        op.execute(f"CREATE POLICY athlete ON training.{table} TO {APP_ROLE} USING ({own})")
-        op.execute(f"""
-            CREATE POLICY grantee ON training.{table} TO {GRANTEE_ROLE}
-            USING ({own} AND ({condition.format(led=LED)}))
-        """)
+        secure(table, condition.format(led=LED))
     drop("granted", table="access_grants")
     op.execute(f"""
         CREATE POLICY granted ON training.access_grants FOR SELECT TO {COACH_ROLE}

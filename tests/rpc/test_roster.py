@@ -479,7 +479,7 @@ def test_the_database_gives_nothing_to_who_was_granted_nothing(
             rows = 0
             async with database.of_many(UUID(user.id)) as transaction:
                 for scope, asked in queries:
-                    await transaction.see_who_granted(scope)
+                    await transaction.act_by(scope)
                     found = await transaction.fetch_each(asked)
                     rows += sum(value is not None for rows in found for _, value in rows)
             by = Look(UUID(user.id), "GetRosterStatus", "a-call")

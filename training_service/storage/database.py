@@ -112,7 +112,8 @@ class Transaction:
         await _run(self._connection, statement, statement.values({**self._own, **parameters}))
 
     async def act_by(self, grant_scope: str) -> None:
-        """From here on shows a grantee what was granted to them by this name in GrantScope."""
+        """From here on shows the rows of those who granted this, by its name in GrantScope, to who
+        acts or to a group that they lead."""
         await _run(self._connection, _ADMIT, [grant_scope, None, None])
 
     async def refuse_erased(self, user_id: UUID) -> None:
@@ -159,11 +160,6 @@ class Transaction:
 
 class ManyTransaction(Transaction):
     """Statements of one open transaction that sees many athletes."""
-
-    async def see_who_granted(self, grant_scope: str) -> None:
-        """From here on shows those who granted this, by its name in GrantScope, to who asks or to a
-        group that they lead."""
-        await self.act_by(grant_scope)
 
     async def see_who_shares(self, group_id: UUID, sharing: str) -> None:
         """From here on shows those who share this, by its name in Sharing, with a group."""

@@ -229,7 +229,7 @@ class RosterLook:
         they were looked at is then on record."""
         if not athletes:
             return [], {}
-        await self._transaction.see_who_granted(grant_scope)
+        await self._transaction.act_by(grant_scope)
         given = {**parameters, "external_user_ids": athletes}
         granted, *found = await self._transaction.fetch_each(
             [self._look.admit(athletes, grant_scope), *((one, given) for one in statements)]
