@@ -163,9 +163,12 @@ def trained(alice: Athlete, bob: Athlete, now: datetime) -> Belongings:
     belongings = Belongings(alice)
     request = session_pb2.LogSessionRequest(external_user_id=alice.id)
     grant(alice, bob.id, access_pb2.GRANT_SCOPE_LOG_SESSIONS)
+    # At noon, which is the same day in the sessions' time zone: late in the evening it would be the
+    # next, and what is planned for today would be done.
+    noon = now.replace(hour=12)
     for days in range(12):
         session = a_session(
-            start_time=at((now - timedelta(days=days + 1)).isoformat()),
+            start_time=at((noon - timedelta(days=days + 1)).isoformat()),
             notes=f"I am {alice.id}",
             workout_id=belongings.workout.id,
         )
