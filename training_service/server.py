@@ -278,7 +278,9 @@ class TrainingServer:
             TeamRepository(self._database), LeaderboardRepository(self._database), catalogue
         )
         add_TeamServiceServicer_to_server(teams, self._server)
-        rosters = RosterServicer(RosterRepository(self._database), loaded, catalogue)
+        rosters = RosterServicer(
+            RosterRepository(self._database, self._analytics), loaded, catalogue
+        )
         add_RosterServiceServicer_to_server(rosters, self._server)
         add_FormServiceServicer_to_server(FormServicer(), self._server)
         recommendations = RecommendationServicer(

@@ -3,13 +3,23 @@
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import grpc
 import psycopg
 import pytest
-from calisthenics.training.v1 import governance_pb2, load_pb2, metrics_pb2, session_pb2
+from calisthenics.training.v1 import (
+    access_pb2,
+    governance_pb2,
+    group_pb2,
+    load_pb2,
+    metrics_pb2,
+    roster_pb2,
+    session_pb2,
+)
 from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from tests.replica.conftest import Serve, is_read
 from tests.replica.server import ReplicaServer
@@ -18,10 +28,13 @@ from tests.support import (
     Athlete,
     RunningService,
     a_session,
+    enter,
     eventually,
     grant,
+    new_group,
     refused,
     revoke,
+    uses,
 )
 from training_service.consistency import (
     TOKEN_KEY,
@@ -81,6 +94,13 @@ def log(athlete: Athlete, reps: int = 6) -> Metadata:
     request = session_pb2.LogSessionRequest(session=a_session(exercises=exercises))
     _, call = athlete.sessions.LogSession.with_call(request)
     return [pair for pair in call.trailing_metadata() if pair[0] == TOKEN_KEY]
+
+
+def log_today(athlete: Athlete) -> None:
+    """Logs a session of the last day."""
+    start_time = Timestamp()
+    start_time.FromDatetime(datetime.now(UTC) - timedelta(hours=2))
+    athlete.log(a_session(start_time=start_time))
 
 
 def count(athlete: Athlete, metadata: Metadata | None = None, **fields: str) -> int:
@@ -221,6 +241,47 @@ def test_who_was_just_granted_something_sees_it(
     revoke(alice, granted)
     with refused("ATHLETE_NOT_FOUND"):
         count(bob, external_user_id=alice.id)
+
+
+def look(coach: Athlete, group: group_pb2.Group) -> dict[str, int]:
+    """Returns how many sessions of the last weeks a roster shows of each athlete."""
+    request = roster_pb2.GetRosterStatusRequest(group_id=group.id)
+    entries = coach.rosters.GetRosterStatus(request).entries
+    return {one.user_id: one.activity.four_week_session_count for one in entries}
+
+
+@pytest.fixture
+def group(alice: Athlete, bob: Athlete) -> group_pb2.Group:
+    """A group of alice's in which bob trains, who lets her see his metrics."""
+    found = new_group(alice)
+    enter(alice, found, bob, granted_scopes=[access_pb2.GRANT_SCOPE_READ_METRICS])
+    return found
+
+
+def test_a_roster_is_read_from_the_replica_and_its_look_is_on_record(
+    replica: ReplicaServer, serve: Serve, alice: Athlete, bob: Athlete, group: group_pb2.Group
+) -> None:
+    log_today(bob)
+    with serve(replica_wait_ms=20_000) as patient:
+        coach = Athlete(patient.address, user_id=alice.id)
+        replica.catch_up()
+        before = replica.now()
+        shown = look(coach, group)
+        coach.close()
+        assert replica.answered_since(before)
+    assert shown == {bob.id: 1}
+    [use] = uses(bob)
+    assert (use.grantee_user_id, use.rpc) == (alice.id, "GetRosterStatus")
+
+
+def test_a_roster_sees_what_was_granted_before_wherever_it_is_read(
+    paused: ReplicaServer, alice: Athlete, bob: Athlete, group: group_pb2.Group
+) -> None:
+    """Its own record is not on the replica, so it does not read from there."""
+    log_today(bob)
+    before = paused.now()
+    assert look(alice, group) == {bob.id: 1}
+    assert not paused.answered_since(before)
 
 
 def _another(token: str, **changed: int) -> str:

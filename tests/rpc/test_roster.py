@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any
 from uuid import UUID, uuid4
@@ -48,6 +48,7 @@ from training_service.settings import Settings
 from training_service.storage.database import Database
 from training_service.storage.grant import Look
 from training_service.storage.roster import (
+    GRANT_SCOPES,
     LOAD_QUERIES,
     METRICS_QUERIES,
     READ_METRICS,
@@ -428,13 +429,13 @@ def test_a_roster_takes_as_many_statements_for_fifty_athletes_as_for_one(
         queries.clear()
         found = roster(alice, group)
         assert all(one.HasField("readiness") and one.HasField("load") for one in found.entries)
-        sent.append(queries.data)
+        sent.append([query.partition(" VALUES ")[0] for query in queries.data])
     assert len(found.entries) == 50
     assert sent[0] == sent[1] == sent[2]
-    # The members; by READ_METRICS the use of grants, checkpoints, first days, loads, schedules,
-    # changes, what was done, holds, last days and records; by READ_WELLNESS the use of grants,
-    # sessions and wellness; the access record.
-    assert len(sent[0]) == 1 + 10 + 3 + 1
+    # The members; the grants and the record of their use, by each of both scopes; by READ_METRICS
+    # the grants, checkpoints, first days, loads, schedules, changes, what was done, holds, last days
+    # and records; by READ_WELLNESS the grants, sessions and wellness; the audit record.
+    assert len(sent[0]) == 1 + 2 * 2 + 10 + 3 + 1
 
 
 def test_what_loads_add_up_to_is_kept_for_the_next_roster(
@@ -483,9 +484,13 @@ def test_the_database_gives_nothing_to_who_was_granted_nothing(
                     found = await transaction.fetch_each(asked)
                     rows += sum(value is not None for rows in found for _, value in rows)
             by = Look(UUID(user.id), "GetRosterStatus", "a-call")
-            async with RosterRepository(database).look(by) as view:
-                metrics = await view.metrics(ids, question)
-                ready = await view.readiness(ids, metrics, question)
+            rosters = RosterRepository(database, database)
+            async with rosters.admission(by) as admission:
+                await admission.admit(ids, datetime.now(UTC))
+            everybody = dict.fromkeys(GRANT_SCOPES, frozenset(ids))
+            async with rosters.view(by, everybody) as view:
+                metrics = await view.metrics(question)
+                ready = await view.readiness(metrics, question)
             return len(metrics), len(ready), rows
 
     assert asyncio.run(look(bob))[:3] == (0, 0, 0)

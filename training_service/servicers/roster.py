@@ -18,7 +18,7 @@ from training_service.domain.periods import ONE_DAY, Period
 from training_service.domain.phase import DateRange
 from training_service.domain.readiness import Readiness
 from training_service.domain.roster import Activity, Adherence, AthleteState, Attention
-from training_service.servicers.convert import to_date
+from training_service.servicers.convert import to_date, utc_now
 from training_service.servicers.dates import day_of
 from training_service.servicers.enums import GRANT_SCOPE, EnumNames
 from training_service.servicers.group import group_not_found
@@ -62,12 +62,14 @@ class RosterServicer(RosterServiceServicer):
         scope = athlete_scope(request.external_user_id)
         question = await self._question(day_of(request))
         look = Look(scope.external_user_id, "GetRosterStatus", current_call_id())
-        async with self._rosters.look(look) as view:
-            members = await view.members(UUID(request.group_id))
+        async with self._rosters.admission(look) as admission:
+            members = await admission.members(UUID(request.group_id))
             _check_may_look(members, look.user_id)
             athletes = [one.user_id for one in members if one.role == Role.ATHLETE]
-            metrics = await view.metrics(athletes, question)
-            inputs = await view.readiness(athletes, metrics, question)
+            admitted = await admission.admit(athletes, utc_now())
+        async with self._rosters.view(look, admitted) as view:
+            metrics = await view.metrics(question)
+            inputs = await view.readiness(metrics, question)
         entries = []
         for athlete in athletes:
             await asyncio.sleep(0)  # other calls have their turn between athletes

@@ -337,24 +337,32 @@ class Database:
         timeout = "SET LOCAL statement_timeout = 0"
         return self._transaction(None, b"BEGIN", role, user, timeout)
 
-    @contextlib.asynccontextmanager
-    async def of_many(self, user_id: UUID) -> AsyncIterator["ManyTransaction"]:
+    def of_many(self, user_id: UUID) -> AbstractAsyncContextManager["ManyTransaction"]:
         """Opens a transaction in which somebody sees one moment of many athletes, by what each of
         them allowed: of none, until it says what for.
 
         It can write nothing but that they were looked at.
         """
+        return self._of_many(user_id, BEGIN_REPEATABLE_READ)
+
+    def snapshot_of_many(self, user_id: UUID) -> AbstractAsyncContextManager["ManyTransaction"]:
+        """Opens such a transaction that can write nothing at all."""
+        return self._of_many(user_id, BEGIN_SNAPSHOT)
+
+    @contextlib.asynccontextmanager
+    async def _of_many(self, user_id: UUID, begin: bytes) -> AsyncIterator["ManyTransaction"]:
+        is_write = begin != BEGIN_SNAPSHOT
         pseudonyms = await self.pseudonyms()
         async with self._connection() as connection:
             async with OneWritePipeline(connection) as pipeline:
-                pipeline.queue(BEGIN_REPEATABLE_READ)
+                pipeline.queue(begin)
                 pipeline.queue(f'SET LOCAL ROLE "{self._coach_role}"'.encode())
                 _set(pipeline, {"grantee_user_id": str(user_id)})
-                await _refuse_erased(connection, pseudonyms, user_id, is_write=True)
+                await _refuse_erased(connection, pseudonyms, user_id, is_write=is_write)
                 # Of none yet, but grants to groups that who asks leads may be looked for.
                 await _run(connection, _ADMIT, [None, None, None])
                 yield ManyTransaction(connection, None, self._quotas, pseudonyms)
-                end = await self._commit(connection, pipeline, is_write=True)
+                end = await self._commit(connection, pipeline, is_write=is_write)
             await self._note(end)
 
     @contextlib.asynccontextmanager

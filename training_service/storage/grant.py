@@ -16,7 +16,6 @@ from sqlalchemy import (
     and_,
     any_,
     bindparam,
-    column,
     exists,
     func,
     insert,
@@ -78,6 +77,13 @@ class ReceivedGrant(NamedTuple):
     def id(self) -> UUID:
         """What a listing sorts by."""
         return self.grant.id
+
+
+class HeldGrant(NamedTuple):
+    """A grant by which somebody may do something now, and whose it is."""
+
+    external_user_id: UUID
+    id: UUID
 
 
 class Use(NamedTuple):
@@ -176,27 +182,12 @@ _ADMIT = prepare(
     .returning(access_log.c.grant_id),
     lambda grant_id: grant_id,
 )
-# The same for many athletes, with an id for the use of each.
-_LOOKED_AT = (
-    func.unnest(
-        bindparam("external_user_ids", type_=ARRAY(Uuid)), bindparam("ids", type_=ARRAY(Uuid))
-    )
-    .table_valued(column("external_user_id", Uuid), column("id", Uuid))
-    .render_derived("athletes")
-)
-_NOTED_OF_EACH = {**_NOTED, "external_user_id": _OF.external_user_id, "id": _LOOKED_AT.c.id}
-_ADMIT_EACH = prepare(
-    insert(access_log)
-    .from_select(
-        list(_NOTED_OF_EACH),
-        select(*_NOTED_OF_EACH.values())
-        .join_from(_LOOKED_AT, access_grants, _OF.external_user_id == _LOOKED_AT.c.external_user_id)
-        .where(_HOLDS)
-        .ext(distinct_on(_OF.external_user_id))
-        .order_by(_OF.external_user_id, _OF.id.desc()),
-    )
-    .returning(access_log.c.external_user_id),
-    lambda external_user_id: external_user_id,
+_HELD = prepare(
+    select(_OF.external_user_id, _OF.id)
+    .where(_OF.external_user_id == any_(bindparam("external_user_ids", type_=ARRAY(Uuid))), _HOLDS)
+    .ext(distinct_on(_OF.external_user_id))
+    .order_by(_OF.external_user_id, _OF.id.desc()),
+    HeldGrant,
 )
 
 
@@ -248,19 +239,27 @@ class Look:
     rpc: str
     call_id: str
 
-    def admit(
+    def held(
         self, athletes: Sequence[UUID], grant_scope: str
-    ) -> tuple[Statement[UUID], dict[str, Any]]:
-        """Returns what gives those of the athletes who granted something to who looks; that they
-        were looked at is then on record."""
-        return _ADMIT_EACH, {
+    ) -> tuple[Statement[HeldGrant], dict[str, Any]]:
+        """Returns the query of the grants by which who looks may see something of the athletes, the
+        newest of each."""
+        return _HELD, {
             "external_user_ids": athletes,
-            "ids": [uuid6.uuid7() for _ in athletes],
             "grantee_user_id": self.user_id,
             "scope": grant_scope,
-            "rpc": self.rpc,
-            "call_id": self.call_id,
         }
+
+    def rows(
+        self, grants: Sequence[HeldGrant], grant_scope: str, now: datetime
+    ) -> list[tuple[Any, ...]]:
+        """Returns the rows of access_log by which it is on record that those who gave the grants
+        are looked at."""
+        user_id, rpc, call_id = self.user_id, self.rpc, self.call_id
+        return [
+            (one.external_user_id, uuid6.uuid7(), one.id, user_id, rpc, grant_scope, call_id, now)
+            for one in grants
+        ]
 
 
 class GrantRepository:

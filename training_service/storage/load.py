@@ -254,10 +254,10 @@ def _list_days(
             session_metrics.c.local_date > after,
             until,
         )
-        # Else an imputed load would be looked for anew wherever it is referred to.
-        # Nested, so that the whole can be a part of another.
-        .cte("done", nesting=True)
-        .prefix_with("MATERIALIZED")
+        # Else an imputed load would be looked for anew wherever it is referred to. A materialized
+        # CTE can't be a part of what a distributed database reads of many.
+        .offset(literal_column("0"))
+        .subquery("done")
     )
     is_known = done.c.load.is_not(None)
     return prepare(

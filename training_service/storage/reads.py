@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
+from uuid import UUID
 
 from training_service.caller import Scope
-from training_service.storage.database import Parameters, Transaction
+from training_service.storage.database import ManyTransaction, Parameters, Transaction
 from training_service.storage.statements import Row, Statement
 
 
@@ -35,6 +36,9 @@ class Reads(Protocol):
 
     def snapshot_of_all(self) -> AbstractAsyncContextManager[Transaction]:
         """Opens a read-only transaction of all athletes' sessions."""
+
+    def snapshot_of_many(self, user_id: UUID) -> AbstractAsyncContextManager[ManyTransaction]:
+        """Opens a read-only transaction of what many athletes allow somebody to see."""
 
     def transaction(self, scope: Scope | None) -> AbstractAsyncContextManager[Transaction]:
         """Opens a transaction that may write."""

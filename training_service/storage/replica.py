@@ -21,6 +21,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, NamedTuple, TypeVar
+from uuid import UUID
 
 import structlog
 
@@ -28,7 +29,13 @@ from training_service.caller import Scope
 from training_service.consistency import UNKNOWN, History, Position, current_consistency
 from training_service.errors import Reason, TrainingError, database_unavailable
 from training_service.settings import Settings
-from training_service.storage.database import LOG_END, Database, Parameters, Transaction
+from training_service.storage.database import (
+    LOG_END,
+    Database,
+    ManyTransaction,
+    Parameters,
+    Transaction,
+)
 from training_service.storage.statements import Row, Statement
 
 logger = structlog.get_logger(__name__)
@@ -45,6 +52,7 @@ _LOST = frozenset({Reason.DATABASE_UNAVAILABLE, Reason.CONFLICT})
 """How a read ends that a replica did not finish. A conflict is one with what it replays."""
 
 Result = TypeVar("Result")
+Opened = TypeVar("Opened", bound=Transaction)
 
 
 class _Replayed(NamedTuple):
@@ -298,6 +306,10 @@ class Analytics:
         """See Database."""
         return self._transaction_of(lambda database: database.snapshot_of_all())
 
+    def snapshot_of_many(self, user_id: UUID) -> AbstractAsyncContextManager[ManyTransaction]:
+        """See Database."""
+        return self._transaction_of(lambda database: database.snapshot_of_many(user_id))
+
     async def visible(self) -> str:
         """See Database. Asked of the primary: a replica's own snapshot does not name the
         transactions that are under way."""
@@ -321,8 +333,8 @@ class Analytics:
 
     @contextlib.asynccontextmanager
     async def _transaction_of(
-        self, open_on: Callable[[Database], AbstractAsyncContextManager[Transaction]]
-    ) -> AsyncIterator[Transaction]:
+        self, open_on: Callable[[Database], AbstractAsyncContextManager[Opened]]
+    ) -> AsyncIterator[Opened]:
         """Opens a transaction likewise. It stays where it began: if the replica fails then, so does
         the call."""
         replica = await self._choose()

@@ -1,6 +1,6 @@
 """What a coach may know of a group's athletes, read of all of them at once.
 
-The statements are those that read of one athlete (`for_each`), in one transaction. What an athlete
+The statements are those that read of one athlete (`for_each`), all of one moment. What an athlete
 did not grant, the database's policies leave out, whatever is asked for.
 """
 
@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
 
@@ -23,13 +23,16 @@ from training_service.storage.grant import READ_METRICS, READ_WELLNESS, Look
 from training_service.storage.load import HISTORY, LIST_DAYS_BEFORE_BREAK, LIST_HOLDS, history_of
 from training_service.storage.personal_record import LIST_RECORDS, PersonalRecord
 from training_service.storage.readiness import LAST_DATE, RECORDS, ReadinessInputs, of_day
+from training_service.storage.reads import Reads
 from training_service.storage.schedule import PLANNED, Planned
 from training_service.storage.statements import Statement, for_each, parameter, prepare
-from training_service.storage.tables import group_members
+from training_service.storage.tables import access_log, group_members
 from training_service.storage.wellness import CURRENT_WELLNESS
 
 UNIT = LoadUnit.SESSION_RPE
 """What load is counted in."""
+GRANT_SCOPES = (READ_METRICS, READ_WELLNESS)
+"""What a roster shows, each of those who granted it."""
 MAX_RECORDS = 1_000
 """Most records of an athlete's week that are counted."""
 
@@ -122,21 +125,36 @@ class Metrics(NamedTuple):
     """First reached since a day, the newest first."""
 
 
-class RosterRepository:
-    """Reads of a group's athletes, on behalf of one user at a time."""
+Admitted = Mapping[str, frozenset[UUID]]
+"""Who granted what, by its name in GrantScope."""
 
-    def __init__(self, database: Database) -> None:
+
+class RosterRepository:
+    """Reads of a group's athletes, on behalf of one user at a time.
+
+    That they are looked at is stored before anything is read, and in a transaction of its own, so
+    that the reads may be a replica's.
+    """
+
+    def __init__(self, database: Database, reads: Reads) -> None:
         self._database = database
+        self._reads = reads
 
     @asynccontextmanager
-    async def look(self, look: Look) -> AsyncIterator["RosterLook"]:
-        """Opens a transaction in which somebody looks at a group's athletes."""
+    async def admission(self, look: Look) -> AsyncIterator["RosterAdmission"]:
+        """Opens the transaction that makes out whom somebody may look at."""
         async with self._database.of_many(look.user_id) as transaction:
-            yield RosterLook(transaction, look)
+            yield RosterAdmission(transaction, look)
+
+    @asynccontextmanager
+    async def view(self, look: Look, admitted: Admitted) -> AsyncIterator["RosterView"]:
+        """Opens the transaction in which they look at them."""
+        async with self._reads.snapshot_of_many(look.user_id) as transaction:
+            yield RosterView(transaction, look, admitted)
 
 
-class RosterLook:
-    """One transaction in which somebody looks at a group's athletes."""
+class RosterAdmission:
+    """One transaction that makes out whom somebody may look at, and notes that they do."""
 
     def __init__(self, transaction: ManyTransaction, look: Look) -> None:
         self._transaction = transaction
@@ -147,19 +165,40 @@ class RosterLook:
         parameters = {"group_id": group_id, "user_id": self._look.user_id}
         return await self._transaction.fetch(_LIST_MEMBERS, parameters)
 
-    async def metrics(self, athletes: Sequence[UUID], question: Question) -> dict[UUID, Metrics]:
-        """Returns what there is of those of the athletes who granted READ_METRICS; that it was
-        looked at is then on record."""
-        granted, found = await self._read(
-            READ_METRICS, athletes, METRICS_QUERIES, question.of_metrics
+    async def admit(self, athletes: Sequence[UUID], now: datetime) -> Admitted:
+        """Returns who of the athletes granted what; that they are looked at is then on record."""
+        found = await self._transaction.fetch_each(
+            [self._look.held(athletes, scope) for scope in GRANT_SCOPES]
         )
+        held = dict(zip(GRANT_SCOPES, found, strict=True))
+        for scope, grants in held.items():
+            await self._transaction.act_by(scope)
+            # Row by row: Citus would copy what an INSERT … SELECT finds, past row-level security.
+            await self._transaction.insert(access_log, self._look.rows(grants, scope, now))
+        return {
+            scope: frozenset(one.external_user_id for one in grants)
+            for scope, grants in held.items()
+        }
+
+
+class RosterView:
+    """One moment of those whom somebody may look at."""
+
+    def __init__(self, transaction: ManyTransaction, look: Look, admitted: Admitted) -> None:
+        self._transaction = transaction
+        self._look = look
+        self._admitted = admitted
+
+    async def metrics(self, question: Question) -> dict[UUID, Metrics]:
+        """Returns what there is of those who granted READ_METRICS."""
+        found = await self._read(READ_METRICS, METRICS_QUERIES, question.of_metrics)
         histories = {
             one: history_of(rows[: len(_HISTORY)], question.day) for one, rows in found.items()
         }
         earlier = await self._days_before_break(histories)
         read = {}
-        for athlete in granted:
-            *_, schedules, changes, done, holds, [last_date], records = found[athlete]
+        for athlete, rows in found.items():
+            *_, schedules, changes, done, holds, [last_date], records = rows
             read[athlete] = Metrics(
                 history=histories[athlete],
                 days_before_break=earlier.get(athlete, ()),
@@ -186,19 +225,15 @@ class RosterLook:
         return _by_athlete(await self._transaction.fetch(_BEFORE_BREAK, parameters))
 
     async def readiness(
-        self, athletes: Sequence[UUID], metrics: Mapping[UUID, Metrics], question: Question
+        self, metrics: Mapping[UUID, Metrics], question: Question
     ) -> dict[UUID, ReadinessInputs]:
-        """Returns what the readiness is made of, of those of the athletes who granted
-        READ_WELLNESS; that it was looked at is then on record. Loads are not read again of those of
-        whom there are metrics."""
-        granted, found = await self._read(
-            READ_WELLNESS, athletes, WELLNESS_QUERIES, question.of_readiness
-        )
+        """Returns what the readiness is made of, of those who granted READ_WELLNESS. Loads are not
+        read again of those of whom there are metrics."""
+        found = await self._read(READ_WELLNESS, WELLNESS_QUERIES, question.of_readiness)
         loads = {one: (m.history, m.last_date) for one, m in metrics.items()}
-        loads.update(await self._loads([one for one in granted if one not in loads], question))
+        loads.update(await self._loads([one for one in found if one not in loads], question))
         read = {}
-        for athlete in granted:
-            records, entries = found[athlete]
+        for athlete, (records, entries) in found.items():
             history, last_date = loads[athlete]
             wellness = entries[0] if entries else None
             read[athlete] = ReadinessInputs(records, last_date, wellness, history)
@@ -221,20 +256,20 @@ class RosterLook:
     async def _read(
         self,
         grant_scope: str,
-        athletes: Sequence[UUID],
         statements: Sequence[Statement[Any]],
         parameters: Mapping[str, Any],
-    ) -> tuple[list[UUID], dict[UUID, list[list[Any]]]]:
-        """Returns who of the athletes granted something, and their rows of each statement; that
-        they were looked at is then on record."""
+    ) -> dict[UUID, list[list[Any]]]:
+        """Returns the rows of each statement, by athlete, of those who were let in by what they
+        granted and have not taken it back since."""
+        athletes = sorted(self._admitted[grant_scope])
         if not athletes:
-            return [], {}
+            return {}
         await self._transaction.act_by(grant_scope)
         given = {**parameters, "external_user_ids": athletes}
-        granted, *found = await self._transaction.fetch_each(
-            [self._look.admit(athletes, grant_scope), *((one, given) for one in statements)]
+        held, *found = await self._transaction.fetch_each(
+            [self._look.held(athletes, grant_scope), *((one, given) for one in statements)]
         )
-        return granted, _of_each(granted, found)
+        return _of_each([one.external_user_id for one in held], found)
 
 
 def _of_each(

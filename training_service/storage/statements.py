@@ -19,8 +19,8 @@ from sqlalchemy import (
     Integer,
     Select,
     Table,
+    any_,
     bindparam,
-    column,
     func,
     insert,
     literal_column,
@@ -30,9 +30,10 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql import psycopg as postgresql
 from sqlalchemy.sql.compiler import SQLCompiler
-from sqlalchemy.sql.visitors import iterate, replacement_traverse
+from sqlalchemy.sql.elements import Grouping
+from sqlalchemy.sql.visitors import replacement_traverse
 
-from training_service.storage.tables import FILLED_LATER
+from training_service.storage.tables import FILLED_LATER, access_grants
 
 Row = TypeVar("Row")
 
@@ -125,19 +126,27 @@ def for_each(query: Statement[Row], *own_parameters: str) -> Statement[tuple[UUI
     It is made of the same expressions, so that it can't come to mean something else. The query is
     run for one athlete after another, each by the indexes that begin with the athlete. Parameters
     that differ between athletes are given as arrays too, called by the name with an "s".
+
+    The athletes are looked up where it stands what they grant, so those who granted nothing are
+    left out: a distributed database runs a query of many only if it begins with a table that is cut
+    into shards by athlete.
     """
     assert query.source is not None
-    names = ("external_user_id", *own_parameters)
-    found = {one.key: one.type for one in iterate(query.source) if isinstance(one, BindParameter)}
+    granting = access_grants.c.external_user_id
+    ids = bindparam("external_user_ids", type_=ARRAY(granting.type))
+    athletes = select(granting).where(granting == any_(ids)).distinct().subquery("athletes")
+    athlete = literal_column("athletes.external_user_id", granting.type)
 
     def of_athlete(element: Any, **_: Any) -> Any:
-        if isinstance(element, BindParameter) and element.key in names:
-            return literal_column(f"athletes.{element.key}", element.type)
+        if not isinstance(element, BindParameter):
+            return None
+        if element.key == "external_user_id":
+            return athlete
+        if element.key in own_parameters:
+            values = bindparam(f"{element.key}s", type_=ARRAY(element.type))
+            return Grouping(values)[func.array_position(ids, athlete)]
         return None
 
-    arrays = (bindparam(f"{name}s", type_=ARRAY(found[name])) for name in names)
-    columns = (column(name, found[name]) for name in names)
-    athletes = func.unnest(*arrays).table_valued(*columns).render_derived("athletes")
     one: Any = replacement_traverse(query.source, {}, of_athlete)
     each = one.lateral("each")
     statement = select(athletes.c.external_user_id, *each.c).join_from(athletes, each, true())
