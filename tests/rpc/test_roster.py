@@ -433,8 +433,8 @@ def test_a_roster_takes_as_many_statements_for_fifty_athletes_as_for_one(
     assert len(found.entries) == 50
     assert sent[0] == sent[1] == sent[2]
     # The members; the grants and the record of their use, by each of both scopes; by READ_METRICS
-    # the grants, checkpoints, first days, loads, schedules, changes, what was done, holds, last days
-    # and records; by READ_WELLNESS the grants, sessions and wellness; the audit record.
+    # the grants, checkpoints, first days, loads, schedules, changes, what was done, holds, last
+    # days and records; by READ_WELLNESS the grants, sessions and wellness; the audit record.
     assert len(sent[0]) == 1 + 2 * 2 + 10 + 3 + 1
 
 
