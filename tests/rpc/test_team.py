@@ -525,9 +525,8 @@ def test_the_database_shows_nobody_who_does_not_share(
     for athlete in people[:6]:
         athlete.log(pulls(WEEK))
     team.owner.execute(
-        "UPDATE training.group_members SET analytics_since = joined_at - interval '1 year'"
-        " WHERE group_id = %s",
-        [team.group.id],
+        "UPDATE training.group_members SET analytics_since = %s WHERE group_id = %s",
+        [datetime.now(UTC) - timedelta(365), team.group.id],
     )
     scope = Scope(UUID(team.coach.id))
 

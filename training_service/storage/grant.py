@@ -128,7 +128,7 @@ _IS_ATHLETE_OF = prepare(
         _ATHLETE.c.member_user_id == parameter("user_id", _ATHLETE.c.member_user_id),
         _ATHLETE.c.role == literal_column(f"'{Role.ATHLETE}'"),
     )
-    .with_for_update(read=True),
+    .with_for_update(key_share=True),  # as in team.py, where it says why
     lambda group_id: group_id,
 )
 _REVOKE = prepare(

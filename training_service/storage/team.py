@@ -290,9 +290,10 @@ def _week_sums(
 
 _SUM_WEEKS = _sum_weeks()
 
-# Keeps the group from being deleted.
+# Keeps the group from being deleted. Not FOR SHARE: two who hold what every node of a cluster has
+# by that lock each other out, until one of them is told of a deadlock.
 _HOLD_GROUP = prepare_command(
-    select(groups.c.id).where(groups.c.id == GROUP_ID).with_for_update(read=True)
+    select(groups.c.id).where(groups.c.id == GROUP_ID).with_for_update(key_share=True)
 )
 _CANDIDATE = _given("candidate", start_date=Date(), member_user_id=Uuid())
 _NEW_WEEK = _given("new_week", start_date=Date(), record=LargeBinary(), is_published=Boolean())
@@ -310,7 +311,7 @@ _LOCK_WEEKS = prepare_command(
 _HOLD_SHARING: Statement[tuple[UUID, datetime]] = prepare(
     select(_MEMBER.member_user_id, _MEMBER.analytics_since)
     .where(_IS_SHARED)
-    .with_for_update(read=True),
+    .with_for_update(key_share=True),
     lambda member_id, since: (member_id, since),
 )
 
