@@ -615,6 +615,24 @@ def failpoints_of(module: ModuleType) -> list[str]:
     return re.findall(r'\breach\("(.+?)"\)', inspect.getsource(module))
 
 
+_WAITING = """
+    SELECT count(DISTINCT pid) FROM pg_locks WHERE NOT granted AND pid IN (
+        SELECT pid FROM pg_locks
+        WHERE database = (SELECT oid FROM pg_database WHERE datname = current_database())
+    )
+"""
+
+
+def waiting_count(connection: psycopg.Connection) -> int:
+    """Returns how many wait for a lock of the database, on all nodes of a cluster."""
+    query = _WAITING
+    [(cluster,)] = connection.execute("SELECT to_regproc('run_command_on_all_nodes')")
+    if cluster is not None:
+        query = f"SELECT sum(result::int) FROM run_command_on_all_nodes($${_WAITING}$$)"
+    [(count,)] = connection.execute(query)
+    return int(count)
+
+
 def eventually(condition: Callable[[], bool], *, within_seconds: float = 20.0) -> None:
     """Waits until a condition holds; fails when it never does."""
     end = time.monotonic() + within_seconds

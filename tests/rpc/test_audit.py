@@ -33,6 +33,7 @@ from tests.support import (
     refused,
     revoke,
     running_service,
+    waiting_count,
 )
 from training_service.cli import app
 from training_service.errors import database_unavailable
@@ -242,8 +243,7 @@ def test_a_call_that_is_given_up_is_on_record(world: World, owner: psycopg.Conne
         owner.execute("LOCK TABLE training.sessions IN ACCESS EXCLUSIVE MODE")
         request = session_pb2.ListSessionsRequest(external_user_id=world.alice.id)
         call = world.coach.sessions.ListSessions.future(request)
-        waiting = "SELECT 1 FROM pg_locks WHERE NOT granted"
-        eventually(lambda: bool(owner.execute(waiting).fetchall()))
+        eventually(lambda: waiting_count(owner) == 1)
         call.cancel()
         eventually(lambda: bool(world.lines))
     assert [one["status"] for one in world.logged()] == ["CANCELLED"]

@@ -17,7 +17,17 @@ from calisthenics.training.v1 import (
 
 from tests.rpc.test_erasure import SCOPES, traces, trained_under
 from tests.rpc.test_isolation import ALL, OF_USERS, Belongings, call, rows_of
-from tests.support import Athlete, a_grant, a_session, eventually, grant, invite, new_group, refused
+from tests.support import (
+    Athlete,
+    a_grant,
+    a_session,
+    eventually,
+    grant,
+    invite,
+    new_group,
+    refused,
+    waiting_count,
+)
 from training_service.receipt import ReceiptError, kept, signer
 from training_service.settings import Settings
 from training_service.storage.database import Database
@@ -120,8 +130,7 @@ def test_an_erasure_waits_for_a_write_under_way(
         writing.execute("SELECT training.refuse_erased(%s, true)", [who])
         erasing = threading.Thread(target=erase, args=[alice])
         erasing.start()
-        waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
-        eventually(lambda: owner.execute(waiting).fetchone() == (1,))
+        eventually(lambda: waiting_count(owner) == 1)
         writing.execute(
             "INSERT INTO training.load_histories (external_user_id) VALUES (%s)"
             " ON CONFLICT DO NOTHING",

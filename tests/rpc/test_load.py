@@ -23,6 +23,7 @@ from tests.support import (
     a_session,
     eventually,
     refused,
+    waiting_count,
 )
 from tests.unit.test_load import DAYS, FIVE_WEEKS, WEEKS
 from training_service.domain.exercise import exercise_id
@@ -465,8 +466,7 @@ def test_a_checkpoint_is_not_made_while_an_old_session_is_being_written(
         asked = alice.loads.GetLoadStatus.future(
             pb.GetLoadStatusRequest(local_date=to_date(day(1)))
         )
-        waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted"
-        eventually(lambda: owner.execute(waiting).fetchone() != (0,))
+        eventually(lambda: waiting_count(owner) == 1)
         writer.execute(
             "UPDATE training.session_metrics SET load_au = 5000 WHERE external_user_id = %s"
             " AND local_date = (SELECT min(local_date) FROM training.session_metrics"

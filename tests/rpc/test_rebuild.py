@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from tests.rpc.test_totals import on
-from tests.support import L_SIT, PULL_UP, PUSH_UP, Athlete, eventually
+from tests.support import L_SIT, PULL_UP, PUSH_UP, Athlete, eventually, waiting_count
 from training_service.cli import app
 from training_service.servicers.rebuild import rebuild_metrics
 from training_service.settings import Settings
@@ -182,8 +182,7 @@ def test_a_session_voided_during_a_rebuild_counts_no_more(
         with psycopg.connect(database_url) as voiding:
             voiding.execute(insert, [alice.id, logged.id])
             running = asyncio.create_task(rebuild_metrics(settings, database_url, lambda *_: None))
-            waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted"
-            await asyncio.to_thread(eventually, lambda: owner.execute(waiting).fetchone() != (0,))
+            await asyncio.to_thread(eventually, lambda: waiting_count(owner) == 1)
             voiding.commit()
             return await running
 

@@ -21,6 +21,7 @@ from tests.support import (
     a_schedule,
     eventually,
     refused,
+    waiting_count,
 )
 
 MONDAY = date(2026, 3, 2)
@@ -574,8 +575,7 @@ def test_a_change_waits_for_a_session_that_is_being_moved(
         asked = alice.schedules.UpdateSchedule.future(
             an_update(schedule, "rotation", rotation={"workout_ids": [workout.id, ""]})
         )
-        waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted"
-        eventually(lambda: owner.execute(waiting).fetchone() != (0,))
+        eventually(lambda: waiting_count(owner) == 1)
         writer.commit()
     with refused("SCHEDULE_HAS_CHANGES") as refusals:
         asked.result()

@@ -256,7 +256,7 @@ def test_ten_years_of_weeks_touch_no_session(
 
 
 def tables_read(owner: psycopg.Connection, statement: str, values: list[Any]) -> set[str]:
-    """Returns the tables in the plan of a statement."""
+    """Returns the tables in the plan of a statement; of shards, whose they are."""
     prepared = f"PREPARE planned AS {statement}"
     arguments = sql.SQL(", ").join(map(sql.Literal, values))
     explain = sql.SQL("EXPLAIN (FORMAT JSON) EXECUTE planned ({})").format(arguments)
@@ -265,7 +265,7 @@ def tables_read(owner: psycopg.Connection, statement: str, values: list[Any]) ->
         [(plan,)] = owner.execute(explain).fetchall()
     finally:
         owner.execute("DEALLOCATE planned")
-    return set(re.findall(r"'Relation Name': '(\w+)'", str(plan)))
+    return set(re.findall(r"'Relation Name': '(\w+?)(?:_\d+)?'", str(plan)))
 
 
 def test_an_amended_session_counts_as_if_it_had_been_logged_so(

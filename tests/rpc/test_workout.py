@@ -31,6 +31,7 @@ from tests.support import (
     eventually,
     forged_token,
     refused,
+    waiting_count,
 )
 
 NOT_FOUND = grpc.StatusCode.NOT_FOUND
@@ -134,24 +135,16 @@ def exercise_rows(owner: psycopg.Connection, workout_id: str) -> list[tuple[int,
     return list(owner.execute(query, [workout_id]))
 
 
-WAITING = """
-    SELECT count(DISTINCT pid) FROM pg_locks WHERE NOT granted AND pid IN (
-        SELECT pid FROM pg_locks
-        WHERE database = (SELECT oid FROM pg_database WHERE datname = current_database())
-    )
-"""
-
-
 @contextmanager
 def held_back(owner: psycopg.Connection, workout_id: str, calls: int) -> Iterator[None]:
     """Keeps the calls that the block makes from changing a workout until all of them want to."""
+    query = "SELECT external_user_id FROM training.workouts WHERE id = %s"
+    [(athlete,)] = owner.execute(query, [workout_id])
     with owner.transaction():
-        try:
-            owner.execute("SELECT FROM training.workouts WHERE id = %s FOR UPDATE", [workout_id])
-        except psycopg.errors.FeatureNotSupported:
-            pytest.skip("on a cluster who waits is seen on another server")
+        owner.execute(f"{query} AND external_user_id = %s FOR UPDATE", [workout_id, athlete])
         yield
-        eventually(lambda: owner.execute(WAITING).fetchone() == (calls,))
+        with psycopg.connect(owner.info.dsn, autocommit=True) as watcher:
+            eventually(lambda: waiting_count(watcher) == calls)
 
 
 @pytest.fixture

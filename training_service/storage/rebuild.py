@@ -5,7 +5,7 @@ from datetime import date, datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Boolean, Integer, any_, bindparam, exists, func, select
+from sqlalchemy import Boolean, ColumnElement, Integer, any_, bindparam, exists, func, select
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.types import Uuid
 
@@ -25,22 +25,36 @@ _IS_CURRENT = ~exists().where(
     session_retractions.c.external_user_id == sessions.c.external_user_id,
     session_retractions.c.session_id == sessions.c.id,
 )
-_HAS_NEWEST = exists().where(
-    session_metrics.c.external_user_id == sessions.c.external_user_id,
-    session_metrics.c.local_date == sessions.c.local_date,
-    session_metrics.c.session_id == sessions.c.id,
-    session_metrics.c.formula_version >= FORMULA_VERSION,
-)
-_WANTED = _IS_CURRENT & (~_HAS_NEWEST | bindparam("everything", type_=Boolean))
+
+
+def _is_wanted(*of_metrics: ColumnElement[bool]) -> ColumnElement[bool]:
+    """Returns the condition that a session counts and has no metrics of the newest formula, unless
+    all are wanted. What is said of the metrics beside that only helps to find them."""
+    has_newest = exists().where(
+        session_metrics.c.external_user_id == sessions.c.external_user_id,
+        session_metrics.c.local_date == sessions.c.local_date,
+        session_metrics.c.session_id == sessions.c.id,
+        session_metrics.c.formula_version >= FORMULA_VERSION,
+        *of_metrics,
+    )
+    return _IS_CURRENT & (~has_newest | bindparam("everything", type_=Boolean))
+
+
+_WANTED = _is_wanted()
 _COUNT = prepare(select(func.count()).select_from(sessions).where(_WANTED), int)
 _ATHLETES = prepare(
     select(sessions.c.external_user_id).where(_WANTED).distinct().order_by("external_user_id"),
     lambda external_user_id: external_user_id,
 )
-# Holds off who would retract them: a retraction refers to its session.
+# Holds off who would retract them: a retraction refers to its session. That the metrics are the
+# athlete's is said once more, for a distributed database does not see it within an OR.
 _LOCK = prepare(
     select(sessions.c.id)
-    .where(own(sessions), sessions.c.id > parameter("after_id", sessions.c.id), _WANTED)
+    .where(
+        own(sessions),
+        sessions.c.id > parameter("after_id", sessions.c.id),
+        _is_wanted(own(session_metrics)),
+    )
     .order_by(sessions.c.id)
     .limit(bindparam("limit", type_=Integer))
     .with_for_update(),
