@@ -16,7 +16,13 @@ from rich.text import Text
 
 from training_service.interceptors.identity import read_key_set
 from training_service.settings import Settings
-from training_service.storage.diagnosis import DatabaseFacts, DatabaseUnreachableError, diagnose
+from training_service.storage.diagnosis import (
+    DatabaseFacts,
+    DatabaseUnreachableError,
+    LogFacts,
+    diagnose,
+    diagnose_replica,
+)
 from training_service.storage.distribution import TABLES
 from training_service.storage.health import excess
 from training_service.storage.migrations import earlier_revisions, head_revision
@@ -86,6 +92,7 @@ def examine(settings: Settings, url: str, now: datetime) -> Iterator[Finding]:
         yield from check_schema(facts)
         yield from check_vectors(facts)
         yield from check_distribution(facts)
+    yield from check_replicas(settings, facts)
     yield check_clock(facts)
 
 
@@ -350,6 +357,43 @@ def check_distribution(facts: DatabaseFacts) -> Iterator[Finding]:
         )
     if not of.here and of.are_settings_propagated:
         yield _ok(check, f"{len(TABLES)} tables are on the nodes of a Citus cluster")
+
+
+def check_replicas(settings: Settings, facts: DatabaseFacts) -> Iterator[Finding]:
+    """Yields whether each replica that is set up can be read from."""
+    for number, url in enumerate(settings.replica_urls, start=1):
+        check = f"replica {number}"
+        try:
+            log = diagnose_replica(url)
+        except DatabaseUnreachableError as error:
+            remedy = "Start it, or correct TRAINING_REPLICA_URLS; the primary answers meanwhile."
+            yield _warning(check, str(error), remedy)
+        else:
+            yield check_replica(check, log, facts.log)
+    if settings.replica_urls and facts.distribution and not facts.distribution.here:
+        yield _warning(
+            "replicas",
+            "a replica of the coordinator knows nothing of the other nodes' log",
+            "Leave TRAINING_REPLICA_URLS empty, and give each node a standby (docs/scaling.md).",
+        )
+
+
+def check_replica(check: str, log: LogFacts, primary: LogFacts | None) -> Finding:
+    """Returns whether a server is a replica of the primary that keeps up."""
+    if not log.is_replica:
+        return _warning(check, "it is no replica", "Correct TRAINING_REPLICA_URLS.")
+    if primary is None:
+        return _ok(check, "a replica; how far the primary is can't be read")
+    if log.cluster != primary.cluster:
+        return _warning(
+            check, "a replica, but not of this primary", "Correct TRAINING_REPLICA_URLS."
+        )
+    behind = f"{max(primary.lsn - log.lsn, 0) / 2**20:.1f} MiB of log behind the primary"
+    if log.is_paused:
+        return _warning(
+            check, f"it replays no more, {behind}", "There: SELECT pg_wal_replay_resume()."
+        )
+    return _ok(check, behind)
 
 
 def check_clock(facts: DatabaseFacts) -> Finding:

@@ -15,3 +15,6 @@ CREATE ROLE training_coach;
 CREATE ROLE training_eraser;
 GRANT training_app, training_reader, training_grantee, training_coach, training_eraser
     TO training_owner, training_service;
+
+-- Not trusted, so that the schema's owner can't: for similar exercises, which are optional.
+SELECT 'CREATE EXTENSION vector' FROM pg_available_extensions WHERE name = 'vector' \gexec

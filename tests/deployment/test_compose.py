@@ -16,7 +16,7 @@ import pytest
 import yaml
 from sqlalchemy import make_url
 
-from tests.conftest import seed
+from tests.conftest import embed_in, seed
 from tests.deployment.support import ROOT, SECRET, parse, seconds, settings_of
 from tests.support import Athlete, running_service
 from training_service.embedded import embedded_postgres
@@ -26,7 +26,7 @@ from training_service.storage.migrations import migrate
 
 BIN = Path(sys.executable).parent
 FOLDER = "${TRAINING_COMPOSE_DIRECTORY:-./.data/compose}"
-OURS = {"migrate", "seed", "training", "archive", "verify", "prune-audit"}
+OURS = {"migrate", "seed", "training", "archive", "verify", "prune-audit", "embed"}
 
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
@@ -205,6 +205,7 @@ def test_the_roles_are_those_that_the_service_needs(prepared: Path) -> None:
         )
         migrate(owner)
         assert seed(owner) > 0
+        assert embed_in(owner).exercises > 0
         with running_service(service) as running:
             alice = Athlete(running.address)
             assert alice.log().id

@@ -43,6 +43,9 @@ from training_service.consistency import (
     from_token,
     to_token,
 )
+from training_service.doctor import Verdict, check_replicas
+from training_service.settings import Settings
+from training_service.storage.diagnosis import diagnose
 from training_service.storage.session_export import EXPORT_BATCH
 
 Metadata = list[tuple[str, str]]
@@ -400,6 +403,19 @@ def test_an_export_that_is_in_the_replicas_way_can_be_resumed(
     replica.configure("max_standby_streaming_delay", 30_000)
     rest = [one.id for part in export(alice, first.cursor) for one in part.sessions]
     assert len({one.id for one in first.sessions}.union(rest)) == EXPORT_BATCH * 5
+
+
+def test_the_doctor_sees_how_a_replica_is(replica: ReplicaServer, database_url: str) -> None:
+    name = database_url.rpartition("/")[2].partition("?")[0]
+    settings = Settings(replica_urls=(replica.url(name), database_url))
+    facts = diagnose(database_url, "training_app", ["training_app"])
+    replays, primary = check_replicas(settings, facts)
+    assert (replays.check, replays.verdict) == ("replica 1", Verdict.OK)
+    assert "behind the primary" in replays.seen
+    assert (primary.check, primary.seen) == ("replica 2", "it is no replica")
+    replica.pause()
+    paused, _ = check_replicas(settings, facts)
+    assert paused.seen.startswith("it replays no more")
 
 
 def test_what_a_user_takes_along_is_read_from_the_replica(

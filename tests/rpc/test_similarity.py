@@ -53,6 +53,14 @@ def scores(found: Sequence[pb.SimilarExercise]) -> dict[str, float]:
     return {one.exercise.id: one.similarity for one in found}
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _extension(server_url: str) -> None:
+    with psycopg.connect(server_url) as connection:
+        query = "SELECT FROM pg_available_extensions WHERE name = 'vector'"
+        if connection.execute(query).fetchone() is None:
+            pytest.skip("the server does not have pgvector")
+
+
 @pytest.fixture
 def own_url(make_database: Callable[[], str]) -> str:
     """A database with vectors that no other test knows."""

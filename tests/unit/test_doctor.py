@@ -20,6 +20,8 @@ from training_service.doctor import (
     check_certificates,
     check_clock,
     check_distribution,
+    check_replica,
+    check_replicas,
     check_roles,
     check_schema,
     check_server,
@@ -30,6 +32,7 @@ from training_service.settings import Settings
 from training_service.storage.diagnosis import (
     DatabaseFacts,
     DistributionFacts,
+    LogFacts,
     SchemaFacts,
     ServerFacts,
     VectorFacts,
@@ -101,6 +104,40 @@ def test_what_a_server_may_lack(
     wrong = the_one(findings(replace(WELL, server=WELL.server._replace(**server))))
     assert (wrong.check, wrong.verdict) == (check, verdict)
     assert seen in wrong.seen
+
+
+PRIMARY = LogFacts(is_replica=False, is_paused=False, cluster=1, lsn=5 * 2**20)
+REPLICA = LogFacts(is_replica=True, is_paused=False, cluster=1, lsn=3 * 2**20)
+
+
+@pytest.mark.parametrize(
+    ("replica", "seen"),
+    [
+        (PRIMARY, "it is no replica"),
+        (REPLICA._replace(cluster=2), "a replica, but not of this primary"),
+        (REPLICA._replace(is_paused=True), "it replays no more, 2.0 MiB of log behind the primary"),
+    ],
+)
+def test_a_replica_that_is_not_read_from(replica: LogFacts, seen: str) -> None:
+    assert the_one([check_replica("replica 1", replica, PRIMARY)]).seen == seen
+
+
+def test_a_replica_says_how_far_behind_it_is() -> None:
+    found = check_replica("replica 1", REPLICA, PRIMARY)
+    assert (found.verdict, found.seen) == (Verdict.OK, "2.0 MiB of log behind the primary")
+    ahead = check_replica("replica 1", REPLICA._replace(lsn=6 * 2**20), PRIMARY)
+    assert ahead.seen == "0.0 MiB of log behind the primary"
+    assert check_replica("replica 1", REPLICA, None).verdict is Verdict.OK
+
+
+def test_replicas_of_a_coordinator_are_of_no_use() -> None:
+    spread = replace(WELL, distribution=DistributionFacts([], are_settings_propagated=True))
+    nowhere = ("postgresql://127.0.0.1:1/nothing",)
+    away, useless = check_replicas(Settings(replica_urls=nowhere), spread)
+    assert (away.check, away.verdict) == ("replica 1", Verdict.WARNING)
+    assert "the primary answers meanwhile" in away.remedy
+    assert (useless.check, useless.verdict) == ("replicas", Verdict.WARNING)
+    assert not list(check_replicas(Settings(), spread))
 
 
 def test_all_workers_count_for_connections() -> None:

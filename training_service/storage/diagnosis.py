@@ -66,6 +66,19 @@ class DistributionFacts(NamedTuple):
     """Whether the nodes get the settings that policies look at."""
 
 
+class LogFacts(NamedTuple):
+    """How far a server is, and of which log."""
+
+    is_replica: bool
+    """Whether it replays the log of another server."""
+    is_paused: bool
+    """Whether it replays no more, until somebody resumes it."""
+    cluster: int
+    """PostgreSQL's system identifier, which a primary and its replicas share."""
+    lsn: int
+    """In bytes."""
+
+
 @dataclass(frozen=True)
 class DatabaseFacts:
     """A database as its login sees it."""
@@ -86,6 +99,8 @@ class DatabaseFacts:
     """None when that can't be read."""
     distribution: DistributionFacts | None = None
     """None without the extension citus."""
+    log: LogFacts | None = None
+    """None when that can't be read."""
 
 
 _NOT_TO_BE_SEEN = (
@@ -146,6 +161,18 @@ _DISTRIBUTION = Statement(
     """,
     DistributionFacts,
 )
+_LOG = Statement(
+    """
+    SELECT is_replica,
+           CASE WHEN is_replica THEN pg_get_wal_replay_pause_state() <> 'not paused'
+                ELSE false END,
+           system_identifier,
+           (CASE WHEN is_replica THEN pg_last_wal_replay_lsn()
+                 ELSE pg_current_wal_flush_lsn() END - '0/0')::int8
+    FROM pg_is_in_recovery() AS is_replica, pg_control_system()
+    """,
+    LogFacts,
+)
 
 
 def diagnose(url: str, service_role: str, roles: Sequence[str]) -> DatabaseFacts:
@@ -154,11 +181,7 @@ def diagnose(url: str, service_role: str, roles: Sequence[str]) -> DatabaseFacts
     `service_role` is what connections take on, empty for the login itself; `roles` are all that
     they ever take on. Raises DatabaseUnreachableError.
     """
-    try:
-        opened = psycopg.connect(url, autocommit=True, connect_timeout=CONNECT_TIMEOUT_SECONDS)
-    except psycopg.OperationalError as error:
-        raise DatabaseUnreachableError(str(error).strip()) from None
-    with opened as connection:
+    with _connect(url) as connection:
         server = _one(connection, _SERVER)
         skew, uncertainty = _clock_skew(connection)
         missing = [role for role in roles if _as_role(connection, role, _is_there) is None]
@@ -172,7 +195,21 @@ def diagnose(url: str, service_role: str, roles: Sequence[str]) -> DatabaseFacts
             schema=_as_role(connection, service_role, _schema),
             vectors=_as_role(connection, service_role, _vectors),
             distribution=_as_role(connection, service_role, _distribution),
+            log=_as_role(connection, service_role, _log),
         )
+
+
+def diagnose_replica(url: str) -> LogFacts:
+    """Looks at a server that is to be a replica. Raises DatabaseUnreachableError."""
+    with _connect(url) as connection:
+        return _log(connection)
+
+
+def _connect(url: str) -> psycopg.Connection[Any]:
+    try:
+        return psycopg.connect(url, autocommit=True, connect_timeout=CONNECT_TIMEOUT_SECONDS)
+    except psycopg.OperationalError as error:
+        raise DatabaseUnreachableError(str(error).strip()) from None
 
 
 def _one(connection: psycopg.Connection[Any], statement: Statement[Row], *values: Any) -> Row:
@@ -222,6 +259,10 @@ def _vectors(connection: psycopg.Connection[Any]) -> VectorFacts:
 
 def _distribution(connection: psycopg.Connection[Any]) -> DistributionFacts:
     return _one(connection, _DISTRIBUTION, [table.name for table in TABLES])
+
+
+def _log(connection: psycopg.Connection[Any]) -> LogFacts:
+    return _one(connection, _LOG)
 
 
 def _clock_skew(connection: psycopg.Connection[Any]) -> tuple[float, float]:
