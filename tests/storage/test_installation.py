@@ -9,6 +9,7 @@ import pytest
 from calisthenics.training.v1 import exercise_pb2, session_pb2
 from sqlalchemy import make_url
 
+from tests.citus import Cluster
 from tests.conftest import embed_in, seed
 from tests.support import Athlete, refused, running_service
 from training_service import server
@@ -28,7 +29,9 @@ def as_login(url: str, name: str) -> str:
 
 
 @pytest.fixture
-def logins(server_url: str, make_database: Callable[[], str]) -> Iterator[tuple[str, str, str]]:
+def logins(
+    server_url: str, make_database: Callable[[], str], cluster: Cluster
+) -> Iterator[tuple[str, str, str]]:
     """A database with an owner and a service login, gone at the end."""
     url = make_database()
     name = make_url(url).database
@@ -37,9 +40,11 @@ def logins(server_url: str, make_database: Callable[[], str]) -> Iterator[tuple[
     with psycopg.connect(server_url, autocommit=True) as connection:
         connection.execute(f"CREATE ROLE {owner} LOGIN CREATEROLE PASSWORD '{PASSWORD}'")
         connection.execute(f"CREATE ROLE {service} LOGIN NOINHERIT PASSWORD '{PASSWORD}'")
-        connection.execute(f'GRANT ALL ON DATABASE "{name}" TO {owner}')
+        with psycopg.connect(url, autocommit=True) as inside:  # from where workers learn of it
+            inside.execute(f'GRANT ALL ON DATABASE "{name}" TO {owner}')
         yield url, owner, service
         connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+        cluster.drop_database(str(name))
         connection.execute(f"DROP ROLE {service}, {owner}")
 
 

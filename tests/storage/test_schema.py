@@ -13,6 +13,7 @@ from sqlalchemy import Table, create_engine, make_url
 from sqlalchemy.dialects.postgresql import ExcludeConstraint
 from sqlalchemy.schema import AddConstraint
 
+from tests.citus import Cluster
 from tests.support import Athlete, a_goal, a_phase, a_wellness
 from training_service.storage.erasure import STEPS, Step, user_columns
 from training_service.storage.migrations import head_revision, migrate
@@ -252,10 +253,13 @@ def test_no_triggers_or_rules(owner: psycopg.Connection) -> None:
     assert owner.execute(triggers).fetchall() == []
 
 
-def test_the_service_owns_nothing_and_bypasses_nothing(owner: psycopg.Connection) -> None:
+def test_the_service_owns_nothing_and_bypasses_nothing(
+    owner: psycopg.Connection, cluster: Cluster
+) -> None:
     query = "SELECT rolsuper, rolbypassrls, rolcreaterole, rolcreatedb, rolcanlogin FROM pg_roles"
     [row] = owner.execute(f"{query} WHERE rolname = 'training_app'")
-    assert row == (False, False, False, False, False)
+    # The nodes of a cluster connect to one another as whom a transaction acts for.
+    assert row == (False, False, False, False, cluster.is_there)
     owned = "SELECT count(*) FROM pg_class WHERE relowner = 'training_app'::regrole"
     assert owner.execute(owned).fetchone() == (0,)
 
@@ -350,20 +354,19 @@ def test_the_database_itself_refuses_to_change_whose_days_a_schedule_has(
 
 PHASES = """
     INSERT INTO training.training_phases
-        (external_user_id, id, parent_id, kind, start_date, end_date, display_name, focus,
+        (id, parent_id, start_date, end_date, external_user_id, kind, display_name, focus,
          volume_factors, intensity_factors, deload_weeks, day_emphases, description, version,
          created_at, updated_at)
-    SELECT {}, id::uuid, parent_id::uuid, 'MESOCYCLE', start_date::date, end_date::date, '', '',
-           '{{}}', '{{}}', '{{}}', '{{}}', '', 1, now(), now()
-    FROM (VALUES {}) AS phases (id, parent_id, start_date, end_date)
+    VALUES {}
 """
 ONE, TWO, THREE = (f"'{n:032x}'" for n in (1, 2, 3))
 FIRST_DAYS = "'2026-03-02', '2026-03-30'"
 
 
 def insert_phases(connection: psycopg.Connection, athlete: Athlete, *rows: str) -> None:
-    values = ", ".join(f"({row})" for row in rows)
-    connection.execute(PHASES.format(f"'{athlete.id}'", values))
+    rest = "'MESOCYCLE', '', '', '{}', '{}', '{}', '{}', '', 1, now(), now()"
+    values = ", ".join(f"({row}, '{athlete.id}', {rest})" for row in rows)
+    connection.execute(PHASES.format(values))
 
 
 @pytest.mark.parametrize("parent", ["NULL", ONE])
