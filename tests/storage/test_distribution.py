@@ -4,7 +4,9 @@ With TRAINING_TEST_DATABASE_URL of a Citus coordinator it is done; everywhere it
 tables have a place, and that what is not ready is refused.
 """
 
+import re
 from collections.abc import Callable
+from typing import LiteralString, cast
 
 import psycopg
 import pytest
@@ -13,7 +15,8 @@ from sqlalchemy import ForeignKeyConstraint, Table
 
 from tests.citus import SHARDS, Cluster
 from tests.conftest import filled, prepared
-from tests.support import Athlete, running_service
+from tests.packages import ROOT
+from tests.support import Athlete, refused, running_service
 from training_service.storage.distribution import (
     DISTRIBUTED_TABLES,
     REFERENCE_TABLES,
@@ -85,9 +88,29 @@ def test_sessions_of_before_are_there_after(
         ).fetchone()
     assert places is not None
     assert places[0] > 1
+    _serves(url, before)
+    with psycopg.connect(url) as connection:
+        connection.execute(way_back())
+        assert connection.execute("SELECT count(*) FROM pg_dist_partition").fetchone() == (0,)
+    _serves(url, before)
+
+
+def _serves(url: str, logged: list[tuple[Athlete, str]]) -> None:
+    """Each athlete finds their own session, and not that of another."""
     with running_service(url) as service:
-        for athlete, session_id in before:
+        for (athlete, session_id), (_, foreign_id) in zip(logged, reversed(logged), strict=True):
             again = Athlete(service.address, user_id=athlete.id)
             request = session_pb2.GetSessionRequest(session_id=session_id)
             assert again.sessions.GetSession(request).id == session_id
+            if foreign_id != session_id:
+                with refused("SESSION_NOT_FOUND"):
+                    again.sessions.GetSession(session_pb2.GetSessionRequest(session_id=foreign_id))
             assert again.log().id != session_id
+
+
+def way_back() -> LiteralString:
+    """Returns the commands of the documentation."""
+    text = (ROOT / "docs" / "scaling.md").read_text()
+    _, _, section = text.partition("### The way back")
+    [commands] = re.findall(r"\n    (DO .*?)\n\n", section, re.DOTALL)
+    return cast("LiteralString", commands)
