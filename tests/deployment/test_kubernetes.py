@@ -67,7 +67,7 @@ def test_every_file_is_part_of_it() -> None:
         there = {file.name for file in folder.glob("*.yaml")} - {"kustomization.yaml"}
         assert there == set(kustomization(folder)["resources"])
     assert {p.partition("-")[0] for p in PODS} == {"Deployment", "CronJob", "Job"}
-    assert len(PODS) == 5
+    assert len(PODS) == 6
 
 
 # What Kubernetes would say.

@@ -159,7 +159,8 @@ def test_without_an_athlete_all_are_exported(
     found = {row["session_id"] for row in parquet_rows(file)}
     [(count,)] = owner.execute(
         "SELECT count(*) FROM training.sessions AS s WHERE NOT EXISTS (SELECT FROM"
-        " training.session_retractions AS r WHERE r.session_id = s.id)"
+        " training.session_retractions AS r WHERE r.external_user_id = s.external_user_id"
+        " AND r.session_id = s.id)"
     ).fetchall()
     assert ids <= found
     assert len(found) == count
