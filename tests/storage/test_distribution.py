@@ -89,6 +89,11 @@ def test_sessions_of_before_are_there_after(
     assert places is not None
     assert places[0] > 1
     _serves(url, before)
+    with psycopg.connect(url, autocommit=True) as connection:
+        for table in TABLES:
+            command = "SELECT truncate_local_data_after_distributing_table(%s)"
+            connection.execute(command, [f"{SCHEMA}.{table.name}"])
+    _serves(url, before)
     with psycopg.connect(url) as connection:
         connection.execute(way_back())
         assert connection.execute("SELECT count(*) FROM pg_dist_partition").fetchone() == (0,)
