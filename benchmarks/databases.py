@@ -1,7 +1,8 @@
 """`python -m benchmarks.databases NAME=URL NAME=URL …`: the same calls over several databases.
 
 Each URL is of a database with the schema and the catalogue, distributed or not; sessions of an
-athlete are added to it. One call at a time, and every database has its turn in every round.
+athlete, and of a group of ten, are added to it. One call at a time, and every database has its turn
+in every round.
 """
 
 import json
@@ -11,7 +12,10 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated
 
+import grpc
 import typer
+from calisthenics.training.v1 import group_pb2, roster_pb2
+from calisthenics.training.v1.group_pb2_grpc import GroupServiceStub
 from rich.console import Console
 from rich.table import Table
 
@@ -19,12 +23,22 @@ from benchmarks import cases, data
 from benchmarks.footprint import ONE_AT_A_TIME, reading, to_request
 from benchmarks.load import Sample, h2load, ratio, require_h2load
 from benchmarks.rounds import measured
-from benchmarks.stack import Comparison, Service, Target, newest_session, running_service
+from benchmarks.stack import (
+    Comparison,
+    Service,
+    Target,
+    as_caller,
+    newest_session,
+    running_service,
+)
+from training_service.servicers.convert import to_date
 
 FIRST_PORT = 15220
 """Below the range that clients' own ports come from."""
 ATHLETE = data.athlete("distributed")
 SESSIONS = 50
+COACH = data.athlete("coach of a distributed group")
+MEMBERS = [data.athlete(f"member {number}") for number in range(10)]
 
 
 def main(
@@ -42,7 +56,7 @@ def main(
             for number, (name, url) in enumerate(urls.items())
         }
         for service in services.values():
-            data.fill(service.address, [ATHLETE], SESSIONS)
+            data.fill(service.address, [ATHLETE, *MEMBERS], SESSIONS)
         report(measured(_comparisons(services, scale), rounds), output)
 
 
@@ -52,13 +66,50 @@ def _comparisons(services: dict[str, Service], scale: float) -> list[Comparison]
     for name, service in services.items():
         newest = newest_session(service.address, ATHLETE)
         reads = [c for c in reading(ATHLETE, newest, scale) if c.name not in ONE_AT_A_TIME]
-        for case in [*reads, cases.logging(ATHLETE, scale * 0.1)]:
+        roster = _roster(_new_group(service.address), scale)
+        for case in [*reads, roster, cases.logging(ATHLETE, scale * 0.1)]:
             request = to_request(case, service.address)
             send = partial(h2load, request, connections=1, streams=1)
             target = Target(name, send, {"service": service.pid}, service.log)
             calls.setdefault(case.name, []).append(target)
             counts[case.name] = case.count
     return [Comparison(name, counts[name], targets) for name, targets in calls.items()]
+
+
+def _new_group(address: str) -> str:
+    """Makes a group whose athletes grant it what a roster shows; returns its id."""
+    with grpc.insecure_channel(address) as channel:
+        groups = GroupServiceStub(channel)
+        coach = list(as_caller(COACH).items())
+        request = group_pb2.CreateGroupRequest(group={"display_name": "A group"})
+        group = groups.CreateGroup(request, metadata=coach)
+        for member in MEMBERS:
+            invitation = groups.CreateInvitation(
+                group_pb2.CreateInvitationRequest(
+                    group_id=group.id,
+                    invitation={"user_id": member, "role": "MEMBER_ROLE_ATHLETE"},
+                ),
+                metadata=coach,
+            )
+            groups.AcceptInvitation(
+                group_pb2.AcceptInvitationRequest(
+                    invitation_id=invitation.id,
+                    granted_scopes=["GRANT_SCOPE_READ_METRICS", "GRANT_SCOPE_READ_WELLNESS"],
+                ),
+                metadata=list(as_caller(member).items()),
+            )
+        return str(group.id)
+
+
+def _roster(group_id: str, scale: float) -> cases.Case:
+    return cases.Case(
+        name=f"GetRosterStatus({len(MEMBERS)})",
+        path="/calisthenics.training.v1.RosterService/GetRosterStatus",
+        message=roster_pb2.GetRosterStatusRequest(
+            external_user_id=COACH, group_id=group_id, local_date=to_date(data.NOW.date())
+        ),
+        count=int(100 * scale),
+    )
 
 
 def report(samples: dict[str, dict[str, Sample]], output: Path | None) -> None:

@@ -47,8 +47,8 @@ class Settings(BaseSettings):
         (),
         repr=False,
         description="PostgreSQL URLs of streaming replicas, separated by spaces: metrics, charts, "
-        "loads and exports are read from them (docs/replicas.md). Each has a pool like the "
-        "primary's.",
+        "loads, rosters and exports are read from them (docs/replicas.md). Each has a pool like "
+        "the primary's.",
     )
     replica_wait_ms: int = Field(
         100,

@@ -138,18 +138,18 @@ def _neighbours() -> Statement[Phase]:
     """Returns the phases with a day between two dates, which the days of one phase extend; and the
     parent that is meant, wherever it is."""
     changed = training_phases.alias("changed")
-    # Of several arguments that are null, greatest and least take the others.
-    first = func.least(bindparam("from_date", type_=Date), changed.c.start_date)
-    end = func.greatest(bindparam("to_date", type_=Date), changed.c.end_date)
-    is_changed = and_(
-        changed.c.external_user_id == _OF.external_user_id,
-        changed.c.id == parameter("phase_id", _OF.id),
+    is_changed = and_(own(changed), changed.c.id == parameter("phase_id", _OF.id))
+    start_date, end_date = (
+        select(changed.c[name]).where(is_changed).scalar_subquery()
+        for name in ("start_date", "end_date")
     )
+    # Of several arguments that are null, greatest and least take the others.
+    first = func.least(bindparam("from_date", type_=Date), start_date)
+    end = func.greatest(bindparam("to_date", type_=Date), end_date)
     is_near = and_(_OF.start_date < end, _OF.end_date > first)
     is_parent = _OF.id == parameter("parent_id", _OF.parent_id)
     return prepare(
         select(*_COLUMNS)
-        .outerjoin(changed, is_changed)
         .where(own(training_phases), or_(is_near, is_parent))
         .order_by(*_PLACE),
         _phase,
