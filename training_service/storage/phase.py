@@ -149,9 +149,7 @@ def _neighbours() -> Statement[Phase]:
     is_near = and_(_OF.start_date < end, _OF.end_date > first)
     is_parent = _OF.id == parameter("parent_id", _OF.parent_id)
     return prepare(
-        select(*_COLUMNS)
-        .where(own(training_phases), or_(is_near, is_parent))
-        .order_by(*_PLACE),
+        select(*_COLUMNS).where(own(training_phases), or_(is_near, is_parent)).order_by(*_PLACE),
         _phase,
     )
 
