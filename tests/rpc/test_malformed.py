@@ -68,9 +68,11 @@ COMMON = {
     Reason.ATHLETE_NOT_FOUND,
     Reason.INVALID_FIELD,
     Reason.MALFORMED_REQUEST,
+    Reason.ATHLETE_ERASED,
 }
-"""What any RPC may answer a known caller's nonsense. The database is well and there is time, so
-DATABASE_UNAVAILABLE or DEADLINE_EXCEEDED would be as wrong as INTERNAL."""
+"""What any RPC may answer a known caller's nonsense. An administrator's may have erased
+whom it names. The database is well and there is time, so DATABASE_UNAVAILABLE or
+DEADLINE_EXCEEDED would be as wrong as INTERNAL."""
 
 A_UUID = "5f0c1c52-5a3e-4b39-9d3b-6f2f3f0a7a11"
 
