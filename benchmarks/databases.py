@@ -81,7 +81,9 @@ def _new_group(address: str) -> str:
     with grpc.insecure_channel(address) as channel:
         groups = GroupServiceStub(channel)
         coach = list(as_caller(COACH).items())
-        request = group_pb2.CreateGroupRequest(group={"display_name": "A group"})
+        request = group_pb2.CreateGroupRequest(
+            group={"display_name": "A group", "kind": "GROUP_KIND_TEAM"}
+        )
         group = groups.CreateGroup(request, metadata=coach)
         for member in MEMBERS:
             invitation = groups.CreateInvitation(
