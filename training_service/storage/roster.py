@@ -172,6 +172,8 @@ class RosterAdmission:
         )
         held = dict(zip(GRANT_SCOPES, found, strict=True))
         for scope, grants in held.items():
+            if not grants:
+                continue
             await self._transaction.act_by(scope)
             # Row by row: Citus would copy what an INSERT … SELECT finds, past row-level security.
             await self._transaction.insert(access_log, self._look.rows(grants, scope, now))
