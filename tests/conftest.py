@@ -97,6 +97,15 @@ def database_url(make_database: Callable[[], str]) -> str:
     return prepared(make_database())
 
 
+@pytest.fixture(scope="session")
+def pgvector(server_url: str) -> None:
+    """Skips what needs the extension for vectors, on a server that does not have it."""
+    with psycopg.connect(server_url) as connection:
+        query = "SELECT FROM pg_available_extensions WHERE name = 'vector'"
+        if connection.execute(query).fetchone() is None:
+            pytest.skip("the server does not have pgvector")
+
+
 def prepared(url: str) -> str:
     """Gives an empty database all that the service needs, distributed where it can be; returns its
     URL."""

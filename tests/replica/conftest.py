@@ -27,14 +27,19 @@ def replica(server_url: str, database_url: str) -> Iterator[ReplicaServer]:
 
 
 @pytest.fixture(scope="package")
-def serve(replica: ReplicaServer, database_url: str) -> Serve:
+def replica_url(replica: ReplicaServer, database_url: str) -> str:
+    """The superuser's URL of the service's database on the replica."""
+    return replica.url(database_url.rpartition("/")[2].partition("?")[0])
+
+
+@pytest.fixture(scope="package")
+def serve(replica: ReplicaServer, replica_url: str, database_url: str) -> Serve:
     """Runs the service on primary and replica, and waits until it reads from the latter."""
-    name = database_url.rpartition("/")[2].partition("?")[0]
 
     @contextmanager
     def run(**settings: Any) -> Iterator[RunningService]:
         usual = {"replica_wait_ms": 100, "replica_max_lag_seconds": NOT_OF_A_TEST}
-        urls = (replica.url(name),)
+        urls = (replica_url,)
         with running_service(database_url, replica_urls=urls, **{**usual, **settings}) as running:
             someone = Athlete(running.address)
             eventually(lambda: is_read(replica, someone))

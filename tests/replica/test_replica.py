@@ -19,7 +19,6 @@ from calisthenics.training.v1 import (
     session_pb2,
 )
 from google.protobuf.message import Message
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from tests.replica.conftest import Serve, is_read
 from tests.replica.server import ReplicaServer
@@ -101,9 +100,7 @@ def log(athlete: Athlete, reps: int = 6) -> Metadata:
 
 def log_today(athlete: Athlete) -> None:
     """Logs a session of the last day."""
-    start_time = Timestamp()
-    start_time.FromDatetime(datetime.now(UTC) - timedelta(hours=2))
-    athlete.log(a_session(start_time=start_time))
+    athlete.log(a_session(start_time=datetime.now(UTC) - timedelta(hours=2)))
 
 
 def count(athlete: Athlete, metadata: Metadata | None = None, **fields: str) -> int:
@@ -405,9 +402,10 @@ def test_an_export_that_is_in_the_replicas_way_can_be_resumed(
     assert len({one.id for one in first.sessions}.union(rest)) == EXPORT_BATCH * 5
 
 
-def test_the_doctor_sees_how_a_replica_is(replica: ReplicaServer, database_url: str) -> None:
-    name = database_url.rpartition("/")[2].partition("?")[0]
-    settings = Settings(replica_urls=(replica.url(name), database_url))
+def test_the_doctor_sees_how_a_replica_is(
+    replica: ReplicaServer, replica_url: str, database_url: str
+) -> None:
+    settings = Settings(replica_urls=(replica_url, database_url))
     facts = diagnose(database_url, "training_app", ["training_app"])
     replays, primary = check_replicas(settings, facts)
     assert (replays.check, replays.verdict) == ("replica 1", Verdict.OK)

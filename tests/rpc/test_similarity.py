@@ -32,6 +32,8 @@ from training_service.storage.diagnosis import VectorFacts, diagnose
 from training_service.storage.exercise_vector import NEAREST
 from training_service.storage.migrations import migrate
 
+pytestmark = pytest.mark.usefixtures("pgvector")
+
 CHIN_UP, SQUAT = str(exercise_id("chin-up")), str(exercise_id("bodyweight-squat"))
 SIMILARITY = recommendation_pb2.RECOMMENDATION_TERM_KIND_SIMILARITY
 
@@ -51,14 +53,6 @@ def swaps(athlete: Athlete, exercise: str) -> list[recommendation_pb2.ExerciseRe
 
 def scores(found: Sequence[pb.SimilarExercise]) -> dict[str, float]:
     return {one.exercise.id: one.similarity for one in found}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _extension(server_url: str) -> None:
-    with psycopg.connect(server_url) as connection:
-        query = "SELECT FROM pg_available_extensions WHERE name = 'vector'"
-        if connection.execute(query).fetchone() is None:
-            pytest.skip("the server does not have pgvector")
 
 
 @pytest.fixture

@@ -143,8 +143,7 @@ def held_back(owner: psycopg.Connection, workout_id: str, calls: int) -> Iterato
     with owner.transaction():
         owner.execute(f"{query} AND external_user_id = %s FOR UPDATE", [workout_id, athlete])
         yield
-        with psycopg.connect(owner.info.dsn, autocommit=True) as watcher:
-            eventually(lambda: waiting_count(watcher) == calls)
+        eventually(lambda: waiting_count(owner) == calls)
 
 
 @pytest.fixture

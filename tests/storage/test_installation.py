@@ -181,6 +181,7 @@ def test_the_doctor_finds_nothing_wrong_with_an_installation_by_the_book(
     }
 
 
+@pytest.mark.usefixtures("pgvector")
 def test_an_owner_who_may_not_create_the_extension_has_all_but_similar_exercises(
     database_url: str, server_url: str, logins: tuple[str, str, str]
 ) -> None:
@@ -197,10 +198,6 @@ def test_an_owner_who_may_not_create_the_extension_has_all_but_similar_exercises
         return f"{one.verdict}: {one.seen}"
 
     request = exercise_pb2.ListSimilarExercisesRequest(exercise="pull-up")
-    with psycopg.connect(url) as connection:
-        query = "SELECT FROM pg_available_extensions WHERE name = 'vector'"
-        if connection.execute(query).fetchone() is None:
-            pytest.skip("the server does not have pgvector")
     obstacle = f"{owner} may not create the extension vector"
     assert embed_in(as_login(url, owner)) == Embedded(obstacle)
     assert similar() == "ok: off: the extension vector is not in use"
